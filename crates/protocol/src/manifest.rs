@@ -1,0 +1,183 @@
+//! What the box says it stored. Both documents are in-toto statements, signed with the session key.
+//!
+//! `observed` is what the box counted itself; `claimed` is what the client told it and nobody behind the bridge can check.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{Envelope, JobRef, ObjectKey, ObjectPrefix, ProtocolError, SessionId, SessionPublicKey, Sha256, Version, json};
+
+const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
+const MANIFEST_TYPE: &str = "https://drawbridge.dev/manifest/v1";
+const RECEIPT_TYPE: &str = "https://drawbridge.dev/receipt/v1";
+
+/// An in-toto statement, version 1.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Statement<P> {
+    #[serde(rename = "_type")]
+    pub kind: String,
+    pub subject: Vec<Subject>,
+    #[serde(rename = "predicateType")]
+    pub predicate_type: String,
+    pub predicate: P,
+}
+
+/// One object that a statement speaks of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Subject {
+    pub name: ObjectKey,
+    /// `{"sha256": "..."}`.
+    pub digest: BTreeMap<String, Sha256>,
+}
+
+impl Subject {
+    fn new(name: ObjectKey, sha256: Sha256) -> Self {
+        Self { name, digest: BTreeMap::from([("sha256".to_owned(), sha256)]) }
+    }
+}
+
+/// Everything that one session stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    pub version: Version,
+    pub session: SessionId,
+    pub job: JobRef,
+    /// `SHA256:...` of the key that the client authenticated with.
+    pub client_key: String,
+    pub instance: String,
+    /// The digest of the box's program.
+    pub program: Sha256,
+    pub bucket: String,
+    pub prefix: ObjectPrefix,
+    /// The box's clock.
+    pub sealed_at: Timestamp,
+    pub artifacts: Vec<ArtifactRecord>,
+}
+
+/// One artifact in the manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ArtifactRecord {
+    pub observed: Observed,
+    pub claimed: Claimed,
+}
+
+/// What the box counted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Observed {
+    /// In order; joined with `cat` they are the artifact. More than one only past 10,000 parts.
+    pub objects: Vec<StoredObject>,
+    /// Bytes of the whole artifact as stored.
+    pub bytes: u64,
+    /// Digest of the whole artifact as stored.
+    pub sha256: Sha256,
+    pub accepted_at: Timestamp,
+    pub verdict: Verdict,
+}
+
+/// One object as S3 holds it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoredObject {
+    pub key: ObjectKey,
+    pub bytes: u64,
+    pub sha256: Sha256,
+}
+
+/// What the checks said of an artifact that was stored. A rejected one is not stored and has no record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    Accepted,
+    Flagged,
+}
+
+/// What the client says of an artifact.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Claimed {
+    /// The name of the source in the job's spec.
+    pub source: String,
+    pub namespace: String,
+    pub pod: String,
+    pub pod_uid: String,
+    pub container: String,
+    /// The image's digest, where the node reported one.
+    pub image: String,
+    /// What was gathered, as the spec names it.
+    pub paths: Vec<String>,
+    /// Bytes before compression.
+    pub original_bytes: u64,
+    /// Digest before compression.
+    pub original_sha256: Sha256,
+}
+
+impl Manifest {
+    /// The bytes to sign and to store.
+    pub fn to_statement(&self) -> Result<Vec<u8>, ProtocolError> {
+        let objects = self.artifacts.iter().flat_map(|artifact| &artifact.observed.objects);
+        let subject = objects.map(|object| Subject::new(object.key.clone(), object.sha256.clone())).collect();
+        json::write("manifest", &statement(MANIFEST_TYPE, subject, self))
+    }
+
+    /// The manifest in `envelope`, if `key` signed it.
+    pub fn verify(envelope: &Envelope, key: &SessionPublicKey) -> Result<Self, ProtocolError> {
+        open("manifest", MANIFEST_TYPE, envelope, key)
+    }
+}
+
+/// What the client keeps: small, and enough to find and check the manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Receipt {
+    pub version: Version,
+    pub session: SessionId,
+    pub job: JobRef,
+    /// `SHA256:...` of the key that the client authenticated with.
+    pub client_key: String,
+    pub bucket: String,
+    pub manifest: ObjectKey,
+    pub manifest_sha256: Sha256,
+    pub artifacts: u32,
+    /// Bytes stored, the manifest not counted.
+    pub bytes: u64,
+    pub sealed_at: Timestamp,
+}
+
+impl Receipt {
+    /// The bytes to sign.
+    pub fn to_statement(&self) -> Result<Vec<u8>, ProtocolError> {
+        let subject = vec![Subject::new(self.manifest.clone(), self.manifest_sha256.clone())];
+        json::write("receipt", &statement(RECEIPT_TYPE, subject, self))
+    }
+
+    /// The receipt in `envelope`, if `key` signed it.
+    pub fn verify(envelope: &Envelope, key: &SessionPublicKey) -> Result<Self, ProtocolError> {
+        open("receipt", RECEIPT_TYPE, envelope, key)
+    }
+}
+
+fn statement<P>(predicate_type: &str, subject: Vec<Subject>, predicate: P) -> Statement<P> {
+    Statement { kind: STATEMENT_TYPE.to_owned(), subject, predicate_type: predicate_type.to_owned(), predicate }
+}
+
+fn open<P: serde::de::DeserializeOwned>(
+    what: &'static str,
+    predicate_type: &str,
+    envelope: &Envelope,
+    key: &SessionPublicKey,
+) -> Result<P, ProtocolError> {
+    let payload = envelope.verify(what, key)?;
+    let statement: Statement<P> = json::parse(what, &payload, json::MAX_MANIFEST)?;
+    if statement.kind != STATEMENT_TYPE || statement.predicate_type != predicate_type {
+        let why = format!("expected a {predicate_type}, got a {} {}", statement.kind, statement.predicate_type);
+        return Err(ProtocolError::invalid(what, why));
+    }
+    Ok(statement.predicate)
+}

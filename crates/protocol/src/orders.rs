@@ -1,0 +1,73 @@
+//! What `create` tells the box, and what the box reports back.
+//!
+//! The orders lie in the state bucket and reach the box through a presigned URL whose digest stands in user data.
+//! They hold no secret but the presigned URL of the report, which can be used once.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{ClusterName, JobRef, ObjectKey, ObjectPrefix, SessionId, SessionPublicKey, Sha256, SshPublicKey, Version};
+
+/// The largest orders, in bytes: two presigned URLs with session tokens of up to 4 KiB.
+pub const MAX_ORDERS: usize = 32 << 10;
+
+/// What one box is to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Orders {
+    pub version: Version,
+    pub session: SessionId,
+    pub job: JobRef,
+    pub cluster: ClusterName,
+    /// The only key to let in.
+    pub client_key: SshPublicKey,
+    pub bucket: String,
+    pub region: String,
+    /// Another S3 than AWS's, `http://host:port`; path-style addressing then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub s3_endpoint: Option<String>,
+    /// All objects of the session lie under it.
+    pub prefix: ObjectPrefix,
+    /// The marker to put when the box's own timer runs out.
+    pub ended_key: ObjectKey,
+    /// Presigned PUT of the `ReadyReport`, signed with the header `if-none-match: *`.
+    pub ready_url: String,
+    /// When the box's own timer runs out.
+    pub deadline: Timestamp,
+    pub limits: Limits,
+}
+
+/// Bounds of one session, configured in the stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Bytes stored in one session.
+    pub session_bytes: u64,
+    /// Bytes of one part of a multipart upload; S3 takes 5 MiB to 5 GiB.
+    pub part_bytes: u64,
+    /// Parts of one artifact that are uploaded at once.
+    pub parts_in_flight: u32,
+    /// Artifacts in one session.
+    pub artifacts: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { session_bytes: 50 << 30, part_bytes: 8 << 20, parts_in_flight: 2, artifacts: 10_000 }
+    }
+}
+
+/// What a box reports when it listens; it lies at `ready/<session>.json` in the state bucket, write-once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReadyReport {
+    pub version: Version,
+    pub session: SessionId,
+    /// EC2's id of the machine, from the instance metadata service.
+    pub instance: String,
+    pub host_key: SshPublicKey,
+    pub session_key: SessionPublicKey,
+    /// The digest of the program that runs, as it read itself.
+    pub program: Sha256,
+    pub at: Timestamp,
+}
