@@ -1,0 +1,113 @@
+"""Asks the local AWS, as the account's owner, what tests and the demo report.
+
+    account.py leftovers --run ID --stack FILE         what sessions left, as JSON lists (all empty when nothing is left)
+    account.py operator-actions --run ID --stack FILE  what the deployed policies allow the cluster's identity to do
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+STATE = Path("/var/tmp/drawbridge")
+
+
+class Account:
+    """Clients of one run's local AWS with the account owner's key."""
+
+    def __init__(self, run: str, stack_file: Path) -> None:
+        facts = json.loads((STATE / run / "testbed.json").read_text())["aws"]
+        self.outputs: dict[str, str] = json.loads(stack_file.read_text())["outputs"]
+        self._session = boto3.Session(
+            aws_access_key_id=facts["root"]["access_key_id"],
+            aws_secret_access_key=facts["root"]["secret_access_key"],
+            region_name=facts["region"],
+        )
+        self._endpoint = facts["endpoint"]
+
+    def client(self, service: str) -> Any:
+        return self._session.client(service, endpoint_url=self._endpoint)
+
+
+def leftovers(account: Account) -> dict[str, list[str]]:
+    """Everything that only a session makes. A tombstone under closed/ is meant to stay for a day and is no leftover."""
+    ec2 = account.client("ec2")
+    tagged = [{"Name": "tag-key", "Values": ["drawbridge:session"]}]
+    reservations = ec2.describe_instances(Filters=tagged)["Reservations"]
+    instances = [i for r in reservations for i in r["Instances"] if i["State"]["Name"] != "terminated"]
+    private = ec2.describe_network_interfaces(Filters=[{"Name": "vpc-id", "Values": [account.outputs["VpcId"]]}])
+    groups = ec2.describe_security_groups(Filters=tagged)["SecurityGroups"]
+    state = keys(account, account.outputs["StateBucket"])
+    uploads = account.client("s3").list_multipart_uploads(Bucket=account.outputs["BackupBucket"]).get("Uploads", [])
+    return {
+        "instances": [f"{i['InstanceId']} ({i['State']['Name']})" for i in instances],
+        "interfaces": [n["NetworkInterfaceId"] for n in private["NetworkInterfaces"]],
+        "security_groups": [g["GroupId"] for g in groups],
+        "slots": [k for k in state if k.startswith("slots/")],
+        "state": [k for k in state if not k.startswith(("slots/", "closed/", "boot/program/"))],
+        "uploads": [u["Key"] for u in uploads],
+    }
+
+
+def keys(account: Account, bucket: str) -> list[str]:
+    pages = account.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket)
+    return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+
+
+def operator_actions(account: Account) -> list[str]:
+    """`action on resource` for every Allow in every policy that the operator's user has, itself or through a group."""
+    iam, user = account.client("iam"), account.outputs["OperatorUser"]
+    documents = [
+        iam.get_user_policy(UserName=user, PolicyName=name)["PolicyDocument"]
+        for name in iam.list_user_policies(UserName=user)["PolicyNames"]
+    ]
+    attached = list(iam.list_attached_user_policies(UserName=user)["AttachedPolicies"])
+    for group in iam.list_groups_for_user(UserName=user)["Groups"]:
+        name = group["GroupName"]
+        documents += [
+            iam.get_group_policy(GroupName=name, PolicyName=policy)["PolicyDocument"]
+            for policy in iam.list_group_policies(GroupName=name)["PolicyNames"]
+        ]
+        attached += iam.list_attached_group_policies(GroupName=name)["AttachedPolicies"]
+    for policy in attached:
+        version = iam.get_policy(PolicyArn=policy["PolicyArn"])["Policy"]["DefaultVersionId"]
+        found = iam.get_policy_version(PolicyArn=policy["PolicyArn"], VersionId=version)
+        documents.append(found["PolicyVersion"]["Document"])
+    return sorted(line for document in documents for line in allowed(document))
+
+
+def allowed(document: Any) -> list[str]:
+    document = json.loads(document) if isinstance(document, str) else document
+    lines = []
+    for statement in as_list(document["Statement"]):
+        if statement["Effect"] != "Allow":
+            continue
+        # NotAction and NotResource allow what they do not name; show them as they stand.
+        actions = as_list(statement.get("Action", f"everything but {statement.get('NotAction')}"))
+        resources = as_list(statement.get("Resource", f"everything but {statement.get('NotResource')}"))
+        lines += [f"{a} on {str(r).rsplit(':', 1)[-1]}" for a in actions for r in resources]
+    return lines
+
+
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["leftovers", "operator-actions"])
+    parser.add_argument("--run", required=True)
+    parser.add_argument("--stack", required=True, type=Path)
+    options = parser.parse_args()
+    account = Account(options.run, options.stack)
+    json.dump(leftovers(account) if options.what == "leftovers" else operator_actions(account), sys.stdout)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+//! The checks that need no test bed: format, lints, licences, drift of generated files, the template, the charts.
+
+use std::{fs, path::Path};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::{
+    paths,
+    shell::{command, output, say, step},
+    tools::Tools,
+};
+
+/// The generated CRDs and the chart that ships them.
+const CRDS: &[&str] = &["backupvaults", "backupjobs"];
+
+/// Runs all of them; the first failure ends the run.
+pub(crate) fn all(tools: &Tools) -> Result<()> {
+    step("cargo fmt --check", "fmt", command("cargo").args(["fmt", "--all", "--check"]))?;
+    step(
+        "cargo clippy -D warnings (cold: about 5 minutes)",
+        "clippy",
+        command("cargo")
+            .args(["clippy", "--release", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+    )?;
+    step(
+        "cargo deny: bans, licences, sources",
+        "deny",
+        command(&tools.cargo_deny).args(["--offline", "--all-features", "check", "bans", "licenses", "sources"]),
+    )?;
+    crds_match()?;
+    step("the rendered template is what its sources say", "render", command(tools.python()).args(["infra/render.py", "--check"]))?;
+    let mut lint = command(tools.venv.join("bin/cfn-lint"));
+    step("cfn-lint", "cfn-lint", lint.args(["--non-zero-exit-code", "warning", "infra/drawbridge.template.json"]))?;
+    let mut charts = command(tools.python());
+    charts.arg("charts/tests/chart_test.py").env("DRAWBRIDGE_BIN", &tools.bin).env("DRAWBRIDGE_VENV", &tools.venv);
+    step("helm lint, rendered charts, refusal of bad values", "charts", &mut charts)
+}
+
+/// Writes what is generated.
+pub(crate) fn generate(tools: &Tools) -> Result<()> {
+    for name in CRDS {
+        let text = crd(name)?;
+        for path in crd_files(name) {
+            fs::write(paths::root().join(&path), &text).with_context(|| format!("writing {path}"))?;
+            say(&format!("wrote {path}"));
+        }
+    }
+    step("rendering infra/drawbridge.template.json", "render", command(tools.python()).arg("infra/render.py"))
+}
+
+fn crds_match() -> Result<()> {
+    say("the CRDs are what the code generates");
+    for name in CRDS {
+        let text = crd(name)?;
+        for path in crd_files(name) {
+            let found = fs::read_to_string(paths::root().join(&path)).with_context(|| format!("reading {path}"))?;
+            if found != text {
+                bail!("{path} is not what the code generates; run `cargo xtask generate` and commit the result");
+            }
+        }
+    }
+    Ok(())
+}
+
+fn crd(name: &str) -> Result<String> {
+    let mut cargo = command("cargo");
+    cargo.args(["run", "--quiet", "--release", "--locked", "--bin", "drawbridge-controller", "--", "crds", name]);
+    output(&mut cargo)
+}
+
+fn crd_files(name: &str) -> [String; 2] {
+    [format!("crds/{name}.yaml"), format!("charts/drawbridge-crds/templates/{name}.yaml")]
+}
+
+/// The commit that figures belong to; `-dirty` when the tree has changes.
+pub(crate) fn commit(root: &Path) -> String {
+    let mut git = command("git");
+    git.current_dir(root).args(["describe", "--always", "--dirty", "--abbrev=12"]);
+    output(&mut git).map_or_else(|_| "unknown".to_owned(), |text| text.trim().to_owned())
+}

@@ -1,0 +1,73 @@
+//! What a user deploys: the Lambda zips, the box, the controller's image. Same sources, same bytes.
+
+use std::{
+    fs::{self, File},
+    io::Write as _,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+use zip::{CompressionMethod, DateTime, ZipWriter, write::SimpleFileOptions};
+
+use crate::{
+    paths,
+    shell::{command, step},
+    tools::Tools,
+};
+
+/// The built artifacts.
+#[derive(Clone, Debug)]
+pub(crate) struct Package {
+    pub(crate) create_zip: PathBuf,
+    pub(crate) cleanup_zip: PathBuf,
+    pub(crate) image: PathBuf,
+    /// `drawbridge.dev/controller:<version>`.
+    pub(crate) image_name: String,
+}
+
+/// Compiles in release and packs into `target/package/`.
+pub(crate) fn build(tools: &Tools) -> Result<Package> {
+    let mut cargo = command("cargo");
+    cargo.args(["build", "--release", "--locked", "--bins"]);
+    for package in ["drawbridge", "drawbridge-jumpbox", "drawbridge-lambdas"] {
+        cargo.args(["--package", package]);
+    }
+    step("building the controller, the box and the Lambdas (cold: about 15 minutes)", "cargo-build", &mut cargo)?;
+
+    let release = paths::target().join("release");
+    let out = paths::target().join("package");
+    fs::create_dir_all(&out).with_context(|| format!("making {}", out.display()))?;
+    let create_zip = out.join("create.zip");
+    write_zip(&create_zip, &[("bootstrap", &release.join("create")), ("jumpbox", &release.join("drawbridge-jumpbox"))])?;
+    let cleanup_zip = out.join("cleanup.zip");
+    write_zip(&cleanup_zip, &[("bootstrap", &release.join("cleanup"))])?;
+
+    let image = out.join("controller.tar");
+    let image_name = format!("drawbridge.dev/controller:{}", env!("CARGO_PKG_VERSION"));
+    let mut python = command(tools.python());
+    python
+        .arg("images/controller.py")
+        .arg("--binary")
+        .arg(release.join("drawbridge-controller"))
+        .args(["--name", &image_name, "--out"])
+        .arg(&image);
+    step("packing the Lambdas and the controller's image", "image", &mut python)?;
+    Ok(Package { create_zip, cleanup_zip, image, image_name })
+}
+
+/// Writes executables into a zip with fixed times, so that the same programs give the same bytes.
+fn write_zip(path: &Path, entries: &[(&str, &Path)]) -> Result<()> {
+    let file = File::create(path).with_context(|| format!("writing {}", path.display()))?;
+    let mut zip = ZipWriter::new(file);
+    let options = SimpleFileOptions::default()
+        .compression_method(CompressionMethod::Deflated)
+        .last_modified_time(DateTime::default())
+        .unix_permissions(0o755);
+    for (name, program) in entries {
+        let bytes = fs::read(program).with_context(|| format!("reading {}", program.display()))?;
+        zip.start_file(*name, options).with_context(|| format!("adding {name} to {}", path.display()))?;
+        zip.write_all(&bytes)?;
+    }
+    zip.finish().with_context(|| format!("finishing {}", path.display()))?;
+    Ok(())
+}

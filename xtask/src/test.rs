@@ -1,0 +1,82 @@
+//! `cargo xtask test`: every test that CI runs, in the order in which they fail fastest.
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use crate::{
+    bed::Bed,
+    checks, package,
+    shell::{command, say, started, step},
+    tools::{self, Tools},
+};
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Names the test bed's run.
+    #[arg(long, default_value = "test")]
+    run: String,
+    /// Leaves out the static checks.
+    #[arg(long)]
+    skip_checks: bool,
+    /// Leaves the test bed running.
+    #[arg(long)]
+    keep: bool,
+}
+
+/// Passes every test, or says which did not.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    started();
+    let tools = tools::ensure()?;
+    let package = package::build(&tools)?;
+    unit(&tools)?;
+    if !options.skip_checks {
+        checks::all(&tools)?;
+    }
+    Bed::down(&options.run)?;
+    let result = Bed::up(&options.run, &tools, &package).and_then(|bed| on_the_bed(&bed));
+    if !options.keep {
+        Bed::down(&options.run)?;
+    }
+    result?;
+    say("all tests passed");
+    Ok(())
+}
+
+/// Tests that need no test bed: units, golden files, the box and its client over loopback.
+fn unit(tools: &Tools) -> Result<()> {
+    let mut cargo = command("cargo");
+    cargo.args(["test", "--release", "--locked", "--workspace"]).env("DRAWBRIDGE_VENV", &tools.venv);
+    shown("cargo test --workspace", &mut cargo)
+}
+
+/// Tests on the real parts.
+fn on_the_bed(bed: &Bed) -> Result<()> {
+    let script = |path: &str| {
+        let mut python = command(bed.tools.python());
+        python.arg(path).args(["--run", &bed.run]).env("DRAWBRIDGE_BIN", &bed.tools.bin).env("DRAWBRIDGE_VENV", &bed.tools.venv);
+        python
+    };
+    shown("the local AWS behaves as EC2, S3 and IAM do", &mut script("testbed/aws/checks.py"))?;
+    shown("the cluster behaves as a cluster", &mut script("testbed/kubernetes/smoke.py"))?;
+    bed.install()?;
+    shown("AWS identities: what each may and may not", script("tests/policy/probes.py").arg("--stack").arg(&bed.stack_file))?;
+    shown("Kubernetes identities: what each may and may not", &mut script("tests/policy/kubernetes_probes.py"))?;
+    let mut cargo = command("cargo");
+    cargo
+        .args(["test", "--release", "--locked", "--package", "drawbridge", "--test", "e2e", "--", "--test-threads=1", "--nocapture"])
+        .env("DRAWBRIDGE_BED", format!("/var/tmp/drawbridge/{}", bed.run))
+        .env("DRAWBRIDGE_BIN", &bed.tools.bin)
+        .env("DRAWBRIDGE_VENV", &bed.tools.venv)
+        .env("DRAWBRIDGE_AWS_CLI", &bed.tools.aws_cli);
+    shown("end to end on the real parts", &mut cargo)
+}
+
+/// Runs a test whose own output is what a reader wants to see.
+pub(crate) fn shown(what: &str, command: &mut std::process::Command) -> Result<()> {
+    say(what);
+    let status = command.status()?;
+    if !status.success() {
+        bail!("{what}: failed ({status})");
+    }
+    Ok(())
+}
