@@ -1,0 +1,162 @@
+#!/usr/bin/env python3
+"""Writes the template that one deploys, `drawbridge.template.json`, from `template.yaml` and `policies/*.json`.
+
+The policies stand in files of their own, as plain IAM documents with `${Name}` in them: one file a principal can be
+read, tested statement by statement, and used by another tool than CloudFormation. `PolicyValues` in the template says
+what a name stands for here.
+
+    render.py            write the template
+    render.py --check    fail if it is not what the sources give
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+HERE = Path(__file__).resolve().parent
+SOURCE = HERE / "template.yaml"
+POLICIES = HERE / "policies"
+RENDERED = HERE / "drawbridge.template.json"
+
+PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
+# The short forms that the source may use. `!Ref` and `!Condition` become themselves, the others `Fn::<name>`.
+FUNCTIONS = ("Sub", "GetAtt", "If", "Equals", "Not", "And", "Or", "Join", "Select", "GetAZs")
+# CloudFormation's limit, in bytes, for a template that does not go through a bucket.
+MAX_TEMPLATE = 51_200
+
+
+class RenderError(Exception):
+    """A source that cannot be rendered; the message names the place."""
+
+
+class _PolicyUse(dict[str, Any]):
+    """`!Policy create` or `!Policy {file: create, only_if: {Sid: Condition}}`, until the values are known."""
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with CloudFormation's short forms and `!Policy`."""
+
+
+def _plain(loader: yaml.SafeLoader, node: yaml.Node) -> Any:
+    if isinstance(node, yaml.ScalarNode):
+        return loader.construct_scalar(node)
+    if isinstance(node, yaml.SequenceNode):
+        return loader.construct_sequence(node, deep=True)
+    return loader.construct_mapping(node, deep=True)
+
+
+def _policy_use(loader: yaml.SafeLoader, node: yaml.Node) -> _PolicyUse:
+    value = _plain(loader, node)
+    return _PolicyUse(value if isinstance(value, dict) else {"file": value})
+
+
+def _get_att(loader: yaml.SafeLoader, node: yaml.Node) -> dict[str, Any]:
+    value = _plain(loader, node)
+    return {"Fn::GetAtt": value.split(".", 1) if isinstance(value, str) else value}
+
+
+for _name in FUNCTIONS:
+    _Loader.add_constructor(f"!{_name}", lambda loader, node, name=_name: {f"Fn::{name}": _plain(loader, node)})
+_Loader.add_constructor("!Ref", lambda loader, node: {"Ref": _plain(loader, node)})
+_Loader.add_constructor("!GetAtt", _get_att)
+_Loader.add_constructor("!Policy", _policy_use)
+
+
+def render(policies: Path = POLICIES) -> dict[str, Any]:
+    """The template, with the policy documents of `policies`."""
+    source = yaml.load(SOURCE.read_text(), Loader=_Loader)  # noqa: S506 - the loader above is a safe one
+    values = source.pop("PolicyValues")
+    used: set[str] = set()
+    template = _fill(source, values, policies, used)
+    unused = {path.stem for path in policies.glob("*.json")} - used
+    if unused:
+        raise RenderError(f"{policies}: {', '.join(sorted(unused))} is used nowhere in {SOURCE.name}")
+    return template
+
+
+def _fill(node: Any, values: dict[str, Any], policies: Path, used: set[str]) -> Any:
+    if isinstance(node, _PolicyUse):
+        used.add(node["file"])
+        return _document(policies / f"{node['file']}.json", node.get("only_if", {}), values)
+    if isinstance(node, dict):
+        return {key: _fill(value, values, policies, used) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_fill(value, values, policies, used) for value in node]
+    return node
+
+
+def _document(path: Path, only_if: dict[str, str], values: dict[str, Any]) -> dict[str, Any]:
+    """One policy file, its placeholders as CloudFormation expressions, its optional statements behind conditions."""
+    document = json.loads(path.read_text())
+    statements = document["Statement"]
+    sids = [statement.get("Sid") for statement in statements]
+    if None in sids or len(set(sids)) != len(sids):
+        raise RenderError(f"{path.name}: every statement needs a Sid of its own")
+    rendered = []
+    for statement in statements:
+        filled = _expressions(statement, values, path.name)
+        condition = only_if.get(statement["Sid"])
+        rendered.append({"Fn::If": [condition, filled, {"Ref": "AWS::NoValue"}]} if condition else filled)
+    return {**document, "Statement": rendered}
+
+
+def _expressions(node: Any, values: dict[str, Any], where: str) -> Any:
+    if isinstance(node, dict):
+        return {key: _expressions(value, values, where) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_expressions(value, values, where) for value in node]
+    if not isinstance(node, str) or not PLACEHOLDER.search(node):
+        return node
+    for name in PLACEHOLDER.findall(node):
+        if name not in values:
+            raise RenderError(f"{where}: '${{{name}}}' is not in PolicyValues of {SOURCE.name}")
+    whole = PLACEHOLDER.fullmatch(node)
+    if whole:  # the value as it is, which may be a list
+        return values[whole[1]]
+    return {"Fn::Sub": PLACEHOLDER.sub(lambda match: _inside_sub(values[match[1]], where), node)}
+
+
+def _inside_sub(value: Any, where: str) -> str:
+    """How a value is written within the text of `Fn::Sub`."""
+    match value:
+        case {"Ref": name}:
+            return f"${{{name}}}"
+        case {"Fn::GetAtt": [name, attribute]}:
+            return f"${{{name}.{attribute}}}"
+        case {"Fn::Sub": str(text)}:
+            return text
+        case _:
+            raise RenderError(f"{where}: {value} cannot stand within a longer text")
+
+
+def text(template: dict[str, Any]) -> str:
+    """The template as it is committed."""
+    rendered = json.dumps(template, indent=1) + "\n"
+    if len(rendered.encode()) > MAX_TEMPLATE:
+        raise RenderError(f"{RENDERED.name}: {len(rendered.encode())} bytes, CloudFormation takes {MAX_TEMPLATE}")
+    return rendered
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="fail if the committed template differs")
+    arguments = parser.parse_args()
+    rendered = text(render())
+    if not arguments.check:
+        RENDERED.write_text(rendered)
+        return 0
+    if not RENDERED.exists() or RENDERED.read_text() != rendered:
+        print(f"{RENDERED} is not what its sources give; run infra/render.py and commit it", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
