@@ -1,0 +1,62 @@
+{{- /* The controller's environment. */ -}}
+{{- define "drawbridge.env" -}}
+{{- if and .Values.aws.credentialsSecret .Values.aws.webIdentity.roleArn -}}
+{{- fail "aws.credentialsSecret and aws.webIdentity.roleArn are both set; the operator has one AWS identity, so leave one of them empty" -}}
+{{- end -}}
+- name: DRAWBRIDGE_NAMESPACE
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.namespace
+- name: DRAWBRIDGE_POD
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.name
+- name: DRAWBRIDGE_LEASE
+  value: {{ include "drawbridge.fullname" . }}
+- name: RUST_LOG
+  value: {{ .Values.logLevel }}
+{{- with .Values.aws.region }}
+- name: AWS_REGION
+  value: {{ . }}
+{{- end }}
+{{- with .Values.aws.endpointUrl }}
+- name: AWS_ENDPOINT_URL
+  value: {{ . | quote }}
+{{- end }}
+{{- with .Values.aws.credentialsSecret }}
+- name: AWS_ACCESS_KEY_ID
+  valueFrom:
+    secretKeyRef:
+      name: {{ . }}
+      key: AWS_ACCESS_KEY_ID
+- name: AWS_SECRET_ACCESS_KEY
+  valueFrom:
+    secretKeyRef:
+      name: {{ . }}
+      key: AWS_SECRET_ACCESS_KEY
+{{- end }}
+{{- if .Values.aws.webIdentity.roleArn }}
+- name: AWS_ROLE_ARN
+  value: {{ .Values.aws.webIdentity.roleArn }}
+- name: AWS_WEB_IDENTITY_TOKEN_FILE
+  value: /var/run/secrets/drawbridge.dev/aws/token
+{{- end }}
+# An address that answers for the instance's own role would be an identity that nobody gave the operator.
+- name: AWS_EC2_METADATA_DISABLED
+  value: "true"
+{{- end -}}
+
+{{- define "drawbridge.placement" -}}
+{{- with .Values.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- end -}}
