@@ -15,7 +15,6 @@ use serde_json::{Value, json};
 
 use crate::{
     package::{self, Package},
-    paths,
     shell::{command, output, say, step, succeeds},
     tools::{self, Tools},
 };
@@ -72,9 +71,20 @@ impl Bed {
             .args([&package.create_zip, &package.cleanup_zip])
             .args(["--parameter", &format!("ClusterName={CLUSTER}"), "--out"])
             .arg(&stack_file);
-        step("deploying infra/drawbridge.template.json to the local AWS", &format!("deploy-{run}"), &mut deploy)?;
+        step(
+            "deploying infra/drawbridge.template.json to the local AWS",
+            &format!("deploy-{run}"),
+            &mut deploy,
+        )?;
         let stack = read_json(&stack_file)?;
-        Ok(Self { run: run.to_owned(), tools: tools.clone(), package: package.clone(), facts, stack, stack_file })
+        Ok(Self {
+            run: run.to_owned(),
+            tools: tools.clone(),
+            package: package.clone(),
+            facts,
+            stack,
+            stack_file,
+        })
     }
 
     /// Removes a run, also what a killed one left.
@@ -87,17 +97,33 @@ impl Bed {
     /// Installs the CRDs and the operator with Helm, as docs/install.md says.
     pub(crate) fn install(&self) -> Result<()> {
         let mut load = command(self.tools.python());
-        load.args(["testbed/kubernetes/cluster.py", "load-image", "--run", &self.run]).arg(&self.package.image);
+        load.args(["testbed/kubernetes/cluster.py", "load-image", "--run", &self.run])
+            .arg(&self.package.image);
         load.env("DRAWBRIDGE_BIN", &self.tools.bin);
         step("loading the controller's image into the cluster", &format!("load-{}", self.run), &mut load)?;
         self.apply(&self.credentials())?;
         let mut crds = self.helm();
-        crds.args(["upgrade", "--install", "drawbridge-crds", "charts/drawbridge-crds", "--namespace", NAMESPACE]);
+        crds.args([
+            "upgrade",
+            "--install",
+            "drawbridge-crds",
+            "charts/drawbridge-crds",
+            "--namespace",
+            NAMESPACE,
+        ]);
         step("helm install drawbridge-crds", &format!("helm-crds-{}", self.run), &mut crds)?;
         let values = self.values()?;
         let mut chart = self.helm();
         chart
-            .args(["upgrade", "--install", "drawbridge", "charts/drawbridge", "--namespace", NAMESPACE, "--wait"])
+            .args([
+                "upgrade",
+                "--install",
+                "drawbridge",
+                "charts/drawbridge",
+                "--namespace",
+                NAMESPACE,
+                "--wait",
+            ])
             .args(["--timeout", "120s", "--values"])
             .arg(values);
         step("helm install drawbridge", &format!("helm-{}", self.run), &mut chart)
@@ -124,7 +150,8 @@ impl Bed {
                 "cleanup": outputs["CleanupFunctionArn"]}},
         });
         let path = PathBuf::from("/var/tmp/drawbridge").join(&self.run).join("values.json");
-        fs::write(&path, serde_json::to_vec_pretty(&values)?).with_context(|| format!("writing {}", path.display()))?;
+        fs::write(&path, serde_json::to_vec_pretty(&values)?)
+            .with_context(|| format!("writing {}", path.display()))?;
         Ok(path)
     }
 
@@ -201,7 +228,9 @@ fn testbed(tools: &Tools) -> Command {
     let mut python = command(tools.python());
     python.env("DRAWBRIDGE_BIN", &tools.bin).env("DRAWBRIDGE_VENV", &tools.venv).arg("testbed/testbed.py");
     if docker_runs() {
-        say("a Docker daemon answers; kind-config.yaml stands ready for it, but this run uses the project's own cluster");
+        say(
+            "a Docker daemon answers; kind-config.yaml stands ready for it, but this run uses the project's own cluster",
+        );
     }
     python
 }

@@ -19,20 +19,46 @@ pub(crate) fn all(tools: &Tools) -> Result<()> {
     step(
         "cargo clippy -D warnings (cold: about 5 minutes)",
         "clippy",
-        command("cargo")
-            .args(["clippy", "--release", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+        command("cargo").args([
+            "clippy",
+            "--release",
+            "--locked",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ]),
     )?;
     step(
         "cargo deny: bans, licences, sources",
         "deny",
-        command(&tools.cargo_deny).args(["--offline", "--all-features", "check", "bans", "licenses", "sources"]),
+        command(&tools.cargo_deny).args([
+            "--offline",
+            "--all-features",
+            "check",
+            "bans",
+            "licenses",
+            "sources",
+        ]),
     )?;
     crds_match()?;
-    step("the rendered template is what its sources say", "render", command(tools.python()).args(["infra/render.py", "--check"]))?;
+    step(
+        "the rendered template is what its sources say",
+        "render",
+        command(tools.python()).args(["infra/render.py", "--check"]),
+    )?;
     let mut lint = command(tools.venv.join("bin/cfn-lint"));
-    step("cfn-lint", "cfn-lint", lint.args(["--non-zero-exit-code", "warning", "infra/drawbridge.template.json"]))?;
+    step(
+        "cfn-lint",
+        "cfn-lint",
+        lint.args(["--non-zero-exit-code", "warning", "infra/drawbridge.template.json"]),
+    )?;
     let mut charts = command(tools.python());
-    charts.arg("charts/tests/chart_test.py").env("DRAWBRIDGE_BIN", &tools.bin).env("DRAWBRIDGE_VENV", &tools.venv);
+    charts
+        .arg("charts/tests/chart_test.py")
+        .env("DRAWBRIDGE_BIN", &tools.bin)
+        .env("DRAWBRIDGE_VENV", &tools.venv);
     step("helm lint, rendered charts, refusal of bad values", "charts", &mut charts)
 }
 
@@ -53,9 +79,12 @@ fn crds_match() -> Result<()> {
     for name in CRDS {
         let text = crd(name)?;
         for path in crd_files(name) {
-            let found = fs::read_to_string(paths::root().join(&path)).with_context(|| format!("reading {path}"))?;
+            let found =
+                fs::read_to_string(paths::root().join(&path)).with_context(|| format!("reading {path}"))?;
             if found != text {
-                bail!("{path} is not what the code generates; run `cargo xtask generate` and commit the result");
+                bail!(
+                    "{path} is not what the code generates; run `cargo xtask generate` and commit the result"
+                );
             }
         }
     }
@@ -64,12 +93,22 @@ fn crds_match() -> Result<()> {
 
 fn crd(name: &str) -> Result<String> {
     let mut cargo = command("cargo");
-    cargo.args(["run", "--quiet", "--release", "--locked", "--bin", "drawbridge-controller", "--", "crds", name]);
+    cargo.args([
+        "run",
+        "--quiet",
+        "--release",
+        "--locked",
+        "--bin",
+        "drawbridge-controller",
+        "--",
+        "crds",
+        name,
+    ]);
     output(&mut cargo)
 }
 
 fn crd_files(name: &str) -> [String; 2] {
-    [format!("crds/{name}.yaml"), format!("charts/drawbridge-crds/templates/{name}.yaml")]
+    [format!("crds/{name}.yaml"), format!("charts/drawbridge-crds/files/{name}.yaml")]
 }
 
 /// The commit that figures belong to; `-dirty` when the tree has changes.

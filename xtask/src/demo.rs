@@ -81,14 +81,19 @@ fn backup_and_restore(bed: &Bed) -> Result<String> {
 /// Two replicas with a tree of odd names, and the account that may gather from them.
 pub(crate) fn deploy_workload(bed: &Bed) -> Result<()> {
     let mut apply = bed.kubectl();
-    apply.args(["apply", "-f", "examples/gatherer.yaml", "-f", "examples/demo/workload.yaml"]);
+    apply.args(["apply", "-f", "examples/demo/workload.yaml", "-f", "examples/gatherer.yaml"]);
     step("deploying a workload worth backing up", "workload", &mut apply)?;
     let mut wait = bed.kubectl();
     wait.args(["rollout", "status", "--namespace", DEMO_NAMESPACE, "statefulset/demo-app", "--timeout=120s"]);
     output(&mut wait).map(|_| ())
 }
 
-fn table(watched: &Watched, restored: &Restored, leftovers: &Leftovers, actions: &[String]) -> Result<String> {
+fn table(
+    watched: &Watched,
+    restored: &Restored,
+    leftovers: &Leftovers,
+    actions: &[String],
+) -> Result<String> {
     let status = &watched.job["status"];
     let seconds = seconds_between(status, "listeningSince", "transferEndedAt")?;
     let left_pending = watched.left_pending.context("the job was never seen outside Pending")?;
@@ -99,7 +104,10 @@ fn table(watched: &Watched, restored: &Restored, leftovers: &Leftovers, actions:
         ("seconds from the first possible TCP accept on 22 to the end of `running`", format!("{seconds:.2}")),
         ("boxes left (asked from EC2)", leftovers.instances.len().to_string()),
         ("AWS actions that the cluster's identity may do", actions.join("; ")),
-        ("seconds from `cargo xtask demo` to the first BackupJob leaving Pending", format!("{:.1}", left_pending.as_secs_f64())),
+        (
+            "seconds from `cargo xtask demo` to the first BackupJob leaving Pending",
+            format!("{:.1}", left_pending.as_secs_f64()),
+        ),
     ];
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let lines: Vec<String> = rows.iter().map(|(name, value)| format!("| {name:width$} | {value}")).collect();

@@ -32,13 +32,20 @@ pub(crate) fn build(tools: &Tools) -> Result<Package> {
     for package in ["drawbridge", "drawbridge-jumpbox", "drawbridge-lambdas"] {
         cargo.args(["--package", package]);
     }
-    step("building the controller, the box and the Lambdas (cold: about 15 minutes)", "cargo-build", &mut cargo)?;
+    step(
+        "building the controller, the box and the Lambdas (cold: about 15 minutes)",
+        "cargo-build",
+        &mut cargo,
+    )?;
 
     let release = paths::target().join("release");
     let out = paths::target().join("package");
     fs::create_dir_all(&out).with_context(|| format!("making {}", out.display()))?;
     let create_zip = out.join("create.zip");
-    write_zip(&create_zip, &[("bootstrap", &release.join("create")), ("jumpbox", &release.join("drawbridge-jumpbox"))])?;
+    write_zip(
+        &create_zip,
+        &[("bootstrap", &release.join("create")), ("jumpbox", &release.join("drawbridge-jumpbox"))],
+    )?;
     let cleanup_zip = out.join("cleanup.zip");
     write_zip(&cleanup_zip, &[("bootstrap", &release.join("cleanup"))])?;
 

@@ -38,22 +38,34 @@ pub(crate) fn and_compare(bed: &Bed, job: &Value, dir: &Path) -> Result<Restored
     let receipt = &job["status"]["receipt"];
     let bucket = receipt["bucket"].as_str().context("the job's receipt names no bucket")?;
     let manifest_key = receipt["manifest"].as_str().context("the job's receipt names no manifest")?;
-    let prefix = manifest_key.strip_suffix("manifest.json").context("the manifest's key does not end in manifest.json")?;
+    let prefix = manifest_key
+        .strip_suffix("manifest.json")
+        .context("the manifest's key does not end in manifest.json")?;
     if dir.exists() {
         fs::remove_dir_all(dir).with_context(|| format!("emptying {}", dir.display()))?;
     }
     fs::create_dir_all(dir).with_context(|| format!("making {}", dir.display()))?;
 
     say(&format!("  aws s3 cp --recursive s3://{bucket}/{prefix} ."));
-    output(aws(bed).current_dir(dir).args(["s3", "cp", "--quiet", "--recursive", &format!("s3://{bucket}/{prefix}"), "."]))?;
+    output(aws(bed).current_dir(dir).args([
+        "s3",
+        "cp",
+        "--quiet",
+        "--recursive",
+        &format!("s3://{bucket}/{prefix}"),
+        ".",
+    ]))?;
     say("  sha256sum -c SHA256SUMS");
     output(command("sha256sum").current_dir(dir).args(["--strict", "--quiet", "-c", "SHA256SUMS"]))?;
-    let expected = receipt["manifestSha256"].as_str().context("the job's receipt has no digest of the manifest")?;
+    let expected =
+        receipt["manifestSha256"].as_str().context("the job's receipt has no digest of the manifest")?;
     let found = output(command("sha256sum").current_dir(dir).arg("manifest.json"))?;
     ensure!(found.starts_with(expected), "manifest.json is not the one that the receipt names: {found}");
 
-    let manifest: Value = serde_json::from_slice(&fs::read(dir.join("manifest.json"))?).context("parsing manifest.json")?;
-    let artifacts = manifest["predicate"]["artifacts"].as_array().context("the manifest lists no artifacts")?;
+    let manifest: Value =
+        serde_json::from_slice(&fs::read(dir.join("manifest.json"))?).context("parsing manifest.json")?;
+    let artifacts =
+        manifest["predicate"]["artifacts"].as_array().context("the manifest lists no artifacts")?;
     ensure!(!artifacts.is_empty(), "the manifest lists no artifacts");
     say(&format!("  zstd -dc ARTIFACT | tar -xp, and a comparison with its pod, {} times", artifacts.len()));
     let mut restored = Restored { artifacts: artifacts.len(), stored_bytes: 0, files: 0 };
@@ -88,7 +100,11 @@ fn unpack(dir: &Path, artifact: &Value, tree: &Path) -> Result<()> {
         .collect();
     // `cat` joins the objects of an artifact that was too large for one.
     let mut shell = command("bash");
-    shell.args(["-c", r#"set -eo pipefail; tree=$1; shift; cat -- "$@" | zstd -dcq | tar -xp -C "$tree""#, "restore"]);
+    shell.args([
+        "-c",
+        r#"set -eo pipefail; tree=$1; shift; cat -- "$@" | zstd -dcq | tar -xp -C "$tree""#,
+        "restore",
+    ]);
     output(shell.arg(tree).args(files)).map(|_| ())
 }
 

@@ -6,7 +6,7 @@ use clap::Args;
 use crate::{
     bed::Bed,
     checks, package,
-    shell::{command, say, started, step},
+    shell::{command, say, started},
     tools::{self, Tools},
 };
 
@@ -53,17 +53,38 @@ fn unit(tools: &Tools) -> Result<()> {
 fn on_the_bed(bed: &Bed) -> Result<()> {
     let script = |path: &str| {
         let mut python = command(bed.tools.python());
-        python.arg(path).args(["--run", &bed.run]).env("DRAWBRIDGE_BIN", &bed.tools.bin).env("DRAWBRIDGE_VENV", &bed.tools.venv);
+        python
+            .arg(path)
+            .args(["--run", &bed.run])
+            .env("DRAWBRIDGE_BIN", &bed.tools.bin)
+            .env("DRAWBRIDGE_VENV", &bed.tools.venv);
         python
     };
     shown("the local AWS behaves as EC2, S3 and IAM do", &mut script("testbed/aws/checks.py"))?;
     shown("the cluster behaves as a cluster", &mut script("testbed/kubernetes/smoke.py"))?;
     bed.install()?;
-    shown("AWS identities: what each may and may not", script("tests/policy/probes.py").arg("--stack").arg(&bed.stack_file))?;
-    shown("Kubernetes identities: what each may and may not", &mut script("tests/policy/kubernetes_probes.py"))?;
+    shown(
+        "AWS identities: what each may and may not",
+        script("tests/policy/probes.py").arg("--stack").arg(&bed.stack_file),
+    )?;
+    shown(
+        "Kubernetes identities: what each may and may not",
+        &mut script("tests/policy/kubernetes_probes.py"),
+    )?;
     let mut cargo = command("cargo");
     cargo
-        .args(["test", "--release", "--locked", "--package", "drawbridge", "--test", "e2e", "--", "--test-threads=1", "--nocapture"])
+        .args([
+            "test",
+            "--release",
+            "--locked",
+            "--package",
+            "drawbridge",
+            "--test",
+            "e2e",
+            "--",
+            "--test-threads=1",
+            "--nocapture",
+        ])
         .env("DRAWBRIDGE_BED", format!("/var/tmp/drawbridge/{}", bed.run))
         .env("DRAWBRIDGE_BIN", &bed.tools.bin)
         .env("DRAWBRIDGE_VENV", &bed.tools.venv)

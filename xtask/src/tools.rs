@@ -17,12 +17,34 @@ use crate::{
 
 /// Debian's packages that the test bed runs on.
 const PACKAGES: &[&str] = &[
-    "busybox-static", "ca-certificates", "conntrack", "containerd", "containernetworking-plugins", "curl", "gcc", "iproute2",
-    "iptables", "jq", "libc6-dev", "nftables", "openssh-client", "openssl", "procps", "python3-venv", "runc", "util-linux", "zstd",
+    "busybox-static",
+    "ca-certificates",
+    "conntrack",
+    "containerd",
+    "containernetworking-plugins",
+    "curl",
+    "gcc",
+    "iproute2",
+    "iptables",
+    "jq",
+    "libc6-dev",
+    "nftables",
+    "openssh-client",
+    "openssl",
+    "procps",
+    "python3-venv",
+    "runc",
+    "util-linux",
+    "zstd",
 ];
 /// Python's packages of the local AWS, and the linter of the template.
 const PYTHON: &[&str] = &[
-    "ministack==1.5.33", "moto[server]==5.2.5", "boto3==1.43.106", "cfn-lint==1.58.0", "cryptography==50.0.2", "PyYAML==6.0.3",
+    "ministack==1.5.33",
+    "moto[server]==5.2.5",
+    "boto3==1.43.106",
+    "cfn-lint==1.58.0",
+    "cryptography==50.0.2",
+    "PyYAML==6.0.3",
 ];
 /// The command line that an engineer restores with; apart, since it pins its own botocore.
 const AWS_CLI: &[&str] = &["awscli==1.46.2"];
@@ -112,20 +134,33 @@ fn cached(name: &str, inputs: &[&[u8]], build: impl FnOnce(&Path) -> Result<()>)
 
 fn go_tools() -> Result<PathBuf> {
     let modules = paths::root().join("testbed/kubernetes/tools");
-    let read = |path: &str| fs::read(modules.join(path)).with_context(|| format!("reading testbed/kubernetes/tools/{path}"));
+    let read = |path: &str| {
+        fs::read(modules.join(path)).with_context(|| format!("reading testbed/kubernetes/tools/{path}"))
+    };
     let pause = fs::read(paths::root().join("testbed/kubernetes/pause.c")).context("reading pause.c")?;
-    let kube = cached("kubernetes", &[&read("kube/go.mod")?, &read("kube/go.sum")?, KUBERNETES.as_bytes()], |out| {
-        let programs = ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kubectl", "kube-proxy"];
-        let packages: Vec<_> = programs.iter().map(|p| format!("k8s.io/kubernetes/cmd/{p}")).collect();
-        let version: String = ["k8s.io/component-base/version", "k8s.io/client-go/pkg/version"]
+    let kube = cached(
+        "kubernetes",
+        &[&read("kube/go.mod")?, &read("kube/go.sum")?, KUBERNETES.as_bytes()],
+        |out| {
+            let programs = [
+                "kube-apiserver",
+                "kube-controller-manager",
+                "kube-scheduler",
+                "kubelet",
+                "kubectl",
+                "kube-proxy",
+            ];
+            let packages: Vec<_> = programs.iter().map(|p| format!("k8s.io/kubernetes/cmd/{p}")).collect();
+            let version: String = ["k8s.io/component-base/version", "k8s.io/client-go/pkg/version"]
             .iter()
             .map(|package| {
                 format!(" -X {package}.gitVersion=v{KUBERNETES} -X {package}.gitMajor=1 -X {package}.gitMinor=34 -X {package}.gitTreeState=clean")
             })
             .collect();
-        go_build("Kubernetes (about 5 minutes)", "kube", &format!("-s -w{version}"), out, &packages)?;
-        go_build("etcd", "kube", "-s -w", &out.join("etcd"), &["go.etcd.io/etcd/server/v3".to_owned()])
-    })?;
+            go_build("Kubernetes (about 5 minutes)", "kube", &format!("-s -w{version}"), out, &packages)?;
+            go_build("etcd", "kube", "-s -w", &out.join("etcd"), &["go.etcd.io/etcd/server/v3".to_owned()])
+        },
+    )?;
     let helm = cached("helm", &[&read("helm/go.mod")?, &read("helm/go.sum")?], |out| {
         go_build("Helm", "helm", "-s -w", out, &["helm.sh/helm/v3/cmd/helm".to_owned()])
     })?;
@@ -168,7 +203,11 @@ fn go_build(what: &str, module: &str, ldflags: &str, out: &Path, packages: &[Str
 
 fn virtualenv(name: &str, packages: &[&str]) -> Result<PathBuf> {
     cached(&format!("venv-{name}"), &[packages.join(" ").as_bytes()], |out| {
-        step("making a Python environment", &format!("venv-{name}"), command("python3").args(["-m", "venv"]).arg(out))?;
+        step(
+            "making a Python environment",
+            &format!("venv-{name}"),
+            command("python3").args(["-m", "venv"]).arg(out),
+        )?;
         let mut pip = command(out.join("bin/pip"));
         pip.args(["install", "--disable-pip-version-check"]).args(packages);
         step(&format!("installing {}", packages.join(" ")), &format!("pip-{name}"), &mut pip)
@@ -193,5 +232,9 @@ fn cargo_deny() -> Result<PathBuf> {
 
 /// Says which tools are used; the demo's first lines.
 pub(crate) fn describe(tools: &Tools) {
-    say(&format!("Kubernetes v{KUBERNETES} from {}, local AWS from {}", tools.bin.display(), tools.venv.display()));
+    say(&format!(
+        "Kubernetes v{KUBERNETES} from {}, local AWS from {}",
+        tools.bin.display(),
+        tools.venv.display()
+    ));
 }

@@ -55,7 +55,9 @@ fn reason(status: &Value) -> String {
     let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
     let told: Vec<String> = conditions
         .iter()
-        .map(|c| format!("{}={} {}: {}", text(c, "type"), text(c, "status"), text(c, "reason"), text(c, "message")))
+        .map(|c| {
+            format!("{}={} {}: {}", text(c, "type"), text(c, "status"), text(c, "reason"), text(c, "message"))
+        })
         .collect();
     told.join("; ")
 }

@@ -1,0 +1,208 @@
+//! The running test bed, as `cargo xtask test` hands it over.
+
+use std::{
+    fs,
+    io::Write as _,
+    path::PathBuf,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+const NAMESPACE: &str = "drawbridge-system";
+
+pub(crate) struct Bed {
+    dir: PathBuf,
+    bin: PathBuf,
+    venv: PathBuf,
+    aws_cli: PathBuf,
+    facts: Value,
+}
+
+/// What sessions left on the AWS side, as `testbed/aws/account.py leftovers` says it.
+#[derive(Debug, serde::Deserialize)]
+pub(crate) struct Leftovers {
+    pub(crate) instances: Vec<String>,
+    interfaces: Vec<String>,
+    security_groups: Vec<String>,
+    slots: Vec<String>,
+    state: Vec<String>,
+    uploads: Vec<String>,
+}
+
+impl Leftovers {
+    fn is_empty(&self) -> bool {
+        let all = [
+            &self.instances,
+            &self.interfaces,
+            &self.security_groups,
+            &self.slots,
+            &self.state,
+            &self.uploads,
+        ];
+        all.iter().all(|list| list.is_empty())
+    }
+}
+
+impl Bed {
+    pub(crate) fn open() -> Self {
+        let variable = |name: &str| {
+            PathBuf::from(std::env::var_os(name).unwrap_or_else(|| {
+                panic!("{name} is not set: these tests need the test bed that `cargo xtask test` brings up")
+            }))
+        };
+        let dir = variable("DRAWBRIDGE_BED");
+        let facts = serde_json::from_slice(&fs::read(dir.join("testbed.json")).unwrap()).unwrap();
+        Self {
+            bin: variable("DRAWBRIDGE_BIN"),
+            venv: variable("DRAWBRIDGE_VENV"),
+            aws_cli: variable("DRAWBRIDGE_AWS_CLI"),
+            dir,
+            facts,
+        }
+    }
+
+    fn run(&self) -> &str {
+        self.facts["run"].as_str().unwrap()
+    }
+
+    fn with_kubeconfig(&self, program: &str) -> Command {
+        let mut command = Command::new(self.bin.join(program));
+        command.env("KUBECONFIG", self.facts["kubernetes"]["kubeconfig"].as_str().unwrap());
+        command.stdin(Stdio::null()).current_dir(env!("CARGO_MANIFEST_DIR"));
+        command
+    }
+
+    pub(crate) fn kubectl(&self, arguments: &[&str]) -> Result<String, String> {
+        output(self.with_kubectl(arguments))
+    }
+
+    fn with_kubectl(&self, arguments: &[&str]) -> Command {
+        let mut command = self.with_kubeconfig("kubectl");
+        command.args(arguments);
+        command
+    }
+
+    pub(crate) fn apply(&self, object: &Value) -> Result<String, String> {
+        let mut command = self.with_kubectl(&["apply", "-f", "-"]);
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(&serde_json::to_vec(object).unwrap()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+    }
+
+    /// An object, or `None` when there is none of that name.
+    pub(crate) fn get(&self, kind: &str, namespace: &str, name: &str) -> Option<Value> {
+        let out = self
+            .kubectl(&["get", kind, name, "--namespace", namespace, "--ignore-not-found", "-o", "json"])
+            .unwrap();
+        if out.trim().is_empty() { None } else { Some(serde_json::from_str(&out).unwrap()) }
+    }
+
+    pub(crate) fn leftovers(&self) -> Leftovers {
+        let mut python = Command::new(self.venv.join("bin/python"));
+        python
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .args(["testbed/aws/account.py", "leftovers", "--run", self.run(), "--stack"])
+            .arg(self.dir.join("stack.json"));
+        serde_json::from_str(&output(python).unwrap()).unwrap()
+    }
+
+    pub(crate) fn wait_until_nothing_is_left(&self, limit: Duration) {
+        let mut left = self.leftovers();
+        let ended = wait(limit, || {
+            left = self.leftovers();
+            left.is_empty()
+        });
+        assert!(ended, "left after {} s: {left:?}", limit.as_secs());
+    }
+
+    /// The keys under the receipt's prefix, asked of S3 as the account's owner.
+    pub(crate) fn objects(&self, receipt: &Value) -> Vec<String> {
+        let bucket = receipt["bucket"].as_str().expect("the receipt names its bucket");
+        let manifest = receipt["manifest"].as_str().expect("the receipt names its manifest");
+        let prefix = manifest.strip_suffix("manifest.json").unwrap();
+        let aws = &self.facts["aws"];
+        let mut cli = Command::new(self.aws_cli.join("bin/aws"));
+        cli.env("AWS_ENDPOINT_URL", aws["endpoint"].as_str().unwrap())
+            .env("AWS_REGION", aws["region"].as_str().unwrap())
+            .env("AWS_ACCESS_KEY_ID", aws["root"]["access_key_id"].as_str().unwrap())
+            .env("AWS_SECRET_ACCESS_KEY", aws["root"]["secret_access_key"].as_str().unwrap())
+            .args(["s3api", "list-objects-v2", "--bucket", bucket, "--prefix", prefix, "--output", "json"]);
+        let listed: Value = serde_json::from_str(&output(cli).unwrap()).unwrap();
+        let contents = listed["Contents"].as_array().expect("objects under the prefix");
+        contents.iter().map(|object| object["Key"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// `kill -9` of the controller's process, from outside its container.
+    pub(crate) fn kill_controller(&self) {
+        let selector = "app.kubernetes.io/name=drawbridge";
+        let pods = self.kubectl(&["get", "pods", "-n", NAMESPACE, "-l", selector, "-o", "json"]).unwrap();
+        let pods: Value = serde_json::from_str(&pods).unwrap();
+        let mut killed = 0;
+        for pod in pods["items"].as_array().unwrap() {
+            let id = pod["status"]["containerStatuses"][0]["containerID"].as_str().unwrap();
+            let id = id.strip_prefix("containerd://").unwrap();
+            let mut kill = self.ctr();
+            kill.args(["tasks", "kill", "--signal", "SIGKILL", id]);
+            output(kill).unwrap();
+            killed += 1;
+        }
+        assert!(killed > 0, "no controller to kill");
+    }
+
+    fn ctr(&self) -> Command {
+        let words = self.facts["kubernetes"]["ctr_command"].as_array().unwrap();
+        let mut words = words.iter().map(|word| word.as_str().unwrap());
+        let mut command = Command::new(words.next().unwrap());
+        command.args(words);
+        command
+    }
+
+    pub(crate) fn uninstall(&self) {
+        let mut helm = self.with_kubeconfig("helm");
+        helm.args(["uninstall", "drawbridge", "--namespace", NAMESPACE, "--wait", "--timeout", "180s"]);
+        output(helm).unwrap();
+    }
+
+    pub(crate) fn install_again(&self) {
+        let mut helm = self.with_kubeconfig("helm");
+        helm.args([
+            "upgrade",
+            "--install",
+            "drawbridge",
+            "charts/drawbridge",
+            "--namespace",
+            NAMESPACE,
+            "--wait",
+        ])
+        .args(["--timeout", "120s", "--values"])
+        .arg(self.dir.join("values.json"));
+        output(helm).unwrap();
+    }
+}
+
+/// Whether `condition` came true within `limit`.
+pub(crate) fn wait(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + limit;
+    loop {
+        if condition() {
+            return true;
+        }
+        if Instant::now() > deadline {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(150));
+    }
+}
+
+fn output(mut command: Command) -> Result<String, String> {
+    let output = command.output().unwrap_or_else(|error| panic!("starting {command:?}: {error}"));
+    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
