@@ -1,0 +1,95 @@
+"""Functions, their logs, and the rules that invoke them."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from testbed.aws.cloudformation.properties import Properties
+from testbed.aws.cloudformation.resources.kind import Clients, Kind, Made
+
+
+def _log_group(clients: Clients, wanted: Properties) -> Made:
+    logs, name = clients("logs"), wanted.text("LogGroupName")
+    logs.create_log_group(logGroupName=name)
+    logs.put_retention_policy(logGroupName=name, retentionInDays=wanted.number("RetentionInDays"))
+    return Made(name)
+
+
+def _function(clients: Clients, wanted: Properties) -> Made:
+    lambda_, name, code = clients("lambda"), wanted.text("FunctionName"), wanted.object("Code")
+    made = lambda_.create_function(
+        FunctionName=name,
+        Runtime=wanted.text("Runtime"),
+        Architectures=wanted.texts("Architectures"),
+        Code={"S3Bucket": code.text("S3Bucket"), "S3Key": code.text("S3Key")},
+        **_configuration(wanted),
+    )
+    lambda_.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    if wanted.has("ReservedConcurrentExecutions"):
+        lambda_.put_function_concurrency(
+            FunctionName=name, ReservedConcurrentExecutions=wanted.number("ReservedConcurrentExecutions")
+        )
+    return Made(name, {"Arn": made["FunctionArn"]})
+
+
+def _configuration(wanted: Properties) -> dict[str, Any]:
+    variables = wanted.object("Environment").raw("Variables")
+    return {
+        "Role": wanted.text("Role"),
+        "Handler": wanted.text("Handler"),
+        "Description": wanted.text("Description", ""),
+        "MemorySize": wanted.number("MemorySize"),
+        "Timeout": wanted.number("Timeout"),
+        "Environment": {"Variables": {key: str(value) for key, value in variables.items()}},
+    }
+
+
+def _update_function(clients: Clients, standing: Made, wanted: Properties) -> None:
+    lambda_, name, code = clients("lambda"), standing.reference, wanted.object("Code")
+    lambda_.update_function_configuration(FunctionName=name, **_configuration(wanted))
+    lambda_.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    lambda_.update_function_code(FunctionName=name, S3Bucket=code.text("S3Bucket"), S3Key=code.text("S3Key"))
+    lambda_.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+
+
+def _rule(clients: Clients, wanted: Properties) -> Made:
+    events, name = clients("events"), wanted.text("Name")
+    trigger = wanted.given("ScheduleExpression")
+    if wanted.has("EventPattern"):
+        trigger["EventPattern"] = json.dumps(wanted.raw("EventPattern"))
+    arn = events.put_rule(Name=name, Description=wanted.text("Description", ""), State="ENABLED", **trigger)["RuleArn"]
+    targets = [
+        {"Id": target.text("Id"), "Arn": target.text("Arn"), **target.given("Input")}
+        for target in wanted.objects("Targets")
+    ]
+    events.put_targets(Rule=name, Targets=targets)
+    return Made(name, {"Arn": arn})
+
+
+def _permission(clients: Clients, wanted: Properties) -> Made:
+    function, principal = wanted.text("FunctionName"), wanted.text("Principal")
+    source = wanted.text("SourceArn")
+    statement = re.sub(r"[^A-Za-z0-9_-]", "-", f"{principal}-{source.rsplit(':', 1)[-1]}")[:100]
+    clients("lambda").add_permission(
+        FunctionName=function,
+        StatementId=statement,
+        Action=wanted.text("Action"),
+        Principal=principal,
+        SourceArn=source,
+        **wanted.given("SourceAccount"),
+    )
+    return Made(statement)
+
+
+KINDS = {
+    "AWS::Logs::LogGroup": Kind(_log_group),
+    "AWS::Lambda::Function": Kind(
+        _function,
+        frozenset({"Code", "Environment", "MemorySize", "Timeout", "Description", "Handler"}),
+        _update_function,
+    ),
+    "AWS::Lambda::Permission": Kind(_permission),
+    "AWS::Events::Rule": Kind(_rule),
+}

@@ -1,0 +1,133 @@
+"""A stack: a template, its parameters, and the resources that were made of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from testbed.aws.cloudformation import parameters
+from testbed.aws.cloudformation.errors import TemplateError
+from testbed.aws.cloudformation.intrinsics import Scope
+from testbed.aws.cloudformation.order import in_order
+from testbed.aws.cloudformation.properties import Properties
+from testbed.aws.cloudformation.resources import KINDS
+from testbed.aws.cloudformation.resources.kind import Clients, Made
+
+SECTIONS = {"AWSTemplateFormatVersion", "Description", "Parameters", "Conditions", "Resources", "Outputs"}
+
+
+@dataclass
+class Stack:
+    """What stands. `resources` has by logical name the type, the reference, the attributes and the properties."""
+
+    name: str
+    region: str
+    account: str
+    parameters: dict[str, str]
+    resources: dict[str, dict[str, Any]] = field(default_factory=dict)
+    outputs: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, path: Path) -> Stack:
+        values = json.loads(path.read_text())
+        return cls(**{name: values[name] for name in cls.__dataclass_fields__})
+
+    def facts(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Deployment:
+    """Brings a stack to a template."""
+
+    def __init__(self, template: dict[str, Any], stack: Stack, clients: Clients) -> None:
+        if extra := set(template) - SECTIONS:
+            raise TemplateError(f"template section {', '.join(sorted(extra))} is not known to this interpreter")
+        self._template, self._stack, self._clients = template, stack, clients
+        zones = clients("ec2").describe_availability_zones()["AvailabilityZones"]
+        self._scope = Scope(
+            pseudo={
+                "AWS::AccountId": stack.account,
+                "AWS::Partition": "aws",
+                "AWS::Region": stack.region,
+                "AWS::StackName": stack.name,
+                "AWS::URLSuffix": "amazonaws.com",
+            },
+            parameters=parameters.resolve(template.get("Parameters", {}), stack.parameters, self._image),
+            conditions=template.get("Conditions", {}),
+            zones=[zone["ZoneName"] for zone in zones],
+        )
+
+    def create(self) -> None:
+        """Makes every resource."""
+        for name in in_order(self._template["Resources"]):
+            kind, wanted = self._wanted(name)
+            properties = Properties(wanted, f"{name} ({kind})")
+            made = KINDS[kind].make(self._clients, properties)
+            properties.finish()
+            self._stack.resources[name] = {"type": kind, **asdict(made), "properties": wanted}
+            self._know(name)
+        self._finish()
+
+    def update(self) -> list[str]:
+        """Changes what differs, in place; returns the logical names of what it changed."""
+        if set(self._template["Resources"]) != set(self._stack.resources):
+            raise TemplateError("an update here can neither add nor remove resources: make a new run")
+        changed = []
+        for name in in_order(self._template["Resources"]):
+            self._know(name)
+            kind, wanted = self._wanted(name)
+            standing = self._stack.resources[name]
+            if wanted == standing["properties"]:
+                continue
+            self._change(name, kind, wanted)
+            changed.append(name)
+        self._finish()
+        return changed
+
+    def _change(self, name: str, kind: str, wanted: dict[str, Any]) -> None:
+        standing, known = self._stack.resources[name], KINDS[kind]
+        keys = set(wanted) | set(standing["properties"])
+        fixed = {key for key in keys if wanted.get(key) != standing["properties"].get(key)} - known.changeable
+        if fixed or known.update is None:
+            raise TemplateError(f"{name} ({kind}): this interpreter cannot change {', '.join(sorted(fixed))}")
+        made = Made(standing["reference"], standing["attributes"])
+        known.update(self._clients, made, Properties(wanted, f"{name} ({kind})"))
+        standing["properties"] = wanted
+
+    def _wanted(self, name: str) -> tuple[str, dict[str, Any]]:
+        resource = self._template["Resources"][name]
+        if resource["Type"] not in KINDS:
+            raise TemplateError(f"{name}: resource type {resource['Type']} is not known to this interpreter")
+        return resource["Type"], self._scope.evaluate(resource.get("Properties", {}))
+
+    def _know(self, name: str) -> None:
+        self._scope.references[name] = self._stack.resources[name]["reference"]
+        self._scope.attributes[name] = self._stack.resources[name]["attributes"]
+
+    def _finish(self) -> None:
+        self._stack.outputs = {
+            name: self._scope.evaluate(output["Value"]) for name, output in self._template.get("Outputs", {}).items()
+        }
+        self._check_rules()
+
+    def _check_rules(self) -> None:
+        """EventBridge invokes a function only if that lets it; the local one invokes it anyway."""
+        resources = self._stack.resources.values()
+        allowed = {
+            entry["properties"]["SourceArn"]
+            for entry in resources
+            if entry["type"] == "AWS::Lambda::Permission"
+            and entry["properties"]["Principal"] == "events.amazonaws.com"
+        }
+        for name, entry in self._stack.resources.items():
+            if entry["type"] == "AWS::Events::Rule" and entry["attributes"]["Arn"] not in allowed:
+                raise TemplateError(f"{name}: no AWS::Lambda::Permission lets this rule invoke its function")
+
+    def _image(self, parameter: str) -> str:
+        """The image that an SSM parameter names; it must exist."""
+        image = self._clients("ssm").get_parameter(Name=parameter)["Parameter"]["Value"]
+        if not self._clients("ec2").describe_images(ImageIds=[image])["Images"]:
+            raise TemplateError(f"{parameter} names the image {image}, which does not exist")
+        return str(image)

@@ -1,0 +1,165 @@
+#!/usr/bin/env python3
+"""Puts a stack of infra/ into a run's local AWS, as a user puts it into an account.
+
+    deploy.py up --run ID --code create.zip cleanup.zip --out stack.json [--parameter NAME=VALUE ...]
+    deploy.py update --run ID --stack stack.json [--policies DIR] [--code ...] [--parameter NAME=VALUE ...]
+
+`--endpoint URL` instead of `--run ID` works on any local AWS. The stack file has the template's outputs under
+`outputs` and an access key of the operator under `operator`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(REPOSITORY))
+
+import boto3  # noqa: E402
+from botocore.config import Config  # noqa: E402
+from botocore.exceptions import BotoCoreError, ClientError  # noqa: E402
+
+from infra import render  # noqa: E402
+from testbed.aws.cloudformation.stack import Deployment, Stack  # noqa: E402
+from testbed.aws.layout import ACCOUNT, API_PORT, REGION  # noqa: E402
+from testbed.common import run as runs  # noqa: E402
+from testbed.common.errors import TestbedError, main_wrapper  # noqa: E402
+from testbed.common.progress import say  # noqa: E402
+
+CODE_BUCKET = f"drawbridge-code-{ACCOUNT}"
+CODE_KEYS = ("CreateCodeKey", "CleanupCodeKey")
+# What differs from a real account: S3 has a port of its own and speaks no TLS.
+LOCAL_PARAMETERS = {
+    "ClusterName": "local",
+    "ClientCidrs": "203.0.113.10/32",
+    "S3Port": str(API_PORT),
+    "RequireTls": "false",
+}
+
+
+class Account:
+    """The local AWS with its owner's key."""
+
+    def __init__(self, endpoint: str, key: str, secret: str) -> None:
+        self._endpoint = endpoint
+        self._session = boto3.Session(key, secret, region_name=REGION)
+        self._clients: dict[str, Any] = {}
+
+    def client(self, service: str) -> Any:
+        if service not in self._clients:
+            # A retry would hide that a call failed once; the account next door must not.
+            options = Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"})
+            self._clients[service] = self._session.client(service, endpoint_url=self._endpoint, config=options)
+        return self._clients[service]
+
+
+def find_account(arguments: argparse.Namespace) -> Account:
+    if arguments.endpoint:
+        return Account(arguments.endpoint, "test", "test")
+    facts_file = runs.load(arguments.run).dir / "testbed.json"
+    if not facts_file.exists():
+        raise TestbedError(f"{facts_file} does not exist: is the run '{arguments.run}' up?")
+    facts = json.loads(facts_file.read_text())["aws"]
+    return Account(facts["endpoint"], facts["root"]["access_key_id"], facts["root"]["secret_access_key"])
+
+
+def upload_code(account: Account, archives: list[Path]) -> dict[str, str]:
+    """Puts the functions' code where the template takes it from; returns the parameters that say so."""
+    s3 = account.client("s3")
+    s3.create_bucket(Bucket=CODE_BUCKET)
+    found = {"CodeBucket": CODE_BUCKET}
+    for parameter, archive in zip(CODE_KEYS, archives, strict=True):
+        if not archive.exists():
+            raise TestbedError(f"{archive} does not exist: `cargo xtask package` makes it")
+        content = archive.read_bytes()
+        found[parameter] = f"{archive.stem}-{hashlib.sha256(content).hexdigest()[:16]}.zip"
+        s3.put_object(Bucket=CODE_BUCKET, Key=found[parameter], Body=content)
+    return found
+
+
+def operator_key(account: Account, user: str) -> dict[str, str]:
+    """The operator's access key, which a user makes by hand: a template would show it to whoever may read the stack."""
+    key = account.client("iam").create_access_key(UserName=user)["AccessKey"]
+    return {"access_key_id": key["AccessKeyId"], "secret_access_key": key["SecretAccessKey"]}
+
+
+def write_stack(path: Path, stack: Stack, operator: dict[str, str]) -> None:
+    """The stack file holds a key: for its owner only, and never half written."""
+    draft = path.with_suffix(".new")
+    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        json.dump({**stack.facts(), "operator": operator}, file, indent=1)
+    draft.replace(path)
+
+
+def load_template(policies: Path | None) -> dict[str, Any]:
+    """The committed template, or one with other policies in it."""
+    if policies is not None:
+        return render.render(policies)
+    return json.loads(render.RENDERED.read_text())
+
+
+def up(arguments: argparse.Namespace) -> int:
+    account = find_account(arguments)
+    code = upload_code(account, arguments.code)
+    parameters = {**LOCAL_PARAMETERS, **code, **dict(arguments.parameter)}
+    stack = Stack(arguments.stack_name, REGION, ACCOUNT, parameters)
+    Deployment(load_template(arguments.policies), stack, account.client).create()
+    write_stack(arguments.out, stack, operator_key(account, stack.outputs["OperatorUser"]))
+    say(f"stack {stack.name} deployed: {len(stack.resources)} resources")
+    return 0
+
+
+def update(arguments: argparse.Namespace) -> int:
+    account, stack = find_account(arguments), Stack.load(arguments.stack)
+    code = upload_code(account, arguments.code) if arguments.code else {}
+    stack.parameters |= {**code, **dict(arguments.parameter)}
+    changed = Deployment(load_template(arguments.policies), stack, account.client).update()
+    write_stack(arguments.stack, stack, json.loads(arguments.stack.read_text())["operator"])
+    say(f"stack {stack.name} updated: {', '.join(changed) or 'nothing differs'}")
+    return 0
+
+
+def _parameter(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"'{text}' is not NAME=VALUE")
+    return name, value
+
+
+def parse() -> tuple[Callable[[argparse.Namespace], int], argparse.Namespace]:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    both = argparse.ArgumentParser(add_help=False)
+    where = both.add_mutually_exclusive_group(required=True)
+    where.add_argument("--run", help="the run's id")
+    where.add_argument("--endpoint", help="the URL of a local AWS")
+    both.add_argument("--parameter", type=_parameter, action="append", default=[], metavar="NAME=VALUE")
+    both.add_argument("--policies", type=Path, help="a directory of other policy files than infra/policies")
+    make = commands.add_parser("up", parents=[both], help="make the stack")
+    make.add_argument("--code", type=Path, nargs=2, required=True, metavar=("CREATE.ZIP", "CLEANUP.ZIP"))
+    make.add_argument("--stack-name", default="drawbridge")
+    make.add_argument("--out", type=Path, required=True, help="the stack file to write")
+    change = commands.add_parser("update", parents=[both], help="bring the stack to other policies, code or parameters")
+    change.add_argument("--code", type=Path, nargs=2, metavar=("CREATE.ZIP", "CLEANUP.ZIP"))
+    change.add_argument("--stack", type=Path, required=True, help="the stack file, which is rewritten")
+    arguments = parser.parse_args()
+    return {"up": up, "update": update}[arguments.command], arguments
+
+
+def main() -> int:
+    command, arguments = parse()
+    try:
+        return command(arguments)
+    except (ClientError, BotoCoreError) as error:
+        raise TestbedError(f"{error}") from error
+
+
+if __name__ == "__main__":
+    main_wrapper("deploy.py", main)
