@@ -19,7 +19,8 @@ impl Workload {
         let account = "drawbridge-gatherer";
         let rbac = "rbac.authorization.k8s.io";
         let objects = json!({"apiVersion": "v1", "kind": "List", "items": [
-            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace,
+                "labels": {"drawbridge.dev/backups": "allowed"}}},
             {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": account, "namespace": namespace}},
             {"apiVersion": format!("{rbac}/v1"), "kind": "Role", "metadata": {"name": account, "namespace": namespace}, "rules": [
                 {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]},

@@ -21,17 +21,14 @@ pub(crate) struct Package {
     pub(crate) create_zip: PathBuf,
     pub(crate) cleanup_zip: PathBuf,
     pub(crate) image: PathBuf,
-    /// `drawbridge.dev/controller:<version>`.
-    pub(crate) image_name: String,
 }
 
 /// Compiles in release and packs into `target/package/`.
 pub(crate) fn build(tools: &Tools) -> Result<Package> {
     let mut cargo = command("cargo");
-    cargo.args(["build", "--release", "--locked", "--bins"]);
-    for package in ["drawbridge", "drawbridge-jumpbox", "drawbridge-lambdas"] {
-        cargo.args(["--package", package]);
-    }
+    // The whole workspace: cargo picks the features of dependencies by the packages it is asked for, and the tests ask
+    // for all of them; another choice here would compile most dependencies twice.
+    cargo.args(["build", "--release", "--locked", "--workspace", "--bins"]);
     step(
         "building the controller, the box and the Lambdas (cold: about 15 minutes)",
         "cargo-build",
@@ -59,7 +56,7 @@ pub(crate) fn build(tools: &Tools) -> Result<Package> {
         .args(["--name", &image_name, "--out"])
         .arg(&image);
     step("packing the Lambdas and the controller's image", "image", &mut python)?;
-    Ok(Package { create_zip, cleanup_zip, image, image_name })
+    Ok(Package { create_zip, cleanup_zip, image })
 }
 
 /// Writes executables into a zip with fixed times, so that the same programs give the same bytes.
