@@ -94,7 +94,10 @@ def _fill(node: Any, values: dict[str, Any], policies: Path, used: set[str]) -> 
 
 def _document(path: Path, only_if: dict[str, str], values: dict[str, Any]) -> dict[str, Any]:
     """One policy file, its placeholders as CloudFormation expressions, its optional statements behind conditions."""
-    document = json.loads(path.read_text())
+    try:
+        document = json.loads(path.read_text())
+    except ValueError as error:
+        raise RenderError(f"{path}: {error}") from error
     statements = document["Statement"]
     sids = [statement.get("Sid") for statement in statements]
     if None in sids or len(set(sids)) != len(sids):
@@ -159,4 +162,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except RenderError as error:
+        sys.exit(f"render.py: {error}")

@@ -157,7 +157,7 @@ def main() -> int:
     command, arguments = parse()
     try:
         return command(arguments)
-    except (ClientError, BotoCoreError) as error:
+    except (ClientError, BotoCoreError, render.RenderError) as error:
         raise TestbedError(f"{error}") from error
 
 
