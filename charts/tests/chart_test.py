@@ -28,7 +28,7 @@ OPERATOR_USER = f"system:serviceaccount:{NAMESPACE}:drawbridge"
 OPERATOR_RULES = [
     {"apiGroups": ["drawbridge.dev"], "resources": ["backupjobs"], "verbs": ["get", "list", "watch", "patch", "delete"]},
     {"apiGroups": ["drawbridge.dev"], "resources": ["backupvaults"], "verbs": ["get", "list", "watch"]},
-    {"apiGroups": ["drawbridge.dev"], "resources": ["backupjobs/status", "backupvaults/status"], "verbs": ["patch"]},
+    {"apiGroups": ["drawbridge.dev"], "resources": ["backupjobs/status", "backupvaults/status"], "verbs": ["update"]},
     {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
     {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get"]},
     {
@@ -40,7 +40,7 @@ OPERATOR_RULES = [
 ]
 LEADER_RULES = [
     {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
-    {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": ["drawbridge"], "verbs": ["get", "patch"]},
+    {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": ["drawbridge"], "verbs": ["get", "update"]},
 ]
 DRAIN_RULES = [{"apiGroups": ["drawbridge.dev"], "resources": ["backupjobs"], "verbs": ["list", "patch"]}]
 
@@ -135,6 +135,18 @@ class Rights(unittest.TestCase):
                 "drawbridge-system-drawbridge-drain": DRAIN_RULES,
             },
         )
+
+    def test_the_rules_are_what_the_code_says_that_it_calls(self) -> None:
+        rows = re.findall(r"^//! \| `?([\w.]+)`? ([\w/]+)[^|]*\| ([a-z, ]+) \|", (ROOT / "src/lib.rs").read_text(), re.MULTILINE)
+        called = {(group.replace("core", ""), resource, verb) for group, resource, verbs in rows for verb in verbs.split(", ")}
+        granted = {
+            (group, resource, verb)
+            for rule in OPERATOR_RULES + LEADER_RULES
+            for group in rule["apiGroups"]
+            for resource in rule["resources"]
+            for verb in rule["verbs"]
+        }
+        self.assertEqual(granted, called)
 
     def test_each_role_is_bound_to_one_account_of_the_release(self) -> None:
         objects = render({"rbac": {"aggregateToDefaultRoles": False}})
