@@ -104,7 +104,7 @@ def withdraw(controller: str) -> None:
 def remove(name: str) -> None:
     """Removes the group and those below it, waiting for their last processes to be gone."""
     deadline = time.monotonic() + 10
-    while groups := [tree / name for tree in _trees() if (tree / name).is_dir()]:
+    while groups := _existing(name):
         for group in groups:
             for directory, _, _ in os.walk(group, topdown=False):
                 try:
@@ -114,3 +114,10 @@ def remove(name: str) -> None:
         if time.monotonic() > deadline:
             raise TestbedError(f"cgroup {groups[0]} does not become empty: see its cgroup.procs")
         time.sleep(0.02)
+
+
+def _existing(name: str) -> list[Path]:
+    """Every group of this name. Beside v1 trees, runc makes one in the controller-less `unified` tree as well."""
+    if version() == 2:
+        return [ROOT / name] if (ROOT / name).is_dir() else []
+    return [path for path in ROOT.glob(f"*/{name}") if path.is_dir() and not path.parent.is_symlink()]

@@ -14,7 +14,7 @@ import os
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Iterator
+from typing import IO, Any, Iterator
 
 from .errors import TestbedError
 from .process import Identity, identify, is_alive
@@ -41,6 +41,10 @@ class Run:
         """The directory of one half of the testbed; that it exists means that the half has something to undo."""
         return self.dir / name
 
+    def facts(self, part: str) -> Path:
+        """Where a part's `up` writes how it is reached: a JSON object, which becomes its section of testbed.json."""
+        return self.part(part) / "facts.json"
+
 
 class NoFreeIndex(TestbedError):
     """All indexes are held."""
@@ -53,22 +57,49 @@ def check_id(run_id: str) -> str:
     return run_id
 
 
+def _locked() -> IO[str]:
+    """Takes the registry's lock, which closing the file gives back. The last run removes the lock file too, so whoever
+    gets the lock makes sure that it is still the file at that path, and tries again otherwise."""
+    if os.geteuid() != 0:
+        raise TestbedError("the testbed makes namespaces and mounts: run it as root")
+    path = REGISTRY / "lock"
+    while True:
+        REGISTRY.mkdir(mode=0o755, parents=True, exist_ok=True)
+        try:
+            lock = open(path, "a")
+        except FileNotFoundError:
+            continue  # removed since the line above
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if _is_at(lock.fileno(), path):
+            return lock
+        lock.close()
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
 @contextlib.contextmanager
 def _registry() -> Iterator[dict[str, Any]]:
     """The registry, locked, and written back if it changed. One of an earlier boot of the machine counts as empty:
     nothing that it names has survived."""
-    if os.geteuid() != 0:
-        raise TestbedError("the testbed makes namespaces and mounts: run it as root")
-    REGISTRY.mkdir(mode=0o755, parents=True, exist_ok=True)
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    with open(REGISTRY / "lock", "a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with _locked():
         path = REGISTRY / "runs.json"
         before = path.read_text() if path.exists() else ""
         content = json.loads(before) if before else {}
         if content.get("boot") != boot:
             content = {"boot": boot, "runs": {}}
         yield content["runs"]
+        if not content["runs"]:
+            path.unlink(missing_ok=True)
+            (REGISTRY / "lock").unlink()
+            with contextlib.suppress(OSError):
+                REGISTRY.rmdir()
+            return
         after = json.dumps(content, indent=1)
         if after != before:
             draft = REGISTRY / "runs.json.new"
@@ -138,6 +169,7 @@ def release(run: Run) -> bool:
         (run.dir / "testbed.json").unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # someone may have put a file of his own there: it stays
             run.dir.rmdir()
+            STATE.rmdir()
         return True
 
 

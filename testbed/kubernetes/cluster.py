@@ -8,6 +8,7 @@ beside the node's namespaces, containerd and images beside etcd and the API serv
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,7 +28,6 @@ from testbed.kubernetes.layout import NODE_NAME, PART, Layout, netns_command, no
 
 def up(run_id: str) -> None:
     """Boots a cluster."""
-    progress.begin()
     binaries.check()
     run = claim(run_id, PART)
     directory = make_room(run, PART)
@@ -53,6 +53,7 @@ def up(run_id: str) -> None:
     _let_apiserver_use_kubelet(api)
     dns.start(layout, daemons, holder, api)
     _wait_node(api, daemons)
+    run.facts(PART).write_text(json.dumps(describe(layout), indent=2))
     progress.say("node Ready")
 
 
@@ -114,9 +115,8 @@ def holder_pid(layout: Layout) -> int:
     return daemons_of(layout).pid("holder")
 
 
-def describe(run_id: str) -> dict[str, object]:
+def describe(layout: Layout) -> dict[str, object]:
     """The cluster's section of testbed.json."""
-    layout = Layout(runs.load(run_id))
     holder = holder_pid(layout)
     return {
         "kubeconfig": str(layout.kubeconfig),
@@ -136,7 +136,7 @@ def restart_apiserver(run_id: str) -> None:
     layout = Layout(runs.load(run_id))
     daemons = daemons_of(layout)
     holder = holder_pid(layout)
-    daemons.stop("kube-apiserver", patience=10)
+    daemons.stop("kube-apiserver", patience=1)  # its graceful end waits for watches, which never end
     control_plane.start_apiserver(layout, daemons, holder)
     _wait_apiserver(layout, daemons)
 
@@ -156,6 +156,7 @@ def main() -> int:
         if name == "load-image":
             command.add_argument("files", nargs="+", type=Path, metavar="FILE")
     given = parser.parse_args()
+    progress.begin()
     if given.command == "up":
         up(given.run)
     elif given.command == "down":
