@@ -1,0 +1,213 @@
+//! The task behind one artifact: takes chunks, has them hashed and cut off the reactor, uploads parts, checks, completes.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use drawbridge_protocol::{
+    ObjectPrefix,
+    manifest::StoredObject,
+    upload::{End, Failure, FailureCode, Rejected},
+};
+use tokio::sync::watch;
+
+use super::{
+    Command, Ingest, Intakes, Outcome, Settings, Stored,
+    assembly::{Assembled, Assembly, Part},
+    uploads::Uploads,
+};
+use crate::store::{Store, StoreError};
+
+/// Chunks that are hashed in one go; a hop to another thread should be worth it.
+const BATCH: usize = 16;
+
+/// Runs one artifact to its end. `settle` hears of the outcome before any connection does.
+pub(crate) async fn drive(
+    ingest: &Ingest,
+    prefix: ObjectPrefix,
+    store: Store,
+    intakes: Intakes,
+    settle: impl FnOnce(&Outcome),
+) {
+    let Settings { part_bytes, parts_in_flight, bounds, .. } = ingest.settings;
+    let Intakes { commands, acked, outcome, attached } = intakes;
+    let mut driver = Driver {
+        ingest,
+        uploads: Uploads::new(store, prefix, ingest.name.clone(), parts_in_flight),
+        assembly: Some(Assembly::new(part_bytes, bounds.parts_per_object)),
+        acked,
+    };
+    let ended = driver.run(commands, attached).await;
+    if !matches!(ended, Outcome::Stored(_)) {
+        driver.uploads.abort().await;
+    }
+    settle(&ended);
+    outcome.send_replace(Some(ended));
+}
+
+struct Driver<'a> {
+    ingest: &'a Ingest,
+    uploads: Uploads,
+    /// Away only while another thread works on it.
+    assembly: Option<Assembly>,
+    acked: watch::Sender<u64>,
+}
+
+impl Driver<'_> {
+    async fn run(
+        &mut self,
+        mut commands: tokio::sync::mpsc::UnboundedReceiver<Command>,
+        mut attached: watch::Receiver<bool>,
+    ) -> Outcome {
+        let mut batch = Vec::with_capacity(BATCH);
+        loop {
+            tokio::select! {
+                _ = commands.recv_many(&mut batch, BATCH) => {}
+                () = abandoned(&mut attached, self.ingest.settings.bounds.resume) => {
+                    return failed(FailureCode::State, "the client did not come back in time");
+                }
+            }
+            let mut chunks = VecDeque::with_capacity(batch.len());
+            let mut last = None;
+            for command in batch.drain(..) {
+                match command {
+                    Command::Chunk(bytes) => chunks.push_back(bytes),
+                    end => {
+                        last = Some(end);
+                        break;
+                    }
+                }
+            }
+            if let Err(outcome) = self.absorb(chunks).await {
+                return outcome;
+            }
+            match last {
+                None => {}
+                Some(Command::End(end)) => return self.finish(*end).await,
+                Some(_) => return failed(FailureCode::State, "the client gave the artifact up"),
+            }
+        }
+    }
+
+    /// Hashes and cuts `chunks`, uploading each part that gets full.
+    async fn absorb(&mut self, mut chunks: VecDeque<Bytes>) -> Result<(), Outcome> {
+        while !chunks.is_empty() {
+            let part;
+            (chunks, part) = self.work(move |assembly| cut_one(assembly, chunks)).await?;
+            if let Some(part) = part {
+                self.uploads.put(part).await.map_err(|error| storage(&error))?;
+            }
+            if let Some(assembly) = &self.assembly {
+                self.acked.send_replace(assembly.bytes());
+            }
+        }
+        Ok(())
+    }
+
+    /// Lends the assembly to a thread that may burn CPU.
+    async fn work<T: Send + 'static>(
+        &mut self,
+        job: impl FnOnce(&mut Assembly) -> T + Send + 'static,
+    ) -> Result<T, Outcome> {
+        let Some(mut assembly) = self.assembly.take() else {
+            return Err(failed(FailureCode::Storage, "the artifact's state is lost"));
+        };
+        let run = tokio::task::spawn_blocking(move || {
+            let result = job(&mut assembly);
+            (assembly, result)
+        });
+        let (assembly, result) =
+            run.await.map_err(|error| failed(FailureCode::Storage, &error.to_string()))?;
+        self.assembly = Some(assembly);
+        Ok(result)
+    }
+
+    /// Checks first; only what passes becomes an object.
+    async fn finish(&mut self, end: End) -> Outcome {
+        let Some(assembly) = self.assembly.take() else {
+            return failed(FailureCode::Storage, "the artifact's state is lost");
+        };
+        let assembled = match tokio::task::spawn_blocking(|| assembly.finish()).await {
+            Ok(assembled) => assembled,
+            Err(error) => return failed(FailureCode::Storage, &error.to_string()),
+        };
+        if let Some((check, reason)) = complaint(&assembled, &end) {
+            return Outcome::Rejected(Rejected {
+                name: self.ingest.name.clone(),
+                check: check.to_owned(),
+                reason,
+            });
+        }
+        match self.store(assembled, end).await {
+            Ok(stored) => Outcome::Stored(stored),
+            Err(error) => storage(&error),
+        }
+    }
+
+    async fn store(&mut self, assembled: Assembled, end: End) -> Result<Stored, StoreError> {
+        let Assembled { rest, objects, bytes, sha256 } = assembled;
+        let whole = !self.uploads.begun();
+        match rest {
+            Some(part) if whole => self.uploads.put_whole(part.body).await?,
+            Some(part) => self.uploads.put(part).await?,
+            None => {}
+        }
+        if !whole {
+            let sizes: Vec<u64> = objects.iter().map(|object| object.bytes).collect();
+            self.uploads.complete(&sizes).await?;
+        }
+        let objects = objects.into_iter().enumerate().map(|(index, object)| StoredObject {
+            key: self.uploads.key(index),
+            bytes: object.bytes,
+            sha256: object.sha256,
+        });
+        Ok(Stored { objects: objects.collect(), bytes, sha256, claimed: end.claimed })
+    }
+}
+
+/// Works until one part is full or the chunks are used up.
+fn cut_one(assembly: &mut Assembly, mut chunks: VecDeque<Bytes>) -> (VecDeque<Bytes>, Option<Part>) {
+    while let Some(mut chunk) = chunks.pop_front() {
+        let part = assembly.absorb(&mut chunk);
+        if !chunk.is_empty() {
+            chunks.push_front(chunk);
+        }
+        if part.is_some() {
+            return (chunks, part);
+        }
+    }
+    (chunks, None)
+}
+
+/// The check that fails, if one does, and why.
+fn complaint(assembled: &Assembled, end: &End) -> Option<(&'static str, String)> {
+    if assembled.bytes != end.bytes {
+        return Some(("size", format!("the client sent {} bytes, {} arrived", end.bytes, assembled.bytes)));
+    }
+    if assembled.sha256 != end.sha256 {
+        return Some(("digest", format!("the client sent {}, {} arrived", end.sha256, assembled.sha256)));
+    }
+    // Every artifact is a zstd stream, and even an empty one of those has bytes.
+    (assembled.bytes == 0).then(|| ("empty", "not a byte arrived".to_owned()))
+}
+
+/// Returns when no connection has held the artifact for `patience`.
+async fn abandoned(attached: &mut watch::Receiver<bool>, patience: std::time::Duration) {
+    loop {
+        if attached.wait_for(|held| !held).await.is_err() {
+            return;
+        }
+        let back = attached.wait_for(|held| *held);
+        match tokio::time::timeout(patience, back).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(_)) | Err(_) => return,
+        }
+    }
+}
+
+fn storage(error: &StoreError) -> Outcome {
+    failed(FailureCode::Storage, &error.to_string())
+}
+
+fn failed(code: FailureCode, message: &str) -> Outcome {
+    Outcome::Failed(Failure { code, message: message.to_owned() })
+}

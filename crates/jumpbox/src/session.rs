@@ -1,0 +1,247 @@
+//! What one session has taken in, is taking in, and has sealed. The only place where its limits are kept.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use drawbridge_protocol::{
+    ArtifactName, Envelope, Orders, SessionSigner, Sha256,
+    manifest::{ArtifactRecord, Claimed, Observed, Verdict},
+    upload::{Accepted, Entry, Failure, FailureCode, Rejected},
+};
+use jiff::Timestamp;
+
+use crate::{
+    ingest::{Attachment, Ingest, Outcome, Settings, Stored, drive},
+    seal::{Seal, Sealer},
+    store::Store,
+};
+
+/// Artifacts under way at once: each may hold its parts in memory. One a connection, so as many as connections.
+pub(crate) const MAX_OPEN: usize = 8;
+/// What clients may claim in one session, in bytes of JSON: it all ends up in the manifest.
+const MAX_CLAIMS: usize = 6 << 20;
+
+/// One session.
+pub(crate) struct Session {
+    pub(crate) orders: Orders,
+    pub(crate) instance: String,
+    pub(crate) program: Sha256,
+    pub(crate) settings: Settings,
+    pub(crate) store: Store,
+    sealer: Sealer,
+    state: Mutex<State>,
+    /// Held while sealing; sealing twice at once would race for the same keys.
+    seal: tokio::sync::Mutex<Option<Seal>>,
+}
+
+#[derive(Default)]
+struct State {
+    artifacts: BTreeMap<ArtifactName, Artifact>,
+    /// Bytes of artifacts that are stored or under way.
+    bytes: u64,
+    claims: usize,
+    /// No artifact begins any more.
+    sealing: bool,
+}
+
+enum Artifact {
+    Open(Arc<Ingest>),
+    Stored(Box<ArtifactRecord>),
+    Rejected(Rejected),
+}
+
+/// How an artifact begins.
+pub(crate) enum Beginning {
+    /// From the attachment's offset on.
+    Open(Attachment),
+    /// It is stored already; the client lost the answer, or tries to overwrite.
+    Stored(Accepted),
+    /// It was rejected, and will not be stored.
+    Rejected(Rejected),
+}
+
+impl Session {
+    pub(crate) fn new(
+        orders: Orders,
+        instance: String,
+        program: Sha256,
+        settings: Settings,
+        store: Store,
+        signer: SessionSigner,
+    ) -> Self {
+        let sealer = Sealer::new(signer);
+        let (state, seal) = (Mutex::default(), tokio::sync::Mutex::default());
+        Self { orders, instance, program, settings, store, sealer, state, seal }
+    }
+
+    /// Begins an artifact, or goes on with it.
+    pub(crate) fn begin(self: &Arc<Self>, name: &ArtifactName) -> Result<Beginning, Failure> {
+        let mut state = self.state();
+        match state.artifacts.get(name) {
+            Some(Artifact::Open(ingest)) => return Ok(Beginning::Open(ingest.attach())),
+            Some(Artifact::Stored(record)) => return Ok(Beginning::Stored(accepted(name, &record.observed))),
+            Some(Artifact::Rejected(rejected)) => return Ok(Beginning::Rejected(rejected.clone())),
+            None => {}
+        }
+        if state.sealing {
+            return Err(refuse(
+                FailureCode::State,
+                "the session is sealed; no artifact begins any more".to_owned(),
+            ));
+        }
+        if state.artifacts.len() >= self.orders.limits.artifacts as usize {
+            let why = format!("the session's {} artifacts are used up", self.orders.limits.artifacts);
+            return Err(refuse(FailureCode::Limit, why));
+        }
+        if state.open().count() >= MAX_OPEN {
+            let why = format!("{MAX_OPEN} artifacts are under way, no more are taken at once");
+            return Err(refuse(FailureCode::Limit, why));
+        }
+        let (ingest, intakes) = Ingest::new(name.clone(), self.settings);
+        let attachment = ingest.attach();
+        state.artifacts.insert(name.clone(), Artifact::Open(Arc::clone(&ingest)));
+        let session = Arc::clone(self);
+        tokio::spawn(async move {
+            let (prefix, store) = (session.orders.prefix.clone(), session.store.clone());
+            drive(&ingest, prefix, store, intakes, |outcome| session.settle(&ingest, outcome)).await;
+        });
+        Ok(Beginning::Open(attachment))
+    }
+
+    /// Counts `bytes` that are about to come in.
+    pub(crate) fn reserve(&self, bytes: u64) -> Result<(), Failure> {
+        let mut state = self.state();
+        let limit = self.orders.limits.session_bytes;
+        if state.bytes.saturating_add(bytes) > limit {
+            return Err(refuse(FailureCode::Limit, format!("the session's {limit} bytes are used up")));
+        }
+        state.bytes += bytes;
+        Ok(())
+    }
+
+    /// Counts what a client claims.
+    pub(crate) fn reserve_claim(&self, claimed: &Claimed) -> Result<(), Failure> {
+        let size = serde_json::to_vec(claimed).map_or(usize::MAX, |json| json.len());
+        let mut state = self.state();
+        if state.claims.saturating_add(size) > MAX_CLAIMS {
+            let why = format!("the session's claims exceed {MAX_CLAIMS} bytes; name fewer paths");
+            return Err(refuse(FailureCode::Limit, why));
+        }
+        state.claims += size;
+        Ok(())
+    }
+
+    /// Seals the session over exactly `entries`, or gives the receipt again.
+    pub(crate) async fn commit(&self, mut entries: Vec<Entry>) -> Result<Envelope, Failure> {
+        entries.sort();
+        let mut seal = self.seal.lock().await;
+        if seal.is_none() {
+            let records = self.close(&entries)?;
+            let made = self.sealer.seal(self, entries.clone(), records);
+            *seal = Some(made.map_err(|error| refuse(FailureCode::Storage, error.to_string()))?);
+        }
+        match seal.as_mut() {
+            Some(seal) if seal.entries == entries => seal.write(&self.store).await,
+            _ => Err(refuse(FailureCode::State, "the session is sealed over other artifacts".to_owned())),
+        }
+    }
+
+    /// Lets nothing begin any more, if what is stored is exactly `entries`.
+    fn close(&self, entries: &[Entry]) -> Result<Vec<ArtifactRecord>, Failure> {
+        let mut state = self.state();
+        if let Some(name) = state.open().next() {
+            return Err(refuse(FailureCode::State, format!("artifact '{name}' is still under way")));
+        }
+        let stored: Vec<(Entry, &ArtifactRecord)> = state.stored().collect();
+        if stored.is_empty() {
+            return Err(refuse(
+                FailureCode::State,
+                "nothing is stored; an empty backup is not a backup".to_owned(),
+            ));
+        }
+        if let Some(why) = difference(entries, stored.iter().map(|(entry, _)| entry)) {
+            return Err(refuse(FailureCode::State, why));
+        }
+        let records = stored.into_iter().map(|(_, record)| record.clone()).collect();
+        state.sealing = true;
+        Ok(records)
+    }
+
+    /// Keeps how an artifact ended.
+    fn settle(&self, ingest: &Ingest, outcome: &Outcome) {
+        let mut state = self.state();
+        let name = ingest.name.clone();
+        match outcome {
+            Outcome::Stored(stored) => {
+                tracing::info!(artifact = %name, bytes = stored.bytes, objects = stored.objects.len(), "stored");
+                let record = ArtifactRecord { observed: observed(stored), claimed: stored.claimed.clone() };
+                state.artifacts.insert(name, Artifact::Stored(Box::new(record)));
+            }
+            Outcome::Rejected(rejected) => {
+                tracing::warn!(artifact = %name, check = rejected.check, reason = rejected.reason, "rejected");
+                state.bytes = state.bytes.saturating_sub(ingest.received());
+                state.artifacts.insert(name, Artifact::Rejected(rejected.clone()));
+            }
+            Outcome::Failed(failure) => {
+                tracing::warn!(artifact = %name, code = ?failure.code, reason = failure.message, "not stored");
+                state.bytes = state.bytes.saturating_sub(ingest.received());
+                state.artifacts.remove(&name);
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn open(&self) -> impl Iterator<Item = &ArtifactName> {
+        self.artifacts
+            .iter()
+            .filter(|(_, artifact)| matches!(artifact, Artifact::Open(_)))
+            .map(|(name, _)| name)
+    }
+
+    fn stored(&self) -> impl Iterator<Item = (Entry, &ArtifactRecord)> {
+        self.artifacts.iter().filter_map(|(name, artifact)| match artifact {
+            Artifact::Stored(record) => {
+                let Observed { bytes, sha256, .. } = &record.observed;
+                Some((Entry { name: name.clone(), bytes: *bytes, sha256: sha256.clone() }, &**record))
+            }
+            _ => None,
+        })
+    }
+}
+
+/// What `Accepted` says of a stored artifact; the same however often it is asked.
+pub(crate) fn accepted(name: &ArtifactName, observed: &Observed) -> Accepted {
+    let Observed { objects, bytes, sha256, verdict, .. } = observed.clone();
+    Accepted { name: name.clone(), objects, bytes, sha256, verdict }
+}
+
+pub(crate) fn observed(stored: &Stored) -> Observed {
+    let Stored { objects, bytes, sha256, .. } = stored.clone();
+    Observed { objects, bytes, sha256, accepted_at: Timestamp::now(), verdict: Verdict::Accepted }
+}
+
+pub(crate) fn refuse(code: FailureCode, message: String) -> Failure {
+    Failure { code, message }
+}
+
+/// In words, the first difference between what the client commits and what is stored. Both are sorted.
+fn difference<'a>(committed: &'a [Entry], stored: impl Iterator<Item = &'a Entry>) -> Option<String> {
+    let stored: Vec<&Entry> = stored.collect();
+    if let Some(extra) = committed.iter().find(|entry| stored.binary_search(entry).is_err()) {
+        return Some(format!(
+            "the commit names '{}' with {} bytes, which is not what is stored",
+            extra.name, extra.bytes
+        ));
+    }
+    if let Some(missing) = stored.iter().find(|entry| committed.binary_search(entry).is_err()) {
+        return Some(format!("the commit does not name '{}', which is stored", missing.name));
+    }
+    (committed.len() != stored.len()).then(|| "the commit names an artifact twice".to_owned())
+}
