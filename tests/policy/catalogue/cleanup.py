@@ -1,0 +1,100 @@
+"""The `cleanup` function's role."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tests.policy.catalogue.requests import (
+    abort,
+    delete,
+    dry_run,
+    get,
+    list_objects,
+    list_uploads,
+    put,
+    run_box,
+    write_log,
+)
+from tests.policy.probe import Family
+
+WHO = "cleanup"
+NO_UPLOAD = {"past_the_door": ("NoSuchUpload",)}
+
+
+def families() -> list[Family]:
+    return [_state(), _backups(), _destroy(), _make(), _see(), _log()]
+
+
+def _state() -> Family:
+    family = Family("cleanup: state")
+    for key in ("slots/probe", "sessions/probe.json", "ready/probe.json", "closed/probe"):
+        family.allowed(WHO, f"get {key}", get(WHO, "state", key))
+    family.denied(WHO, "get elsewhere/", get(WHO, "state", "elsewhere/probe"))
+    family.denied(WHO, "get boot orders", get(WHO, "state", "boot/probe/orders.json"))
+    for key in ("sessions/probe", "closed/probe"):
+        family.allowed(WHO, f"put {key}", put(WHO, "state", key))
+    for key in ("slots/probe", "boot/probe/orders", "boot/program/probe", "ready/probe"):
+        family.denied(WHO, f"put {key}", put(WHO, "state", key))
+    gone = ("slots/probe-gone", "sessions/probe-gone", "boot/probe-gone/orders.json", "ready/probe-gone")
+    for key in gone:
+        family.allowed(WHO, f"delete {key}", delete(WHO, "state", key))
+    for key in ("closed/probe-gone", "boot/program/probe-gone"):
+        family.denied(WHO, f"delete {key}", delete(WHO, "state", key))
+    return family.allowed(WHO, "list", list_objects(WHO, "state", "sessions/"))
+
+
+def _backups() -> Family:
+    own, other = "clusters/{cluster}/probe/existing", "clusters/another/probe/existing"
+    return (
+        Family("cleanup: backups")
+        .allowed(WHO, "list unfinished uploads", list_uploads(WHO, "backup"))
+        .allowed(WHO, "abort one of the cluster's", abort(WHO, "backup", own), **NO_UPLOAD)
+        .denied(WHO, "abort another cluster's", abort(WHO, "backup", other))
+        .denied(WHO, "abort one in the state bucket", abort(WHO, "state", "sessions/probe"))
+        .denied(WHO, "GetObject", get(WHO, "backup", own))
+        .denied(WHO, "PutObject", put(WHO, "backup", own))
+        .denied(WHO, "DeleteObject", delete(WHO, "backup", own + "-gone"))
+        .denied(WHO, "ListBucket", list_objects(WHO, "backup", "clusters/{cluster}/"))
+        .allowed("admin", "GetObject", get("admin", "backup", own))
+        .allowed("admin", "ListBucket", list_objects("admin", "backup", "clusters/{cluster}/"))
+    )
+
+
+def _destroy() -> Family:
+    family = Family("cleanup: destroy")
+    named: dict[str, tuple[str, str, Callable[[str], Any]]] = {
+        "terminate_instances": ("InstanceIds", "instance", lambda resource: [resource]),
+        "delete_network_interface": ("NetworkInterfaceId", "interface", str),
+        "delete_security_group": ("GroupId", "group", str),
+    }
+    for call, (parameter, resource, form) in named.items():
+        for whose in ("own", "other"):
+            what = {parameter: lambda w, name=f"{whose}_{resource}", form=form: form(getattr(w.belongings, name))}
+            add = family.allowed if whose == "own" else family.denied
+            add(WHO, f"{call}, {whose} stack's", dry_run(WHO, call, **what))
+    private = {"GroupId": lambda world: world.outputs["PrivateSecurityGroupId"]}
+    return family.denied(WHO, "delete_security_group, the private one", dry_run(WHO, "delete_security_group", **private))
+
+
+def _make() -> Family:
+    return (
+        Family("cleanup: make a box")
+        .denied(WHO, "RunInstances", run_box(WHO))
+        .allowed("create", "RunInstances", run_box("create"))
+    )
+
+
+def _see() -> Family:
+    family = Family("cleanup: see")
+    for call in ("describe_instances", "describe_network_interfaces", "describe_security_groups"):
+        family.allowed(WHO, call, dry_run(WHO, call))
+    return family.denied(WHO, "describe_vpcs", dry_run(WHO, "describe_vpcs"))
+
+
+def _log() -> Family:
+    return (
+        Family("cleanup: log")
+        .allowed(WHO, "its own", write_log(WHO, "cleanup"))
+        .denied(WHO, "create's", write_log(WHO, "create"))
+    )

@@ -1,0 +1,205 @@
+"""The `create` function's role."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tests.policy.catalogue.requests import (
+    Request,
+    delete,
+    dry_run,
+    get,
+    list_objects,
+    list_uploads,
+    put,
+    run_box,
+    session_tags,
+    tagged,
+    write_log,
+)
+from tests.policy.probe import Family
+
+WHO = "create"
+
+
+def families() -> list[Family]:
+    return [_state(), _backups(), _run(), _group(), _shape_group(), _interface(), _attach(), _see(), _log()]
+
+
+def _state() -> Family:
+    family = Family("create: state")
+    for key in ("slots/probe", "sessions/probe.json", "boot/probe/orders.json", "ready/probe.json", "closed/probe"):
+        family.allowed(WHO, f"get {key}", get(WHO, "state", key))
+    family.denied(WHO, "get elsewhere/", get(WHO, "state", "elsewhere/probe"))
+    for key in ("slots/probe", "sessions/probe", "boot/probe/orders", "boot/program/probe", "ready/probe"):
+        family.allowed(WHO, f"put {key}", put(WHO, "state", key))
+    family.denied(WHO, "put closed/", put(WHO, "state", "closed/probe"))
+    family.denied(WHO, "put elsewhere/", put(WHO, "state", "elsewhere/probe"))
+    family.allowed(WHO, "delete slots/", delete(WHO, "state", "slots/probe-gone"))
+    for key in ("sessions/probe-gone", "closed/probe-gone", "boot/probe-gone/orders.json"):
+        family.denied(WHO, f"delete {key}", delete(WHO, "state", key))
+    family.allowed(WHO, "list", list_objects(WHO, "state", "slots/"))
+    return family
+
+
+def _backups() -> Family:
+    key = "clusters/{cluster}/probe/existing"
+    return (
+        Family("create: backups")
+        .denied(WHO, "GetObject", get(WHO, "backup", key))
+        .denied(WHO, "PutObject", put(WHO, "backup", key))
+        .denied(WHO, "ListBucket", list_objects(WHO, "backup", "clusters/{cluster}/"))
+        .denied(WHO, "ListBucketMultipartUploads", list_uploads(WHO, "backup"))
+        .allowed("admin", "GetObject", get("admin", "backup", key))
+        .allowed("admin", "ListBucket", list_objects("admin", "backup", "clusters/{cluster}/"))
+        .allowed("cleanup", "ListBucketMultipartUploads", list_uploads("cleanup", "backup"))
+    )
+
+
+def _run() -> Family:
+    def changed(name: str, value: Any) -> Callable[[Any, dict[str, Any]], None]:
+        return lambda world, arguments: arguments.update({name: value(world) if callable(value) else value})
+
+    def interface(name: str, value: Callable[[Any], Any]) -> Callable[[Any, dict[str, Any]], None]:
+        return lambda world, arguments: arguments["NetworkInterfaces"][0].update({name: value(world)})
+
+    def without_tags(kind: str) -> Callable[[Any, dict[str, Any]], None]:
+        def change(_world: Any, arguments: dict[str, Any]) -> None:
+            kept = [tags for tags in arguments["TagSpecifications"] if tags["ResourceType"] != kind]
+            arguments["TagSpecifications"] = kept
+
+        return change
+
+    def tag(key: str, value: str | None) -> Callable[[Any, dict[str, Any]], None]:
+        def change(_world: Any, arguments: dict[str, Any]) -> None:
+            for tags in arguments["TagSpecifications"]:
+                kept = [entry for entry in tags["Tags"] if entry["Key"] != key]
+                tags["Tags"] = [*kept, *([{"Key": key, "Value": value}] if value else [])]
+
+        return change
+
+    other_profile = lambda world: {"Arn": f"arn:aws:iam::{world.stack.account}:instance-profile/admin"}  # noqa: E731
+    variants: dict[str, Callable[[Any, dict[str, Any]], None]] = {
+        "of another type": changed("InstanceType", "m5.large"),
+        "from another image": changed("ImageId", "ami-0123456789abcdef0"),
+        "with another profile": changed("IamInstanceProfile", other_profile),
+        "without the token-only metadata service": changed("MetadataOptions", {"HttpTokens": "optional"}),
+        "in the private subnet": interface("SubnetId", lambda world: world.outputs["PrivateSubnetId"]),
+        "in the stack's private group": interface("Groups", lambda world: [world.outputs["PrivateSecurityGroupId"]]),
+        "in another stack's group": interface("Groups", lambda world: [world.belongings.other_group]),
+        "with the instance untagged": without_tags("instance"),
+        "with the volume untagged": without_tags("volume"),
+        "with the interface untagged": without_tags("network-interface"),
+        "tagged for another stack": tag("drawbridge:stack", "drawbridge-of-somebody-else"),
+        "without a deadline": tag("drawbridge:deadline", None),
+        "without a session": tag("drawbridge:session", None),
+        "with a tag of another kind": tag("owner", "me"),
+    }
+    family = Family("create: run").allowed(WHO, "a box as it should be", run_box(WHO))
+    family.allowed(WHO, "a box of the second type", run_box(WHO, changed("InstanceType", "t3a.small")))
+    for what, change in variants.items():
+        family.denied(WHO, f"a box {what}", run_box(WHO, change))
+    own = lambda world: [world.belongings.own_instance]  # noqa: E731
+    family.denied(WHO, "tag a box that stands", dry_run(WHO, "create_tags", Resources=own, Tags=session_tags))
+    family.denied(WHO, "terminate a box", dry_run(WHO, "terminate_instances", InstanceIds=own))
+    family.allowed("cleanup", "terminate a box", dry_run("cleanup", "terminate_instances", InstanceIds=own))
+    return family
+
+
+def _group() -> Family:
+    def make(vpc: Any, tags: Any) -> Request:
+        named = {"GroupName": "drawbridge-probe", "Description": "probe"}
+        return dry_run(WHO, "create_security_group", VpcId=vpc, TagSpecifications=tags, **named)
+
+    own_vpc, tags = lambda world: world.outputs["VpcId"], tagged("security-group")  # noqa: E731
+    other = [{"ResourceType": "security-group", "Tags": [{"Key": "drawbridge:stack", "Value": "of-somebody-else"}]}]
+    return (
+        Family("create: session group")
+        .allowed(WHO, "make", make(own_vpc, tags))
+        .denied(WHO, "make in another VPC", make("vpc-0123456789abcdef0", tags))
+        .denied(WHO, "make without tags", make(own_vpc, []))
+        .denied(WHO, "make for another stack", make(own_vpc, other))
+    )
+
+
+def _shape_group() -> Family:
+    ssh = [{"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "203.0.113.10/32"}]}]
+    everything = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
+    family = Family("create: rules of a group")
+    groups: dict[str, Callable[[Any], str]] = {
+        "own session's": lambda world: world.belongings.own_group,
+        "another stack's": lambda world: world.belongings.other_group,
+        "the stack's private": lambda world: world.outputs["PrivateSecurityGroupId"],
+    }
+    calls = {"authorize_security_group_ingress": ssh, "revoke_security_group_egress": everything}
+    for call, rules in calls.items():
+        for whose, group in groups.items():
+            add = family.allowed if whose.startswith("own") else family.denied
+            add(WHO, f"{call}, {whose}", dry_run(WHO, call, GroupId=group, IpPermissions=rules))
+    own = groups["own session's"]
+    opening = dry_run(WHO, "authorize_security_group_egress", GroupId=own, IpPermissions=everything)
+    return family.denied(WHO, "authorize_security_group_egress, own session's", opening)
+
+
+def _interface() -> Family:
+    def make(subnet: str, group: Callable[[Any], str], tags: Any) -> Request:
+        place = {"SubnetId": lambda world: world.outputs[subnet], "Groups": lambda world: [group(world)]}
+        return dry_run(WHO, "create_network_interface", TagSpecifications=tags, **place)
+
+    private, tags = lambda world: world.outputs["PrivateSecurityGroupId"], tagged("network-interface")  # noqa: E731
+    return (
+        Family("create: private interface")
+        .allowed(WHO, "make", make("PrivateSubnetId", private, tags))
+        .denied(WHO, "make in the public subnet", make("PublicSubnetId", private, tags))
+        .denied(WHO, "make in a session's group", make("PrivateSubnetId", lambda w: w.belongings.own_group, tags))
+        .denied(WHO, "make without tags", make("PrivateSubnetId", private, []))
+    )
+
+
+def _attach() -> Family:
+    def attach(interface: str, instance: str) -> Request:
+        return dry_run(
+            WHO,
+            "attach_network_interface",
+            DeviceIndex=1,
+            NetworkInterfaceId=lambda world: getattr(world.belongings, interface),
+            InstanceId=lambda world: getattr(world.belongings, instance),
+        )
+
+    def tie(interface: str) -> Request:
+        change = {"AttachmentId": "eni-attach-0123456789abcdef0", "DeleteOnTermination": True}
+        named = {"NetworkInterfaceId": lambda world: getattr(world.belongings, interface)}
+        return dry_run(WHO, "modify_network_interface_attribute", Attachment=change, **named)
+
+    def remove(who: str) -> Request:
+        own = {"NetworkInterfaceId": lambda world: world.belongings.own_interface}
+        return dry_run(who, "delete_network_interface", **own)
+
+    return (
+        Family("create: attach the private interface")
+        .allowed(WHO, "its own to its own", attach("own_interface", "own_instance"))
+        .denied(WHO, "another stack's to its own", attach("other_interface", "own_instance"))
+        .denied(WHO, "its own to another stack's", attach("own_interface", "other_instance"))
+        .allowed(WHO, "tie its own to its box", tie("own_interface"))
+        .denied(WHO, "tie another stack's", tie("other_interface"))
+        .denied(WHO, "remove its own", remove(WHO))
+        .allowed("cleanup", "remove its own", remove("cleanup"))
+    )
+
+
+def _see() -> Family:
+    family = Family("create: see")
+    for call in ("describe_instances", "describe_network_interfaces", "describe_security_groups"):
+        family.allowed(WHO, call, dry_run(WHO, call))
+    for call in ("describe_vpcs", "describe_key_pairs"):
+        family.denied(WHO, call, dry_run(WHO, call))
+    return family
+
+
+def _log() -> Family:
+    return (
+        Family("create: log")
+        .allowed(WHO, "its own", write_log(WHO, "create"))
+        .denied(WHO, "cleanup's", write_log(WHO, "cleanup"))
+    )

@@ -1,0 +1,30 @@
+"""The buckets' refusal of plain HTTP, which is switched off where S3 speaks nothing else. These probes switch it on
+for a moment, and all their requests are plain HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.policy.catalogue.requests import Request, get
+from tests.policy.probe import Family
+
+BACKUP = "clusters/{cluster}/probe/existing"
+STATE = "sessions/probe.json"
+
+
+def families() -> list[Family]:
+    return [
+        Family("plain HTTP")
+        .allowed("admin", "backup bucket, TLS not required", get("admin", "backup", BACKUP))
+        .denied("admin", "backup bucket, TLS required", _with_tls_required(get("admin", "backup", BACKUP)))
+        .allowed("create", "state bucket, TLS not required", get("create", "state", STATE))
+        .denied("create", "state bucket, TLS required", _with_tls_required(get("create", "state", STATE)))
+    ]
+
+
+def _with_tls_required(request: Request) -> Request:
+    def wrapped(world: Any) -> None:
+        with world.tls_required():
+            request(world)
+
+    return wrapped

@@ -1,0 +1,154 @@
+"""The account as probes see it: identities, places, and a few things of theirs to point at."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import itertools
+import json
+import os
+import urllib.request
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from testbed.aws.cloudformation.stack import Deployment, Stack
+from testbed.aws.deploy import load_template
+from testbed.aws.layout import Names
+from testbed.common import run as runs
+from testbed.common.errors import TestbedError
+from tests.policy.belongings import Belongings
+from tests.policy.probe import Place
+
+METADATA = "http://169.254.169.254/latest"
+CLONE_NEWNET = 0x40000000
+Credentials = dict[str, str]
+
+
+class World:
+    """Clients by identity and place. Identities: root, admin (an IAM user that may do everything as far as its own
+    policy goes), operator, create, cleanup, box."""
+
+    def __init__(self, run_id: str, stack_file: Path) -> None:
+        self._run = runs.load(run_id)
+        self._facts = json.loads((self._run.dir / "testbed.json").read_text())["aws"]
+        self._stack_file = stack_file
+        self.stack = Stack.load(stack_file)
+        self.outputs = self.stack.outputs
+        self.cluster = self.stack.parameters["ClusterName"]
+        self._policies: Path | None = None
+        self._clients: dict[tuple[str, str, Place], Any] = {}
+        self._numbers = itertools.count()
+        self._marker = os.urandom(4).hex()
+        root = self._facts["root"]
+        operator = json.loads(stack_file.read_text())["operator"]
+        self._credentials: dict[str, Credentials] = {
+            "root": _credentials(root["access_key_id"], root["secret_access_key"]),
+            "operator": _credentials(operator["access_key_id"], operator["secret_access_key"]),
+        }
+        self.belongings = Belongings(self)
+        self._box_thread: ThreadPoolExecutor | None = None
+
+    @contextlib.contextmanager
+    def set_up(self) -> Iterator[World]:
+        """Makes what the probes point at, and removes it."""
+        self.belongings.remove()
+        try:
+            self.belongings.make()
+            self._credentials["admin"] = self.belongings.admin_key()
+            for who in ("create", "cleanup"):
+                self._credentials[who] = self._role_session(self.outputs[f"{who.capitalize()}RoleArn"])
+            namespace = Names(self._run.index).machine(self.belongings.own_instance)
+            self._box_thread = ThreadPoolExecutor(1, initializer=_enter_network, initargs=(namespace,))
+            self._credentials["box"] = self.within(Place.ENDPOINT, _instance_credentials)
+            yield self
+        finally:
+            if self._box_thread:
+                self._box_thread.shutdown()
+            self.belongings.remove()
+
+    def client(self, service: str, who: str, where: Place = Place.INTERNET) -> Any:
+        key = (service, who, where)
+        if key not in self._clients:
+            endpoint = self._facts["s3_endpoint" if where is Place.ENDPOINT else "endpoint"]
+            # One attempt: a retry would turn a refusal that comes and goes into none.
+            options = Config(
+                retries={"total_max_attempts": 1},
+                s3={"addressing_style": "path"},
+                signature_version="s3v4" if service == "s3" else None,
+                read_timeout=20,
+                connect_timeout=5,
+            )
+            session = boto3.Session(**self._credentials[who], region_name=self._facts["region"])
+            self._clients[key] = session.client(service, endpoint_url=endpoint, config=options)
+        return self._clients[key]
+
+    def within(self, where: Place, request: Callable[[], Any]) -> Any:
+        """Runs a request in its place: sockets belong to the network namespace of the thread that makes them."""
+        if where is Place.INTERNET:
+            return request()
+        if self._box_thread is None:
+            raise TestbedError("no box is there to make a request from: use set_up()")
+        return self._box_thread.submit(request).result()
+
+    def fresh(self) -> str:
+        """A name that was never used."""
+        return f"probe-{self._marker}-{next(self._numbers)}"
+
+    def deploy(self, policies: Path | None, **parameters: str) -> list[str]:
+        """Brings the stack to other policy files, or back with None; returns what changed."""
+        self._policies = policies
+        kept = dict(self.stack.parameters)
+        self.stack.parameters |= parameters
+        try:
+            template = load_template(policies)
+            return Deployment(template, self.stack, lambda service: self.client(service, "root")).update()
+        finally:
+            self.stack.parameters = kept
+
+    @contextlib.contextmanager
+    def tls_required(self) -> Iterator[None]:
+        """The stack as it is in a real account, where the buckets refuse plain HTTP; everything here is plain HTTP."""
+        self.deploy(self._policies, RequireTls="true")
+        try:
+            yield
+        finally:
+            self.deploy(self._policies)
+
+    def _role_session(self, role: str) -> Credentials:
+        """As Lambda gets it. The local AWS takes the owner for any service."""
+        answer = self.client("sts", "root").assume_role(RoleArn=role, RoleSessionName="probe")["Credentials"]
+        return _credentials(answer["AccessKeyId"], answer["SecretAccessKey"], answer["SessionToken"])
+
+
+def _credentials(key: str, secret: str, token: str | None = None) -> Credentials:
+    found = {"aws_access_key_id": key, "aws_secret_access_key": secret}
+    return {**found, "aws_session_token": token} if token else found
+
+
+def _enter_network(namespace: str) -> None:
+    """Moves the calling thread, and it alone, into a network namespace."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    with open(f"/run/netns/{namespace}") as file:
+        if libc.setns(file.fileno(), CLONE_NEWNET) != 0:
+            raise OSError(ctypes.get_errno(), f"entering network namespace {namespace}")
+
+
+def _instance_credentials() -> Credentials:
+    """The box role's credentials as a program on the box gets them."""
+    headers = {"X-aws-ec2-metadata-token-ttl-seconds": "300"}
+    token = _metadata(urllib.request.Request(f"{METADATA}/api/token", headers=headers, method="PUT"))
+    path = f"{METADATA}/meta-data/iam/security-credentials/"
+    headers = {"X-aws-ec2-metadata-token": token}
+    role = _metadata(urllib.request.Request(path, headers=headers))
+    found = json.loads(_metadata(urllib.request.Request(path + role, headers=headers)))
+    return _credentials(found["AccessKeyId"], found["SecretAccessKey"], found["Token"])
+
+
+def _metadata(request: urllib.request.Request) -> str:
+    with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 - the address is written above
+        return str(answer.read().decode())
