@@ -1,0 +1,97 @@
+"""The interpreter refuses what it does not know, so that nothing in a template is passed over in silence."""
+
+from __future__ import annotations
+
+import copy
+import sys
+import unittest
+from pathlib import Path
+from typing import Any
+from unittest.mock import MagicMock
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from testbed.aws.cloudformation.errors import TemplateError  # noqa: E402
+from testbed.aws.cloudformation.stack import Deployment, Stack  # noqa: E402
+
+TEMPLATE: dict[str, Any] = {
+    "Parameters": {
+        "Port": {"Type": "Number", "Default": 443, "MinValue": 1},
+        "Cidrs": {"Type": "CommaDelimitedList", "AllowedPattern": r"[\d./]+", "Default": "10.0.0.0/8, 10.1.0.0/16"},
+    },
+    "Conditions": {"Plain": {"Fn::Not": [{"Fn::Equals": [{"Ref": "Port"}, 443]}]}},
+    "Resources": {
+        "Table": {"Type": "AWS::EC2::RouteTable", "Properties": {"VpcId": {"Ref": "Vpc"}}},
+        "Vpc": {"Type": "AWS::EC2::VPC", "Properties": {"CidrBlock": {"Fn::Select": [0, {"Ref": "Cidrs"}]}}},
+    },
+    "Outputs": {"Text": {"Value": {"Fn::Sub": "${Vpc}-${Port}-${AWS::Region}"}}},
+}
+
+
+class Interpreter(unittest.TestCase):
+    def deploy(self, change: dict[str, Any] | None = None, **parameters: str) -> tuple[Stack, MagicMock]:
+        """Deploys TEMPLATE with some of its sections' entries replaced; the API is a mock."""
+        template = copy.deepcopy(TEMPLATE)
+        for section, entries in (change or {}).items():
+            template.setdefault(section, {}).update(entries)
+        api = MagicMock()
+        api.create_vpc.return_value = {"Vpc": {"VpcId": "vpc-1"}}
+        stack = Stack("stack", "us-east-1", "000000000000", parameters)
+        Deployment(template, stack, lambda _service: api).create()
+        return stack, api
+
+    def refused(self, said: str, change: dict[str, Any], **parameters: str) -> None:
+        with self.assertRaisesRegex(TemplateError, said):
+            self.deploy(change, **parameters)
+
+    def test_resources_are_made_after_what_they_name(self) -> None:
+        stack, api = self.deploy()
+        calls = [call[0] for call in api.method_calls]
+        self.assertLess(calls.index("create_vpc"), calls.index("create_route_table"))
+        self.assertEqual(api.create_vpc.call_args.kwargs["CidrBlock"], "10.0.0.0/8")
+        self.assertEqual(stack.outputs["Text"], "vpc-1-443-us-east-1")
+
+    def test_unknown_resource_types_are_refused(self) -> None:
+        self.refused("AWS::SQS::Queue is not known", {"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}})
+
+    def test_unknown_properties_are_refused_at_every_depth(self) -> None:
+        vpc = {"Type": "AWS::EC2::VPC", "Properties": {"CidrBlock": "10.0.0.0/8", "Ipv4IpamPoolId": "x"}}
+        self.refused("Ipv4IpamPoolId is not known", {"Resources": {"Vpc": vpc}})
+        vpc["Properties"] = {"CidrBlock": "10.0.0.0/8", "Tags": [{"Key": "a", "Value": "b", "Also": "c"}]}
+        self.refused(r"Tags\[0\]: Also is not known", {"Resources": {"Vpc": vpc}})
+
+    def test_unknown_functions_are_refused(self) -> None:
+        vpc = {"Type": "AWS::EC2::VPC", "Properties": {"CidrBlock": {"Fn::Cidr": ["10.0.0.0/8", 1, 8]}}}
+        self.refused("Fn::Cidr", {"Resources": {"Vpc": vpc}})
+
+    def test_unknown_sections_and_fields_are_refused(self) -> None:
+        self.refused("Mappings is not known", {"Mappings": {"A": {}}})
+        vpc = {**TEMPLATE["Resources"]["Vpc"], "CreationPolicy": {}}
+        self.refused("CreationPolicy is not known", {"Resources": {"Vpc": vpc}})
+
+    def test_cycles_are_named(self) -> None:
+        vpc = {"Type": "AWS::EC2::VPC", "Properties": {"CidrBlock": {"Ref": "Table"}}}
+        self.refused("circular dependency between resources: Table, Vpc", {"Resources": {"Vpc": vpc}})
+
+    def test_names_that_stand_for_nothing_are_refused(self) -> None:
+        self.refused("'Nobody' is neither", {"Outputs": {"Text": {"Value": {"Ref": "Nobody"}}}})
+        self.refused("no attribute 'Arn'", {"Outputs": {"Text": {"Value": {"Fn::GetAtt": ["Vpc", "Arn"]}}}})
+
+    def test_parameters_are_checked(self) -> None:
+        self.refused("no parameter Colour", {}, Colour="blue")
+        self.refused("'0' is not within", {}, Port="0")
+        self.refused("'x' does not match", {}, Cidrs="10.0.0.0/8,x")
+        self.refused("Name has no default", {"Parameters": {"Name": {"Type": "String"}}})
+        self.refused("type Map is not known", {"Parameters": {"Name": {"Type": "Map", "Default": "x"}}})
+
+    def test_what_is_set_to_no_value_is_left_out(self) -> None:
+        choice = {"Fn::If": ["Plain", True, {"Ref": "AWS::NoValue"}]}
+        vpc = {"Type": "AWS::EC2::VPC", "Properties": {"CidrBlock": "10.0.0.0/8", "EnableDnsHostnames": choice}}
+        stack, _ = self.deploy({"Resources": {"Vpc": vpc}})
+        self.assertNotIn("EnableDnsHostnames", stack.resources["Vpc"]["properties"])
+        stack, _ = self.deploy({"Resources": {"Vpc": vpc}}, Port="80")
+        self.assertIs(stack.resources["Vpc"]["properties"]["EnableDnsHostnames"], True)
+
+
+if __name__ == "__main__":
+    unittest.main()
