@@ -32,3 +32,23 @@
 //!
 //! The box uses the presigned URLs through the S3 endpoint, signed by `create`'s role: the endpoint's policy needs
 //! `s3:GetObject` on `boot/*` and `s3:PutObject` on `ready/*` of the state bucket for that principal.
+
+pub mod aws;
+pub(crate) mod claim;
+pub mod cleanup;
+pub mod config;
+pub mod create;
+pub mod destroy;
+pub mod ec2;
+pub mod error;
+pub mod events;
+pub(crate) mod launch;
+pub mod machines;
+pub mod names;
+pub mod runtime;
+pub mod s3;
+pub mod state;
+pub mod store;
+pub(crate) mod sweep;
+pub mod uploads;
+pub mod user_data;

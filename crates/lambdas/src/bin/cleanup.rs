@@ -1,1 +1,42 @@
-fn main() {}
+//! The Lambda `cleanup`.
+
+use std::{sync::Arc, time::Duration};
+
+use drawbridge_lambdas::{
+    aws,
+    cleanup::{Answer, Cleaner},
+    config::{Stack, process_environment},
+    error::Error,
+    events, runtime,
+};
+use jiff::Timestamp;
+use lambda_runtime::{LambdaEvent, service_fn};
+use serde_json::Value;
+
+/// Between two passes over what an event is about: EC2 takes some seconds to end a machine.
+const PAUSE: Duration = Duration::from_secs(2);
+
+#[tokio::main]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    runtime::start_logs();
+    let cleaner = Arc::new(cleaner().await?);
+    lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| {
+        let cleaner = Arc::clone(&cleaner);
+        async move { answer(&cleaner, event).await.map_err(|error| runtime::diagnostic(&error)) }
+    }))
+    .await
+}
+
+async fn cleaner() -> Result<Cleaner, Error> {
+    let stack = Stack::read(&process_environment)?;
+    let sdk = aws::config().await;
+    let other_s3 = process_environment("AWS_ENDPOINT_URL_S3").is_some_and(|url| !url.is_empty());
+    let destroyer = runtime::destroyer(&stack, &sdk, other_s3);
+    Ok(Cleaner { stack, destroyer, pause: PAUSE, clock: Timestamp::now })
+}
+
+async fn answer(cleaner: &Cleaner, event: LambdaEvent<Value>) -> Result<Answer, Error> {
+    let moment = runtime::moment(&event.context);
+    let parsed = events::cleanup_event(&event.payload, &cleaner.stack.cluster, &cleaner.stack.backup_bucket)?;
+    cleaner.handle(parsed, moment).await
+}

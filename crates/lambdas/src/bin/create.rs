@@ -1,1 +1,64 @@
-fn main() {}
+//! The Lambda `create`.
+
+use std::{path::PathBuf, sync::Arc};
+
+use drawbridge_lambdas::{
+    aws,
+    config::{CreateConfig, process_environment},
+    create::{Creator, Program},
+    error::Error,
+    events, runtime,
+};
+use drawbridge_protocol::{
+    CreateAnswer, SessionId, Sha256, Version,
+    session::{CreateOutcome, Refusal},
+};
+use lambda_runtime::{LambdaEvent, service_fn};
+use serde_json::Value;
+
+#[tokio::main]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    runtime::start_logs();
+    let creator = Arc::new(creator().await?);
+    lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| {
+        let creator = Arc::clone(&creator);
+        async move { answer(&creator, event).await.map_err(|error| runtime::diagnostic(&error)) }
+    }))
+    .await
+}
+
+async fn creator() -> Result<Creator, Error> {
+    let config = CreateConfig::read(&process_environment)?;
+    let program = program()?;
+    let sdk = aws::config().await;
+    let destroyer = runtime::destroyer(&config.stack, &sdk, config.s3_endpoint.is_some());
+    Ok(Creator { config, program, destroyer })
+}
+
+/// The box's program, which is packaged beside this one.
+fn program() -> Result<Program, Error> {
+    let root = process_environment("LAMBDA_TASK_ROOT").unwrap_or_else(|| ".".to_owned());
+    let path = PathBuf::from(root).join("jumpbox");
+    let unreadable =
+        |why: std::io::Error| Error::Program { path: path.display().to_string(), why: why.to_string() };
+    let bytes = std::fs::read(&path).map_err(unreadable)?;
+    Ok(Program { digest: Sha256::of(&bytes), bytes })
+}
+
+async fn answer(creator: &Creator, event: LambdaEvent<Value>) -> Result<CreateAnswer, Error> {
+    let moment = runtime::moment(&event.context);
+    match events::create_request(&event.payload)? {
+        Ok(request) => {
+            let outcome = creator.answer(&request, moment).await?;
+            Ok(answer_of(request.session, outcome))
+        }
+        Err(bad) => {
+            let outcome = CreateOutcome::Refused { reason: Refusal::BadRequest, message: bad.message };
+            Ok(answer_of(bad.session, outcome))
+        }
+    }
+}
+
+fn answer_of(session: SessionId, outcome: CreateOutcome) -> CreateAnswer {
+    CreateAnswer { version: Version, session, outcome }
+}

@@ -1,0 +1,100 @@
+//! Takes one of the stack's slots for a session and saves the session's first state.
+
+use drawbridge_protocol::{
+    CreateRequest, Version,
+    session::{CleanupOutcome, Refusal},
+};
+use jiff::Timestamp;
+use tracing::info;
+
+use crate::{
+    create::{Creator, Interrupt, Step, refused},
+    state::{Moment, Phase, Remains, Session, Slot},
+    store::{Loaded, Saved, TakenSlot},
+};
+
+/// Whether a session has a slot.
+pub(crate) enum Claim {
+    Held(Box<Saved>),
+    /// All are taken.
+    NoSlot,
+}
+
+impl Creator {
+    /// Takes a slot and saves the session with it.
+    pub(crate) async fn claim(&self, request: &CreateRequest, moment: Moment) -> Step<Claim> {
+        if self.config.max_boxes == 0 {
+            let message = "the stack makes no boxes: its parameter MaxBoxes is 0";
+            return Err(Interrupt::Answer(refused(Refusal::Stopped, message)));
+        }
+        let Some((number, deadline)) = self.take_slot(request, moment).await? else {
+            return Ok(Claim::NoSlot);
+        };
+        let session = Session {
+            version: Version,
+            session: request.session.clone(),
+            job: request.job.clone(),
+            client_key: request.client_key.clone(),
+            slot: number,
+            deadline,
+            saved_at: moment.now,
+            // The security group comes next, in this call.
+            in_flight_until: Some(moment.until),
+            phase: Phase::Claimed,
+        };
+        let saved = match self.store().save(session, None).await? {
+            Some(saved) => saved,
+            // Another call of create saved it first, maybe with another slot.
+            None => match self.store().load(&request.session).await? {
+                Loaded::Session(saved) => {
+                    self.store().free_slots_of(&request.session, Some(saved.session.slot)).await?;
+                    *saved
+                }
+                _ => return Err(Interrupt::Overtaken(Remains::default())),
+            },
+        };
+        // Cleanup puts the tombstone and then looks for the state; we save the state and then look for the
+        // tombstone. So one of the two sees the other, and a closed session never gets a box.
+        if self.store().is_closed(&request.session).await? {
+            return Err(Interrupt::Overtaken(Remains::default()));
+        }
+        info!(session = %request.session, namespace = request.job.namespace, job = request.job.name, slot = saved.session.slot, "claimed");
+        Ok(Claim::Held(Box::new(saved)))
+    }
+
+    /// The slot's number and the deadline that stands in it: a call that died after taking it has set both.
+    async fn take_slot(&self, request: &CreateRequest, moment: Moment) -> Step<Option<(u32, Timestamp)>> {
+        let mut taken = Vec::new();
+        for slot in self.store().slots().await? {
+            match &slot.slot {
+                Some(held) if held.session == request.session => {
+                    return Ok(Some((slot.number, held.deadline)));
+                }
+                _ if self.reclaim(&slot, moment).await? => {}
+                _ => taken.push(slot.number),
+            }
+        }
+        let deadline = moment.now + self.config.session;
+        let slot = Slot { version: Version, session: request.session.clone(), deadline };
+        for number in (0..self.config.max_boxes).filter(|number| !taken.contains(number)) {
+            if self.store().take_slot(number, &slot).await? {
+                return Ok(Some((number, deadline)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Ends the session of a slot whose deadline and grace are past; true when the slot is free now.
+    async fn reclaim(&self, taken: &TakenSlot, moment: Moment) -> Step<bool> {
+        let Some(held) = &taken.slot else {
+            self.store().free_slot(taken).await?;
+            return Ok(true);
+        };
+        if moment.now < held.deadline + self.config.stack.grace {
+            return Ok(false);
+        }
+        info!(session = %held.session, slot = taken.number, "ending a session that is past its deadline and grace");
+        let outcome = self.destroyer.destroy(&held.session, Remains::default(), moment.now).await?;
+        Ok(outcome == CleanupOutcome::Destroyed)
+    }
+}

@@ -1,0 +1,115 @@
+//! `cleanup`: ends sessions, for whoever asks.
+//!
+//! The cluster asks again until nothing is left, so it gets an answer at once. Nobody asks again after an event, so
+//! then this goes on, with short waits, while its time lasts; the sweep does what is left after that.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use drawbridge_protocol::{CleanupAnswer, CleanupRequest, SessionId, Version, session::CleanupOutcome};
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use tracing::{error, info};
+
+use crate::{
+    config::Stack,
+    destroy::Destroyer,
+    error::Error,
+    events::{BadRequest, CleanupEvent},
+    machines::Ec2ErrorKind,
+    names::InstanceId,
+    state::{Moment, Remains},
+};
+
+/// What of an invocation's time is kept for the last pass.
+const MARGIN: SignedDuration = SignedDuration::from_secs(8);
+
+/// Ends sessions, for whoever asks.
+#[derive(Debug)]
+pub struct Cleaner {
+    pub stack: Stack,
+    pub destroyer: Destroyer,
+    /// Between two passes over what is still there.
+    pub pause: Duration,
+    pub clock: fn() -> Timestamp,
+}
+
+/// The answer: to a request as the protocol has it, to an event for the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Answer {
+    Request(CleanupAnswer),
+    Event(Swept),
+}
+
+/// What became of the sessions that an event or the sweep was about.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Swept {
+    pub destroyed: BTreeSet<SessionId>,
+    /// Not within this invocation's time, or not without an error.
+    pub left: BTreeSet<SessionId>,
+}
+
+impl Cleaner {
+    /// Does what the event asks for.
+    pub async fn handle(&self, event: CleanupEvent, moment: Moment) -> Result<Answer, Error> {
+        let sessions = match event {
+            CleanupEvent::Request(request) => {
+                return self.answer(*request, moment).await.map(Answer::Request);
+            }
+            CleanupEvent::BadRequest(BadRequest { session, message }) => {
+                return Ok(Answer::Request(answer(session, CleanupOutcome::Refused { message })));
+            }
+            CleanupEvent::Ended(sessions) => sessions.into_iter().collect(),
+            CleanupEvent::Gone(instance) => self.session_of(&instance).await?.into_iter().collect(),
+            CleanupEvent::Nothing => BTreeSet::new(),
+            CleanupEvent::Sweep => self.due(moment.now).await?,
+        };
+        Ok(Answer::Event(self.end_all(sessions, moment).await))
+    }
+
+    async fn answer(&self, request: CleanupRequest, moment: Moment) -> Result<CleanupAnswer, Error> {
+        let outcome = self.destroyer.destroy(&request.session, Remains::default(), moment.now).await?;
+        Ok(answer(request.session, outcome))
+    }
+
+    /// The session of an instance of this stack.
+    async fn session_of(&self, instance: &InstanceId) -> Result<Option<SessionId>, Error> {
+        match self.destroyer.machines.instance(instance).await {
+            Ok(instance) => Ok(instance.session),
+            Err(error) if error.kind == Ec2ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Passes over the sessions until nothing is left of any, or the time is up. One session's error does not
+    /// keep the others.
+    pub(crate) async fn end_all(&self, mut left: BTreeSet<SessionId>, moment: Moment) -> Swept {
+        let mut destroyed = BTreeSet::new();
+        loop {
+            for session in left.clone() {
+                let now = (self.clock)();
+                match self.destroyer.destroy(&session, Remains::default(), now).await {
+                    Ok(CleanupOutcome::Destroyed) => {
+                        left.remove(&session);
+                        destroyed.insert(session);
+                    }
+                    Ok(_) => {}
+                    Err(error) => error!(%session, %error, "a session could not be destroyed"),
+                }
+                if (self.clock)() + MARGIN >= moment.until {
+                    break;
+                }
+            }
+            let pause = SignedDuration::try_from(self.pause).unwrap_or_default();
+            if left.is_empty() || (self.clock)() + pause + MARGIN >= moment.until {
+                info!(?destroyed, ?left, "ended");
+                return Swept { destroyed, left };
+            }
+            tokio::time::sleep(self.pause).await;
+        }
+    }
+}
+
+fn answer(session: SessionId, outcome: CleanupOutcome) -> CleanupAnswer {
+    CleanupAnswer { version: Version, session, outcome }
+}

@@ -1,0 +1,281 @@
+//! The stack's configuration: environment variables that the template sets. Each error names the variable.
+
+use std::{fmt, net::Ipv4Addr, str::FromStr};
+
+use drawbridge_protocol::ClusterName;
+use jiff::SignedDuration;
+
+/// A variable that is not as the template should have set it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    #[error("the variable {name} is not set: set it on the function to {expected}")]
+    Missing { name: &'static str, expected: &'static str },
+    #[error("the variable {name} is '{value}', expected {expected}: correct it on the function{why}")]
+    Invalid { name: &'static str, value: String, expected: &'static str, why: String },
+}
+
+/// Where variables come from: the process, or a test's table.
+pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// The process's own environment.
+pub fn process_environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// What both Lambdas know of their stack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stack {
+    pub cluster: ClusterName,
+    pub name: String,
+    pub backup_bucket: String,
+    pub state_bucket: String,
+    /// How long past its deadline a session may be before others end it.
+    pub grace: SignedDuration,
+}
+
+impl Stack {
+    pub fn read(env: Lookup<'_>) -> Result<Self, ConfigError> {
+        Ok(Self {
+            cluster: parse(env, "DRAWBRIDGE_CLUSTER", "a DNS label")?,
+            name: text(env, "DRAWBRIDGE_STACK", "the name of the stack")?,
+            backup_bucket: text(env, "DRAWBRIDGE_BACKUP_BUCKET", "the name of the backup bucket")?,
+            state_bucket: text(env, "DRAWBRIDGE_STATE_BUCKET", "the name of the state bucket")?,
+            grace: seconds(
+                env,
+                "DRAWBRIDGE_GRACE_SECONDS",
+                "a number of seconds from 0 to 86400",
+                0,
+                86_400,
+            )?,
+        })
+    }
+}
+
+/// What `create` knows besides: the shape of every box. A request cannot change any of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreateConfig {
+    pub stack: Stack,
+    pub region: String,
+    /// Another S3 than AWS's; the box is told of it.
+    pub s3_endpoint: Option<String>,
+    pub vpc: String,
+    pub public_subnet: String,
+    pub private_subnet: String,
+    pub private_group: String,
+    pub instance_profile: String,
+    pub image: String,
+    /// In the order in which they are tried when EC2 lacks capacity.
+    pub instance_types: Vec<String>,
+    /// The networks from which SSH may come.
+    pub clients: Vec<Cidr>,
+    /// Boxes at a time; 0 stops the stack.
+    pub max_boxes: u32,
+    pub session: SignedDuration,
+    pub max_session_bytes: u64,
+}
+
+impl CreateConfig {
+    pub fn read(env: Lookup<'_>) -> Result<Self, ConfigError> {
+        let bytes = "a number of bytes above 0";
+        let config = Self {
+            stack: Stack::read(env)?,
+            region: text(env, "AWS_REGION", "the stack's region")?,
+            s3_endpoint: env("AWS_ENDPOINT_URL_S3").filter(|url| !url.is_empty()),
+            vpc: text(env, "DRAWBRIDGE_VPC_ID", "the id of the VPC")?,
+            public_subnet: text(env, "DRAWBRIDGE_PUBLIC_SUBNET_ID", "the id of the public subnet")?,
+            private_subnet: text(env, "DRAWBRIDGE_PRIVATE_SUBNET_ID", "the id of the private subnet")?,
+            private_group: text(env, "DRAWBRIDGE_PRIVATE_SECURITY_GROUP_ID", "the id of the private group")?,
+            instance_profile: text(env, "DRAWBRIDGE_INSTANCE_PROFILE_ARN", "the ARN of the box's profile")?,
+            image: text(env, "DRAWBRIDGE_IMAGE_ID", "the id of the box's image")?,
+            instance_types: list(env, "DRAWBRIDGE_INSTANCE_TYPES", "1 to 8 instance types, by commas", 8)?,
+            clients: list(env, "DRAWBRIDGE_CLIENT_CIDRS", "1 to 50 IPv4 networks a.b.c.d/n, by commas", 50)?,
+            max_boxes: number(env, "DRAWBRIDGE_MAX_BOXES", "a number from 0 to 100", 0, 100)?,
+            session: seconds(
+                env,
+                "DRAWBRIDGE_SESSION_SECONDS",
+                "a number of seconds from 120 to 43200",
+                120,
+                43_200,
+            )?,
+            max_session_bytes: number(env, "DRAWBRIDGE_MAX_SESSION_BYTES", bytes, 1, u64::MAX)?,
+        };
+        Ok(config)
+    }
+}
+
+/// An IPv4 network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cidr {
+    address: Ipv4Addr,
+    bits: u8,
+}
+
+impl FromStr for Cidr {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (address, bits) = text.split_once('/').ok_or("no '/'")?;
+        let address: Ipv4Addr = address.parse().map_err(|_| "no IPv4 address".to_owned())?;
+        let bits: u8 = bits.parse().map_err(|_| "no prefix length".to_owned())?;
+        let host_mask = u32::MAX.checked_shr(bits.into()).unwrap_or(0);
+        if bits > 32 {
+            Err("the prefix is longer than 32 bits".to_owned())
+        } else if address.to_bits() & host_mask != 0 {
+            Err("host bits are set".to_owned())
+        } else {
+            Ok(Self { address, bits })
+        }
+    }
+}
+
+impl fmt::Display for Cidr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.bits)
+    }
+}
+
+fn text(env: Lookup<'_>, name: &'static str, expected: &'static str) -> Result<String, ConfigError> {
+    env(name).filter(|value| !value.is_empty()).ok_or(ConfigError::Missing { name, expected })
+}
+
+fn parse<T: FromStr<Err: fmt::Display>>(
+    env: Lookup<'_>,
+    name: &'static str,
+    expected: &'static str,
+) -> Result<T, ConfigError> {
+    let value = text(env, name, expected)?;
+    value.parse().map_err(|error| invalid(name, &value, expected, &error))
+}
+
+fn number<T: FromStr<Err: fmt::Display> + PartialOrd>(
+    env: Lookup<'_>,
+    name: &'static str,
+    expected: &'static str,
+    min: T,
+    max: T,
+) -> Result<T, ConfigError> {
+    let value: T = parse(env, name, expected)?;
+    if value < min || value > max {
+        return Err(invalid(name, &text(env, name, expected)?, expected, &"out of range"));
+    }
+    Ok(value)
+}
+
+fn seconds(
+    env: Lookup<'_>,
+    name: &'static str,
+    expected: &'static str,
+    min: i64,
+    max: i64,
+) -> Result<SignedDuration, ConfigError> {
+    number(env, name, expected, min, max).map(SignedDuration::from_secs)
+}
+
+fn list<T: FromStr<Err: fmt::Display>>(
+    env: Lookup<'_>,
+    name: &'static str,
+    expected: &'static str,
+    max: usize,
+) -> Result<Vec<T>, ConfigError> {
+    let value = text(env, name, expected)?;
+    let parts: Vec<&str> = value.split(',').map(str::trim).collect();
+    if parts.len() > max || parts.iter().any(|part| part.is_empty()) {
+        return Err(invalid(name, &value, expected, &"an empty or too long list"));
+    }
+    let parsed =
+        parts.into_iter().map(|part| part.parse().map_err(|error| invalid(name, &value, expected, &error)));
+    parsed.collect()
+}
+
+fn invalid(name: &'static str, value: &str, expected: &'static str, why: &dyn fmt::Display) -> ConfigError {
+    ConfigError::Invalid { name, value: value.to_owned(), expected, why: format!(" ({why})") }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    pub(crate) fn environment(name: &str) -> Option<String> {
+        let value = match name {
+            "AWS_REGION" => "us-east-1",
+            "AWS_ENDPOINT_URL_S3" => "http://198.51.100.3:4566",
+            "DRAWBRIDGE_CLUSTER" => "demo",
+            "DRAWBRIDGE_STACK" => "drawbridge-demo",
+            "DRAWBRIDGE_BACKUP_BUCKET" => "demo-backup",
+            "DRAWBRIDGE_STATE_BUCKET" => "demo-state",
+            "DRAWBRIDGE_GRACE_SECONDS" => "600",
+            "DRAWBRIDGE_VPC_ID" => "vpc-1",
+            "DRAWBRIDGE_PUBLIC_SUBNET_ID" => "subnet-public",
+            "DRAWBRIDGE_PRIVATE_SUBNET_ID" => "subnet-private",
+            "DRAWBRIDGE_PRIVATE_SECURITY_GROUP_ID" => "sg-private",
+            "DRAWBRIDGE_INSTANCE_PROFILE_ARN" => "arn:aws:iam::000000000000:instance-profile/box",
+            "DRAWBRIDGE_IMAGE_ID" => "ami-1",
+            "DRAWBRIDGE_INSTANCE_TYPES" => "t3.small,t3a.small",
+            "DRAWBRIDGE_CLIENT_CIDRS" => "203.0.113.10/32,192.0.2.0/24",
+            "DRAWBRIDGE_MAX_BOXES" => "2",
+            "DRAWBRIDGE_SESSION_SECONDS" => "3600",
+            "DRAWBRIDGE_MAX_SESSION_BYTES" => "53687091200",
+            _ => return None,
+        };
+        Some(value.to_owned())
+    }
+
+    #[test]
+    fn the_template_s_variables_are_read() {
+        let config = CreateConfig::read(&environment).unwrap();
+        assert_eq!(config.instance_types, ["t3.small", "t3a.small"]);
+        assert_eq!(config.clients[1].to_string(), "192.0.2.0/24");
+        assert_eq!(config.session, SignedDuration::from_hours(1));
+    }
+
+    #[test]
+    fn each_missing_variable_is_named() {
+        let names = [
+            "AWS_REGION",
+            "DRAWBRIDGE_CLUSTER",
+            "DRAWBRIDGE_STACK",
+            "DRAWBRIDGE_BACKUP_BUCKET",
+            "DRAWBRIDGE_STATE_BUCKET",
+            "DRAWBRIDGE_GRACE_SECONDS",
+            "DRAWBRIDGE_VPC_ID",
+            "DRAWBRIDGE_PUBLIC_SUBNET_ID",
+            "DRAWBRIDGE_PRIVATE_SUBNET_ID",
+            "DRAWBRIDGE_PRIVATE_SECURITY_GROUP_ID",
+            "DRAWBRIDGE_INSTANCE_PROFILE_ARN",
+            "DRAWBRIDGE_IMAGE_ID",
+            "DRAWBRIDGE_INSTANCE_TYPES",
+            "DRAWBRIDGE_CLIENT_CIDRS",
+            "DRAWBRIDGE_MAX_BOXES",
+            "DRAWBRIDGE_SESSION_SECONDS",
+            "DRAWBRIDGE_MAX_SESSION_BYTES",
+        ];
+        for name in names {
+            let without = |asked: &str| if asked == name { None } else { environment(asked) };
+            let error = CreateConfig::read(&without).unwrap_err();
+            assert!(error.to_string().contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn each_wrong_value_is_named_with_what_was_expected() {
+        let cases = [
+            ("DRAWBRIDGE_CLUSTER", "Demo!", "DNS label"),
+            ("DRAWBRIDGE_CLIENT_CIDRS", "10.0.0.0", "no '/'"),
+            ("DRAWBRIDGE_CLIENT_CIDRS", "10.0.0.1/24", "host bits"),
+            ("DRAWBRIDGE_CLIENT_CIDRS", "10.0.0.0/33", "longer than 32"),
+            ("DRAWBRIDGE_CLIENT_CIDRS", "10.0.0.0/24,", "empty"),
+            ("DRAWBRIDGE_MAX_BOXES", "101", "0 to 100"),
+            ("DRAWBRIDGE_MAX_BOXES", "-1", "0 to 100"),
+            ("DRAWBRIDGE_SESSION_SECONDS", "60", "120 to 43200"),
+            ("DRAWBRIDGE_MAX_SESSION_BYTES", "0", "above 0"),
+            ("DRAWBRIDGE_INSTANCE_TYPES", "a,b,c,d,e,f,g,h,i", "1 to 8"),
+        ];
+        for (name, value, said) in cases {
+            let with = |asked: &str| if asked == name { Some(value.to_owned()) } else { environment(asked) };
+            let error = CreateConfig::read(&with).unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains(said), "{error}");
+        }
+        assert_eq!("0.0.0.0/0".parse::<Cidr>().unwrap().to_string(), "0.0.0.0/0");
+    }
+}

@@ -1,0 +1,125 @@
+//! The names that everything of a session carries: object keys of the state bucket, tags, EC2's ids.
+
+use std::fmt;
+
+use drawbridge_protocol::{SessionId, Sha256};
+use serde::{Deserialize, Serialize};
+
+/// Tag keys. What EC2 has of a session is found by them, whatever the saved state says.
+pub mod tag {
+    /// The stack, so that two stacks of one account never touch each other's boxes.
+    pub const STACK: &str = "drawbridge:stack";
+    /// The session.
+    pub const SESSION: &str = "drawbridge:session";
+    /// When the session ends, RFC 3339.
+    pub const DEADLINE: &str = "drawbridge:deadline";
+    /// What people see in a console.
+    pub const NAME: &str = "Name";
+}
+
+/// Keys of the state bucket.
+pub mod key {
+    use super::{SessionId, Sha256};
+
+    pub const SLOTS: &str = "slots/";
+    pub const SESSIONS: &str = "sessions/";
+    pub const BOOT: &str = "boot/";
+    pub const READY: &str = "ready/";
+
+    pub fn slot(number: u32) -> String {
+        format!("{SLOTS}{number}")
+    }
+
+    pub fn session(session: &SessionId) -> String {
+        format!("{SESSIONS}{session}.json")
+    }
+
+    pub fn orders(session: &SessionId) -> String {
+        format!("{BOOT}{session}/orders.json")
+    }
+
+    /// The box's program; it lies there for every session, under its digest.
+    pub fn program(digest: &Sha256) -> String {
+        format!("{BOOT}program/{digest}")
+    }
+
+    pub fn ready(session: &SessionId) -> String {
+        format!("{READY}{session}.json")
+    }
+
+    /// The tombstone of a closed session; the bucket's lifecycle removes it after a day.
+    pub fn closed(session: &SessionId) -> String {
+        format!("closed/{session}")
+    }
+
+    /// The session that a key under one of the prefixes above belongs to.
+    pub fn session_of(key: &str) -> Option<SessionId> {
+        let name = key.strip_prefix(SESSIONS).or_else(|| key.strip_prefix(READY));
+        let id = match name {
+            Some(name) => name.strip_suffix(".json")?,
+            None => key.strip_prefix(BOOT)?.split('/').next()?,
+        };
+        id.parse().ok()
+    }
+}
+
+/// The name of a session's security group, and the `Name` tag of all it has.
+pub fn resource_name(session: &SessionId) -> String {
+    format!("drawbridge-{session}")
+}
+
+/// Implements what all of EC2's ids have in common.
+macro_rules! ec2_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            pub fn new(id: impl Into<String>) -> Self {
+                Self(id.into())
+            }
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+ec2_id!(
+    /// `i-...`
+    InstanceId
+);
+ec2_id!(
+    /// `eni-...`
+    InterfaceId
+);
+ec2_id!(
+    /// `sg-...`
+    GroupId
+);
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_key_names_its_session_and_the_program_names_none() {
+        let session: SessionId = "0123456789abcdef0123456789abcdef".parse().unwrap();
+        for key in [key::session(&session), key::ready(&session), key::orders(&session)] {
+            assert_eq!(key::session_of(&key), Some(session.clone()), "{key}");
+        }
+        for key in
+            [key::program(&Sha256::of(b"x")), key::slot(1), key::closed(&session), "sessions/x.json".into()]
+        {
+            assert_eq!(key::session_of(&key), None, "{key}");
+        }
+    }
+}
