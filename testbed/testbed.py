@@ -85,8 +85,7 @@ def down(run_id: str, parts: Sequence[str]) -> None:
         own = ancestors()
         end([process for process in runs.claimants(run, "testbed") if process.pid not in own])
     _call_each([part for part in parts if PROGRAMS[part].exists()], "down", "--run", run_id)
-    if run is not None:
-        runs.release(run)
+    runs.release(run_id)
 
 
 def status(run_id: str | None) -> int:

@@ -12,6 +12,7 @@ import fcntl
 import json
 import os
 import re
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, Iterator
@@ -156,19 +157,19 @@ def claimants(run: Run, part: str | None = None) -> list[Identity]:
     return [process for process in found if is_alive(process)]
 
 
-def release(run: Run) -> bool:
-    """Gives the index back, once no part is left and nobody else boots one; says whether it did."""
+def release(run_id: str) -> bool:
+    """Gives the index back, and removes the run's directory, once no part is left and nobody else boots one; says
+    whether it did. Also the directory of a run without an index goes, such as one from before the machine's last boot."""
+    check_id(run_id)
     with _registry() as runs:
-        entry = runs.get(run.id)
-        if entry is None:
-            return False
+        entry = runs.get(run_id, {"claimants": []})
         others = [c for c in entry["claimants"] if c["pid"] != os.getpid() and is_alive(_identity(c))]
-        if others or any(run.part(part).exists() for part in PARTS):
+        directory = STATE / run_id
+        if others or any((directory / part).exists() for part in PARTS):
             return False
-        del runs[run.id]
-        (run.dir / "testbed.json").unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # someone may have put a file of his own there: it stays
-            run.dir.rmdir()
+        runs.pop(run_id, None)
+        shutil.rmtree(directory, ignore_errors=True)
+        with contextlib.suppress(OSError):  # other runs have theirs there
             STATE.rmdir()
         return True
 

@@ -17,8 +17,11 @@ from .run import STATE, Run
 from .shell import run as shell
 
 
-def take_down(run_id: str, part: str, *, first: Sequence[str] = (), patience: float = 0.0) -> None:
-    """Ends a part's boot and processes, undoes what it made and removes its directory; then frees the index.
+def take_down(
+    run_id: str, part: str, *, first: Sequence[str] = (), patience: float = 0.0, keep_index: bool = False
+) -> None:
+    """Ends a part's boot and processes, undoes what it made and removes its directory; then frees the index, if this
+    was the last part.
 
     `first` are daemons to end before the others. Without an index, what a run made is gone (the machine was booted
     anew) or is someone else's by now: then only processes with its mark and its directory go.
@@ -33,8 +36,8 @@ def take_down(run_id: str, part: str, *, first: Sequence[str] = (), patience: fl
         if problems:
             raise TestbedError(f"{part} of run {run_id!r}: not undone: {'; '.join(problems)}. Run `down` again")
     _remove_tree(directory)
-    if run is not None:
-        runs.release(run)
+    if not keep_index:
+        runs.release(run_id)
 
 
 def make_room(run: Run, part: str) -> Path:
@@ -43,8 +46,7 @@ def make_room(run: Run, part: str) -> Path:
     if directory.exists() or marked(run.id, part):
         if Daemons(run.id, part, directory).alive() or _others(runs.claimants(run, part)):
             raise TestbedError(f"{part} of run {run.id!r} is up already: use it, or take it down first")
-        take_down(run.id, part)
-        runs.claim(run.id, part)  # freed with its last part
+        take_down(run.id, part, keep_index=True)
     directory.mkdir(parents=True)
     return directory
 
