@@ -1,4 +1,5 @@
-"""The `cleanup` function's role."""
+"""The `cleanup` function's role, and what `create` shares with it: before it claims a slot, it ends sessions that are
+past their time."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ NO_UPLOAD = {"past_the_door": ("NoSuchUpload",)}
 
 
 def families() -> list[Family]:
-    return [_state(), _backups(), _destroy(), _make(), _see(), _log()]
+    shared = [family for who in (WHO, "create") for family in (_backups(who), _destroy(who))]
+    return [_state(), *shared, _make(), _see(), _log()]
 
 
 def _state() -> Family:
@@ -44,25 +46,25 @@ def _state() -> Family:
     return family.allowed(WHO, "list", list_objects(WHO, "state", "sessions/"))
 
 
-def _backups() -> Family:
+def _backups(who: str) -> Family:
     own, other = "clusters/{cluster}/probe/existing", "clusters/another/probe/existing"
     return (
-        Family("cleanup: backups")
-        .allowed(WHO, "list unfinished uploads", list_uploads(WHO, "backup"))
-        .allowed(WHO, "abort one of the cluster's", abort(WHO, "backup", own), **NO_UPLOAD)
-        .denied(WHO, "abort another cluster's", abort(WHO, "backup", other))
-        .denied(WHO, "abort one in the state bucket", abort(WHO, "state", "sessions/probe"))
-        .denied(WHO, "GetObject", get(WHO, "backup", own))
-        .denied(WHO, "PutObject", put(WHO, "backup", own))
-        .denied(WHO, "DeleteObject", delete(WHO, "backup", own + "-gone"))
-        .denied(WHO, "ListBucket", list_objects(WHO, "backup", "clusters/{cluster}/"))
+        Family(f"{who}: backups")
+        .allowed(who, "list unfinished uploads", list_uploads(who, "backup"))
+        .allowed(who, "abort one of the cluster's", abort(who, "backup", own), **NO_UPLOAD)
+        .denied(who, "abort another cluster's", abort(who, "backup", other))
+        .denied(who, "abort one in the state bucket", abort(who, "state", "sessions/probe"))
+        .denied(who, "GetObject", get(who, "backup", own))
+        .denied(who, "PutObject", put(who, "backup", own))
+        .denied(who, "DeleteObject", delete(who, "backup", own + "-gone"))
+        .denied(who, "ListBucket", list_objects(who, "backup", "clusters/{cluster}/"))
         .allowed("admin", "GetObject", get("admin", "backup", own))
         .allowed("admin", "ListBucket", list_objects("admin", "backup", "clusters/{cluster}/"))
     )
 
 
-def _destroy() -> Family:
-    family = Family("cleanup: destroy")
+def _destroy(who: str) -> Family:
+    family = Family(f"{who}: destroy")
     named: dict[str, tuple[str, str, Callable[[str], Any]]] = {
         "terminate_instances": ("InstanceIds", "instance", lambda resource: [resource]),
         "delete_network_interface": ("NetworkInterfaceId", "interface", str),
@@ -72,9 +74,9 @@ def _destroy() -> Family:
         for whose in ("own", "other"):
             what = {parameter: lambda w, name=f"{whose}_{resource}", form=form: form(getattr(w.belongings, name))}
             add = family.allowed if whose == "own" else family.denied
-            add(WHO, f"{call}, {whose} stack's", dry_run(WHO, call, **what))
+            add(who, f"{call}, {whose} stack's", dry_run(who, call, **what))
     private = {"GroupId": lambda world: world.outputs["PrivateSecurityGroupId"]}
-    return family.denied(WHO, "delete_security_group, the private one", dry_run(WHO, "delete_security_group", **private))
+    return family.denied(who, "delete_security_group, the private one", dry_run(who, "delete_security_group", **private))
 
 
 def _make() -> Family:

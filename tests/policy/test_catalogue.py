@@ -1,0 +1,44 @@
+"""What can be said of the probes without an account."""
+
+from __future__ import annotations
+
+import json
+import sys
+import unittest
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from infra.render import POLICIES, render, text  # noqa: E402
+from tests.policy.catalogue import everything  # noqa: E402
+from tests.policy.mutate import mutants  # noqa: E402
+from tests.policy.probe import Family  # noqa: E402
+
+
+class Catalogue(unittest.TestCase):
+    def test_every_denial_has_an_allowed_twin(self) -> None:
+        everything()  # raises when a family has none
+        with self.assertRaisesRegex(ValueError, "no allowed twin"):
+            Family("one-sided").denied("operator", "x", lambda _world: None).checked()
+
+    def test_no_two_probes_are_alike(self) -> None:
+        named = [str(probe) for probe in everything()]
+        self.assertEqual(len(named), len(set(named)))
+
+    def test_every_statement_of_every_policy_is_removed_once(self) -> None:
+        statements = sum(len(json.loads(path.read_text())["Statement"]) for path in POLICIES.glob("*.json"))
+        self.assertEqual(len(list(mutants(None))), statements)
+
+    def test_no_policy_grants_a_whole_service(self) -> None:
+        for path in POLICIES.glob("*.json"):
+            for statement in json.loads(path.read_text())["Statement"]:
+                actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+                if statement["Effect"] == "Allow":
+                    self.assertFalse([action for action in actions if "*" in action], f"{path.name} {statement['Sid']}")
+
+    def test_the_committed_template_is_what_the_sources_give(self) -> None:
+        self.assertEqual((POLICIES.parent / "drawbridge.template.json").read_text(), text(render()))
+
+
+if __name__ == "__main__":
+    unittest.main()
