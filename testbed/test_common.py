@@ -110,7 +110,8 @@ class UndoList(WithState):
     def test_one_failure_keeps_nothing_else_from_being_undone(self) -> None:
         undone: list[str] = []
         made = Made(self.place)
-        with mock.patch.dict("testbed.common.made.UNDO", {"netns": undone.append, "link": mock.Mock(side_effect=OSError)}):
+        broken = mock.Mock(side_effect=OSError)
+        with mock.patch.dict("testbed.common.made.UNDO", {"netns": undone.append, "link": broken}):
             for kind, name in (("netns", "first"), ("link", "broken"), ("netns", "last")):
                 made.note(kind, name)
             self.assertEqual(len(made.undo()), 1)

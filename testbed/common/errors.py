@@ -7,7 +7,7 @@ from typing import Callable
 
 
 class TestbedError(Exception):
-    """Something that the person at the keyboard can understand and act on; anything else is a bug and keeps its trace."""
+    """Something that a person can understand and act on; anything else is a bug and keeps its trace."""
 
 
 def main_wrapper(program: str, main: Callable[[], int]) -> None:

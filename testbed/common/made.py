@@ -64,7 +64,7 @@ class Made:
         return found
 
     def undo(self) -> list[str]:
-        """Undoes everything, newest first. What cannot be undone keeps nothing else from it; its errors are returned."""
+        """Undoes everything, newest first. What cannot be undone keeps nothing else from it; errors are returned."""
         problems = []
         for kind, name in reversed(list(dict.fromkeys(self.entries()))):
             try:

@@ -24,6 +24,7 @@ def begin() -> None:
 
 def say(message: str) -> None:
     """`[  3.2 s] apiserver ready`, in one write, so that lines of parallel programs do not mix."""
-    line = f"[{time.time() - _started():5.1f} s] {message}\n"
+    started = _started()
+    line = f"[{time.time() - started:5.1f} s] {message}\n"
     sys.stderr.write(line)
     sys.stderr.flush()

@@ -159,7 +159,7 @@ def claimants(run: Run, part: str | None = None) -> list[Identity]:
 
 def release(run_id: str) -> bool:
     """Gives the index back, and removes the run's directory, once no part is left and nobody else boots one; says
-    whether it did. Also the directory of a run without an index goes, such as one from before the machine's last boot."""
+    whether it did. The directory of a run without an index (one from before the machine's last boot) goes too."""
     check_id(run_id)
     with _registry() as runs:
         entry = runs.get(run_id, {"claimants": []})

@@ -40,7 +40,7 @@ def check() -> None:
     if missing:
         raise TestbedError(f"{directory()} lacks {', '.join(missing)}: build them, or point DRAWBRIDGE_BIN at them")
     if directory().is_relative_to("/var/lib") or directory().is_relative_to("/run"):
-        raise TestbedError(f"{directory()}: the node has a /run and /var/lib of its own; point DRAWBRIDGE_BIN elsewhere")
+        raise TestbedError(f"{directory()}: the node has /run and /var/lib of its own; point DRAWBRIDGE_BIN elsewhere")
     absent = [name for name in INSTALLED if not any(Path(place, name).exists() for place in INSTALLED_PATH)]
     if not (CNI_PLUGINS / "bridge").exists():
         absent.append(f"{CNI_PLUGINS}/bridge")

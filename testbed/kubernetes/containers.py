@@ -107,8 +107,13 @@ def make_images(layout: Layout) -> list[Path]:
     return [pause, busybox]
 
 
+def busybox() -> Path:
+    """The machine's static busybox."""
+    return next(Path(place, "busybox") for place in binaries.INSTALLED_PATH if Path(place, "busybox").exists())
+
+
 def _busybox_entries() -> Iterator[Entry]:
-    program = next(Path(place, "busybox") for place in binaries.INSTALLED_PATH if Path(place, "busybox").exists())
+    program = busybox()
     applets = subprocess.run([str(program), "--list"], capture_output=True, check=True).stdout.split()
     for name, mode in ((b"bin", 0o755), (b"data", 0o777), (b"etc", 0o755), (b"root", 0o700), (b"tmp", 0o1777)):
         yield Entry(name, "directory", mode=mode)

@@ -97,7 +97,7 @@ def start_apiserver(layout: Layout, daemons: Daemons, holder: int) -> None:
 
 
 def _common_arguments(layout: Layout, user: str) -> list[str]:
-    """Of the controller manager and the scheduler. The default request rate (20 a second) makes a boot seconds longer."""
+    """Of the controller manager and the scheduler. The default of 20 requests a second makes boots slow."""
     kubeconfig = layout.kubeconfig_of(user)
     return [
         f"--kubeconfig={kubeconfig}",

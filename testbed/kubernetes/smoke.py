@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable
 
@@ -69,7 +70,11 @@ class Smoke:
         return self.kubectl("-n", NAMESPACE, "exec", *interactive, pod, "--", *command, stdin=stdin)
 
     def apply(self, *objects: dict[str, Any]) -> None:
-        self.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}).encode())
+        everything = {"apiVersion": "v1", "kind": "List", "items": objects}
+        self.kubectl("apply", "-f", "-", stdin=json.dumps(everything).encode())
+
+    def exists(self, path: str) -> bool:
+        return self.api.get(path) is not None
 
     def ready(self, pod: str, namespace: str = NAMESPACE) -> None:
         self.kubectl("-n", namespace, "wait", "--for=condition=Ready", "--timeout=40s", f"pod/{pod}")
@@ -81,7 +86,9 @@ def expect(truth: bool, otherwise: str) -> None:
         raise TestbedError(otherwise)
 
 
-def pod(name: str, command: list[str], namespace: str = NAMESPACE, image: str = BUSYBOX_IMAGE, **spec: Any) -> dict[str, Any]:
+def pod(
+    name: str, command: list[str], namespace: str = NAMESPACE, image: str = BUSYBOX_IMAGE, **spec: Any
+) -> dict[str, Any]:
     """A pod of one container; `container` among the keywords adds to the container, the rest to the pod's spec."""
     container = {"name": "main", "image": image, "command": command, **spec.pop("container", {})}
     metadata = {"name": name, "namespace": namespace, "labels": {"app": name}}
@@ -119,7 +126,8 @@ def service_is_reached_by_name_and_address(smoke: Smoke) -> None:
     smoke.apply(pod("web", ["sh", "-c", serve], container={"readinessProbe": probe}))
     smoke.kubectl("-n", NAMESPACE, "expose", "pod", "web", "--port=80", "--target-port=8080")
     smoke.ready("web")
-    address = smoke.api.get(f"/api/v1/namespaces/{NAMESPACE}/services/web")["spec"]["clusterIP"]
+    service = smoke.api.get(f"/api/v1/namespaces/{NAMESPACE}/services/web") or {}
+    address = service["spec"]["clusterIP"]
     wait_until(
         "the service's address answers in the node",
         lambda: succeeds(*netns_command(smoke.holder), "curl", "-sfm", "2", f"http://{address}/"),
@@ -173,7 +181,8 @@ def admission_policy_denies_what_it_names(smoke: Smoke) -> None:
 def minted_token_opens_its_own_namespace_only(smoke: Smoke) -> None:
     accounts = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts"
     smoke.api.post(accounts, {"metadata": {"name": "reader"}})
-    smoke.kubectl("-n", NAMESPACE, "create", "rolebinding", "reader", "--clusterrole=view", f"--serviceaccount={NAMESPACE}:reader")
+    bound = ("rolebinding", "reader", "--clusterrole=view", f"--serviceaccount={NAMESPACE}:reader")
+    smoke.kubectl("-n", NAMESPACE, "create", *bound)
     request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 600}}
     token = smoke.api.post(f"{accounts}/reader/token", request)["status"]["token"]
     config = smoke.layout.dir / "smoke.kubeconfig"
@@ -205,10 +214,9 @@ def memory_limit_kills(smoke: Smoke) -> None:
 
 def image_keeps_owners_and_odd_names(smoke: Smoke) -> None:
     archive = smoke.layout.images / "odd.tar"
-    program = Path(binaries.INSTALLED_PATH[-1], "busybox").read_bytes()
     entries = [
         Entry(b"bin", "directory", mode=0o755),
-        Entry(b"bin/busybox", content=program, mode=0o755),
+        Entry(b"bin/busybox", content=containers.busybox(), mode=0o755),
         Entry(b"bin/sh", "symlink", target=b"busybox"),
         Entry(ODD_NAME, content=b"odd", mode=0o640, uid=1234, gid=5678),
     ]
@@ -315,7 +323,7 @@ def prepare(smoke: Smoke) -> None:
     for name, labels in ((NAMESPACE, {}), (RESTRICTED, level)):
         smoke.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
         account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
-        wait_until(f"the default account of {name}", lambda path=account: smoke.api.get(path) is not None, seconds=20)
+        wait_until(f"the default account of {name}", partial(smoke.exists, account), seconds=20)
 
 
 def tidy(smoke: Smoke) -> None:
