@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -19,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from testbed.common import run as runs  # noqa: E402
 from testbed.common.errors import TestbedError, main_wrapper  # noqa: E402
-from testbed.common.process import every_process, identify, marked  # noqa: E402
+from testbed.common.process import end, every_process, identify, marked  # noqa: E402
 from testbed.common.run import STATE  # noqa: E402
 from testbed.kubernetes import cluster  # noqa: E402
 from testbed.kubernetes.api import Api  # noqa: E402
@@ -76,8 +75,7 @@ def boot_under_teardown() -> None:
 def kill_everything() -> None:
     """Boots whole, then kills every process of the run at once, as a machine short of memory might."""
     finish(*command("up", VICTIM))
-    for process in marked(VICTIM):
-        os.kill(process.pid, signal.SIGKILL)
+    end(marked(VICTIM))
 
 
 def lose_records() -> None:
