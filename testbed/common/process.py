@@ -94,6 +94,12 @@ def marked(run_id: str, part: str | None = None) -> list[Identity]:
     return found
 
 
+def mark_what_follows(run_id: str, part: str) -> None:
+    """Gives the mark to every program that this one starts from now on. A boot needs it for the short-lived ones too:
+    one that is left by a killed boot may wait for ever for a daemon that teardown has ended."""
+    os.environ[MARK] = f"{run_id}/{part}"
+
+
 def send(process: Identity, number: signal.Signals) -> None:
     """Signals that very process: the descriptor pins the id while its start time is compared."""
     try:

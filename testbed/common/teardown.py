@@ -12,7 +12,7 @@ from typing import Sequence
 from . import run as runs
 from .errors import TestbedError
 from .made import Made
-from .process import Daemons, Identity, ancestors, end, marked
+from .process import Daemons, Identity, ancestors, end, mark_what_follows, marked
 from .run import STATE, Run
 from .shell import run as shell
 
@@ -48,6 +48,7 @@ def make_room(run: Run, part: str) -> Path:
             raise TestbedError(f"{part} of run {run.id!r} is up already: use it, or take it down first")
         take_down(run.id, part, keep_index=True)
     directory.mkdir(parents=True)
+    mark_what_follows(run.id, part)
     return directory
 
 

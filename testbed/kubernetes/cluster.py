@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from testbed.common import progress, run as runs  # noqa: E402
 from testbed.common.errors import TestbedError, main_wrapper  # noqa: E402
 from testbed.common.made import Made  # noqa: E402
-from testbed.common.process import Daemons  # noqa: E402
+from testbed.common.process import Daemons, mark_what_follows  # noqa: E402
 from testbed.common.shell import wait_until  # noqa: E402
 from testbed.common.teardown import claim, make_room, take_down  # noqa: E402
 from testbed.kubernetes import agents, binaries, certificates, containers, control_plane, dns, node  # noqa: E402
@@ -162,6 +162,7 @@ def main() -> int:
     elif given.command == "down":
         down(given.run)
     elif given.command == "load-image":
+        mark_what_follows(given.run, PART)
         for file in given.files:
             if not file.exists():
                 raise TestbedError(f"{file}: no such image archive")
