@@ -1,0 +1,69 @@
+"""The fabric's links to instances, and its rules kept as EC2's state says."""
+
+from __future__ import annotations
+
+import ipaddress
+import threading
+from typing import Any
+
+from testbed.common.shell import run, succeeds
+
+from ..layout import Names
+from ..namespaces import ip_batch, settings
+from .rules import device, render
+
+# Route tables of an instance that hold one interface's routes, as Amazon Linux sets them up.
+FIRST_TABLE = 10001
+
+Json = dict[str, Any]
+
+
+class Fabric:
+    """Plugs interfaces in and out. Several machines boot at once, each in a thread; the rules change under a lock."""
+
+    def __init__(self, names: Names) -> None:
+        self._names = names
+        self._lock = threading.Lock()
+        self._plugged: dict[str, str] = {}
+        self._rules = ""
+
+    def plug(self, interface: Json, namespace: str) -> None:
+        """Links an interface to its instance. It carries nothing until `apply` has rules for it."""
+        link, name = device(interface), f"ens{5 + interface['index']}"
+        network = ipaddress.ip_network(interface["subnet_range"])
+        router, address = str(network[1]), interface["ip"]
+        ip_batch(self._names.fabric, [f"link add {link} type veth peer name {name} netns {namespace}", f"link set {link} up"])
+        succeeds("ip", "-n", self._names.fabric, "addr", "add", f"{router}/32", "dev", "lo")
+        ip_batch(self._names.fabric, [f"route replace {address}/32 dev {link}"])
+        settings(
+            self._names.fabric, {f"net.ipv4.conf.{link}.proxy_arp": 1, f"net.ipv4.neigh.{link}.proxy_delay": 0}
+        )
+        table = FIRST_TABLE + interface["index"]
+        ip_batch(
+            namespace,
+            [
+                f"link set {name} address {interface['mac']}",
+                f"addr add {address}/{network.prefixlen} dev {name}",
+                f"link set {name} up",
+                f"route add default via {router} dev {name} metric {100 * (interface['index'] + 1)}",
+                f"rule add from {address} lookup {table}",
+                f"route add {network} dev {name} table {table}",
+                f"route add default via {router} dev {name} table {table}",
+            ],
+        )
+        with self._lock:
+            self._plugged[interface["id"]] = link
+
+    def unplug(self, interface_id: str) -> None:
+        with self._lock:
+            link = self._plugged.pop(interface_id, None)
+        if link:
+            succeeds("ip", "-n", self._names.fabric, "link", "del", link)
+
+    def apply(self, snapshot: Json) -> None:
+        """Brings the rules up to date; nothing to do when they are."""
+        with self._lock:
+            wanted = render(snapshot, set(self._plugged))
+            if wanted != self._rules:
+                run("ip", "netns", "exec", self._names.fabric, "nft", "-f", "-", stdin=wanted.encode())
+                self._rules = wanted

@@ -1,0 +1,162 @@
+"""One instance as a machine: a network namespace with its interfaces, and a tree of processes under its own init."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Callable
+
+from testbed.common.made import Made
+from testbed.common.process import Identity, children, identify
+from testbed.common.shell import succeeds
+
+from ..layout import API_PORT, S3_ADDRESS, Names
+from ..namespaces import ip_batch
+from . import limits, metadata
+from .fabric import Fabric
+
+GUEST = Path(__file__).resolve().parent / "guest"
+DISK_SIZE = "512m"
+POWERED_OFF, REBOOT = 42, 43
+
+Json = dict[str, Any]
+
+
+class Machine:
+    """Made for one instance and never used again after `end`."""
+
+    def __init__(
+        self, instance: Json, directory: Path, names: Names, fabric: Fabric, made: Made, credentials: Callable[[Json], str]
+    ) -> None:
+        self.instance = instance
+        self.id: str = instance["id"]
+        self.ready = False
+        self.namespace = names.machine(self.id)
+        self._directory = directory / self.id
+        self._names, self._fabric, self._made = names, fabric, made
+        self._credentials = credentials
+        self._plugged: set[str] = set()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._metadata: metadata.MetadataService | None = None
+        self._first = True
+        self._lock = threading.Lock()
+
+    def boot(self, snapshot: Json) -> None:
+        """Network first, then rules, then the guest: nothing runs before the rules hold."""
+        self._prepare()
+        self._made.note("netns", self.namespace)
+        ip_batch(None, [f"netns add {self.namespace}"])
+        ip_batch(self.namespace, ["link set lo up", f"addr add {metadata.ADDRESS}/32 dev lo"])
+        for interface in self.instance["nics"]:
+            self._plug(interface)
+        self._fabric.apply(snapshot)
+        listening = metadata.listen(self.namespace, self.instance["metadata"]["hops"])
+        self._metadata = metadata.MetadataService(listening, lambda: self.instance, lambda: self._credentials(self.instance))
+        self.start()
+
+    def _prepare(self) -> None:
+        for name in ("disk", "root", "seed/usr/sbin", "seed/usr/bin", "seed/etc"):
+            (self._directory / name).mkdir(parents=True)
+        seed = self._directory / "seed"
+        for source, *targets in (
+            ("init.sh", "usr/sbin/guest-init"),
+            ("shutdown.sh", *[f"usr/sbin/{name}" for name in ("shutdown", "poweroff", "halt", "reboot")]),
+            ("systemctl.sh", "usr/bin/systemctl"),
+        ):
+            for target in targets:
+                shutil.copy(GUEST / source, seed / target)
+                (seed / target).chmod(0o755)
+        name = metadata.host_name(self.instance)
+        (seed / "etc/hostname").write_text(f"{name}\n")
+        (seed / "etc/hosts").write_text(f"127.0.0.1 localhost\n{self.instance['nics'][0]['ip']} {name}\n")
+        (seed / "etc/resolv.conf").write_text("")
+        user_data = self.instance["user_data"]
+        (self._directory / "user-data").write_bytes(base64.b64decode(user_data) if user_data else b"")
+
+    def start(self) -> None:
+        """Starts the guest, for the first time or after a reboot."""
+        environment = {
+            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME": "/root",
+            "LANG": "C.UTF-8",
+            "AWS_ENDPOINT_URL_S3": f"http://{S3_ADDRESS}:{API_PORT}",
+            "AWS_REGION": self.instance["region"],
+            "DRAWBRIDGE_TESTBED": os.environ["DRAWBRIDGE_TESTBED"],
+        }
+        enter = ["nsenter", f"--net=/run/netns/{self.namespace}"]
+        apart = ["unshare", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child=KILL"]
+        boot = ["bash", str(GUEST / "boot.sh"), str(self._directory), DISK_SIZE, metadata.host_name(self.instance)]
+        group = limits.make(self._names, self.id)
+        with open(self._directory / "console.log", "ab") as console:
+            self._process = subprocess.Popen(
+                [*enter, *apart, *boot, "1" if self._first else "0"],
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=console,
+                env=environment,
+                start_new_session=True,
+                preexec_fn=lambda: limits.join(group),
+            )
+        self._first = False
+        self._record(self._process)
+
+    def _record(self, process: subprocess.Popen[bytes]) -> None:
+        """Notes the guest's init, by which a command is run inside."""
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline and process.poll() is None:
+            for pid in children(process.pid):
+                found = identify(pid)
+                if found is not None:
+                    (self._directory / "init.json").write_text(json.dumps(asdict(found)))
+                    return
+            time.sleep(0.002)
+
+    def ended(self) -> int | None:
+        """The guest's exit code, once it has ended."""
+        return self._process.poll() if self._process else None
+
+    def update(self, instance: Json, snapshot: Json) -> None:
+        """Follows what EC2 changed: interfaces attached and detached, groups, routes, tags."""
+        self.instance = instance
+        wanted = {interface["id"] for interface in instance["nics"]}
+        for interface in instance["nics"]:
+            if interface["id"] not in self._plugged:
+                self._plug(interface)
+        for gone in self._plugged - wanted:
+            self._fabric.unplug(gone)
+            self._plugged.discard(gone)
+        self._fabric.apply(snapshot)
+
+    def _plug(self, interface: Json) -> None:
+        self._fabric.plug(interface, self.namespace)
+        self._plugged.add(interface["id"])
+
+    def end(self) -> None:
+        """Removes the machine, whatever it is doing."""
+        with self._lock:
+            if self._process:
+                try:
+                    os.killpg(self._process.pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+                self._process.wait()
+            if self._metadata:
+                self._metadata.shutdown()
+                self._metadata.server_close()
+            for interface in list(self._plugged):
+                self._fabric.unplug(interface)
+            succeeds("ip", "netns", "del", self.namespace)
+            limits.remove(self._names, self.id)
+
+
+def init_of(directory: Path, instance_id: str) -> Identity:
+    """The init of a running guest."""
+    return Identity(**json.loads((directory / instance_id / "init.json").read_text()))
