@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, HTTPClientError
 
 # How the services say that a policy did not let the request through.
 DENIALS = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
@@ -67,6 +67,8 @@ class Probe:
         except ClientError as error:
             code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
             return Outcome(None if code == DRY_RUN or code in self.past_the_door else code, message)
+        except (HTTPClientError, OSError) as error:  # no way there is no policy's doing
+            return Outcome(type(error).__name__, str(error))
         return Outcome(None)
 
     def holds(self, outcome: Outcome) -> bool:
