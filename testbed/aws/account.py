@@ -2,6 +2,8 @@
 
     account.py leftovers --run ID --stack FILE         what sessions left, as JSON lists (all empty when nothing is left)
     account.py operator-actions --run ID --stack FILE  what the deployed policies allow the cluster's identity to do
+    account.py exposure --run ID --stack FILE --session ID --instance ID
+                     seconds from the box's report, which it puts when it listens, to the end of its machine's `running`
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ class Account:
             region_name=facts["region"],
         )
         self._endpoint = facts["endpoint"]
+        self.audit_log = Path(facts["audit_log"])
 
     def client(self, service: str) -> Any:
         return self._session.client(service, endpoint_url=self._endpoint)
@@ -81,6 +84,20 @@ def operator_actions(account: Account) -> list[str]:
     return sorted(line for document in documents for line in allowed(document))
 
 
+def exposure(account: Account, session: str, instance: str) -> float:
+    """Both ends from the account's audit log, so that neither the cluster's word nor the box's is taken for it."""
+    lines = [json.loads(line) for line in account.audit_log.read_text().splitlines()]
+    granted = [line for line in lines if line["decision"] == "allow"]
+
+    def moment(action: str, end: str) -> float:
+        times = [line["time"] for line in granted if line["action"] == action and line["resource"].endswith(end)]
+        if not times:
+            raise SystemExit(f"the audit log {account.audit_log} has no granted {action} on ...{end}")
+        return min(times)
+
+    return moment("ec2:TerminateInstances", f"/{instance}") - moment("s3:PutObject", f"/ready/{session}.json")
+
+
 def allowed(document: Any) -> list[str]:
     document = json.loads(document) if isinstance(document, str) else document
     lines = []
@@ -100,12 +117,21 @@ def as_list(value: Any) -> list[Any]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["leftovers", "operator-actions"])
+    parser.add_argument("what", choices=["leftovers", "operator-actions", "exposure"])
+    parser.add_argument("--session")
+    parser.add_argument("--instance")
     parser.add_argument("--run", required=True)
     parser.add_argument("--stack", required=True, type=Path)
     options = parser.parse_args()
     account = Account(options.run, options.stack)
-    json.dump(leftovers(account) if options.what == "leftovers" else operator_actions(account), sys.stdout)
+    match options.what:
+        case "leftovers":
+            answer: Any = leftovers(account)
+        case "operator-actions":
+            answer = operator_actions(account)
+        case _:
+            answer = exposure(account, options.session, options.instance)
+    json.dump(answer, sys.stdout)
     return 0
 
 

@@ -197,17 +197,27 @@ impl Bed {
 
     /// Asks EC2 and S3 what sessions have left.
     pub(crate) fn leftovers(&self) -> Result<Leftovers> {
-        serde_json::from_str(&self.account("leftovers")?).context("parsing the leftovers")
+        serde_json::from_str(&self.account("leftovers", &[])?).context("parsing the leftovers")
     }
 
     /// The AWS actions that the deployed policies give the cluster's identity, as `action on resource` lines.
     pub(crate) fn operator_actions(&self) -> Result<Vec<String>> {
-        serde_json::from_str(&self.account("operator-actions")?).context("parsing the operator's actions")
+        serde_json::from_str(&self.account("operator-actions", &[])?)
+            .context("parsing the operator's actions")
     }
 
-    fn account(&self, what: &str) -> Result<String> {
+    /// Seconds from the box's report that it listens to the end of its machine's `running`, from the AWS side's own log.
+    pub(crate) fn exposure(&self, session: &str, instance: &str) -> Result<f64> {
+        let text = self.account("exposure", &["--session", session, "--instance", instance])?;
+        serde_json::from_str(&text).context("parsing the box's exposure")
+    }
+
+    fn account(&self, what: &str, more: &[&str]) -> Result<String> {
         let mut python = command(self.tools.python());
-        python.args(["testbed/aws/account.py", what, "--run", &self.run, "--stack"]).arg(&self.stack_file);
+        python
+            .args(["testbed/aws/account.py", what, "--run", &self.run, "--stack"])
+            .arg(&self.stack_file)
+            .args(more);
         output(&mut python)
     }
 }

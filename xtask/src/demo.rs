@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
-use serde_json::Value;
 
 use crate::{
     bed::{Bed, Leftovers},
@@ -75,7 +74,10 @@ fn backup_and_restore(bed: &Bed) -> Result<String> {
     say(&format!("  {} files of {} pods are what they were in the pods", restored.files, restored.artifacts));
     let leftovers = bed.leftovers()?;
     let actions = bed.operator_actions()?;
-    table(&watched, &restored, &leftovers, &actions)
+    let session =
+        watched.job["status"]["receipt"]["session"].as_str().context("the receipt names no session")?;
+    let exposure = bed.exposure(session, &restored.instance)?;
+    table(&watched, &restored, exposure, &leftovers, &actions)
 }
 
 /// Two replicas with a tree of odd names, and the account that may gather from them.
@@ -91,17 +93,19 @@ pub(crate) fn deploy_workload(bed: &Bed) -> Result<()> {
 fn table(
     watched: &Watched,
     restored: &Restored,
+    exposure: f64,
     leftovers: &Leftovers,
     actions: &[String],
 ) -> Result<String> {
-    let status = &watched.job["status"];
-    let seconds = seconds_between(status, "listeningSince", "transferEndedAt")?;
     let left_pending = watched.left_pending.context("the job was never seen outside Pending")?;
     ensure!(!actions.is_empty(), "the operator's deployed policies name no action");
     let rows = [
         ("artifacts", restored.artifacts.to_string()),
         ("bytes stored", format!("{} ({})", restored.stored_bytes, human(restored.stored_bytes))),
-        ("seconds from the first possible TCP accept on 22 to the end of `running`", format!("{seconds:.2}")),
+        (
+            "seconds from the first possible TCP accept on 22 to the end of `running`",
+            format!("{exposure:.2}"),
+        ),
         ("boxes left (asked from EC2)", leftovers.instances.len().to_string()),
         ("AWS actions that the cluster's identity may do", actions.join("; ")),
         (
@@ -112,15 +116,6 @@ fn table(
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let lines: Vec<String> = rows.iter().map(|(name, value)| format!("| {name:width$} | {value}")).collect();
     Ok(format!("\n{}", lines.join("\n")))
-}
-
-/// Seconds between two of the status' time stamps, which are RFC 3339 with fractions.
-fn seconds_between(status: &Value, from: &str, to: &str) -> Result<f64> {
-    let time = |field: &str| -> Result<jiff::Timestamp> {
-        let text = status[field].as_str().with_context(|| format!("the job's status has no {field}"))?;
-        text.parse().with_context(|| format!("the job's {field} is not a time: {text}"))
-    };
-    Ok(time(to)?.duration_since(time(from)?).as_secs_f64())
 }
 
 fn look_around(bed: &Bed) -> String {

@@ -31,6 +31,8 @@ pub(crate) struct Restored {
     pub(crate) artifacts: usize,
     pub(crate) stored_bytes: u64,
     pub(crate) files: usize,
+    /// The box's machine, as the manifest names it.
+    pub(crate) instance: String,
 }
 
 /// Fetches the job's objects into `dir`, checks and unpacks them, and compares each with the pod it came from.
@@ -68,7 +70,9 @@ pub(crate) fn and_compare(bed: &Bed, job: &Value, dir: &Path) -> Result<Restored
         manifest["predicate"]["artifacts"].as_array().context("the manifest lists no artifacts")?;
     ensure!(!artifacts.is_empty(), "the manifest lists no artifacts");
     say(&format!("  zstd -dc ARTIFACT | tar -xp, and a comparison with its pod, {} times", artifacts.len()));
-    let mut restored = Restored { artifacts: artifacts.len(), stored_bytes: 0, files: 0 };
+    let instance =
+        manifest["predicate"]["instance"].as_str().context("the manifest names no instance")?.to_owned();
+    let mut restored = Restored { artifacts: artifacts.len(), stored_bytes: 0, files: 0, instance };
     for (number, artifact) in artifacts.iter().enumerate() {
         restored.stored_bytes += artifact["observed"]["bytes"].as_u64().unwrap_or(0);
         let tree = dir.join(format!("restored-{number}"));
