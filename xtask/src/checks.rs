@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use anyhow::{Context as _, Result, bail};
 
 use crate::{
-    paths,
+    package, paths,
     shell::{command, output, say, step},
     tools::Tools,
 };
@@ -15,6 +15,7 @@ const CRDS: &[&str] = &["backupvaults", "backupjobs"];
 
 /// Runs all of them; the first failure ends the run.
 pub(crate) fn all(tools: &Tools) -> Result<()> {
+    package::compile()?;
     step("cargo fmt --check", "fmt", command("cargo").args(["fmt", "--all", "--check"]))?;
     step(
         "cargo clippy -D warnings (cold: about 5 minutes)",
@@ -64,6 +65,7 @@ pub(crate) fn all(tools: &Tools) -> Result<()> {
 
 /// Writes what is generated.
 pub(crate) fn generate(tools: &Tools) -> Result<()> {
+    package::compile()?;
     for name in CRDS {
         let text = crd(name)?;
         for path in crd_files(name) {

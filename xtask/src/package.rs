@@ -23,8 +23,8 @@ pub(crate) struct Package {
     pub(crate) image: PathBuf,
 }
 
-/// Compiles in release and packs into `target/package/`.
-pub(crate) fn build(tools: &Tools) -> Result<Package> {
+/// Compiles every program in release.
+pub(crate) fn compile() -> Result<()> {
     let mut cargo = command("cargo");
     // The whole workspace: cargo picks the features of dependencies by the packages it is asked for, and the tests ask
     // for all of them; another choice here would compile most dependencies twice.
@@ -33,8 +33,17 @@ pub(crate) fn build(tools: &Tools) -> Result<Package> {
         "building the controller, the box and the Lambdas (cold: about 15 minutes)",
         "cargo-build",
         &mut cargo,
-    )?;
+    )
+}
 
+/// The controller's program, as [`compile`] leaves it.
+pub(crate) fn controller() -> PathBuf {
+    paths::target().join("release/drawbridge-controller")
+}
+
+/// Packs what [`compile`] built into `target/package/`.
+pub(crate) fn build(tools: &Tools) -> Result<Package> {
+    compile()?;
     let release = paths::target().join("release");
     let out = paths::target().join("package");
     fs::create_dir_all(&out).with_context(|| format!("making {}", out.display()))?;
@@ -52,7 +61,7 @@ pub(crate) fn build(tools: &Tools) -> Result<Package> {
     python
         .arg("images/controller.py")
         .arg("--binary")
-        .arg(release.join("drawbridge-controller"))
+        .arg(controller())
         .args(["--name", &image_name, "--out"])
         .arg(&image);
     step("packing the Lambdas and the controller's image", "image", &mut python)?;

@@ -114,7 +114,9 @@ fn cached(name: &str, inputs: &[&[u8]], build: impl FnOnce(&Path) -> Result<()>)
         hasher.update((input.len() as u64).to_be_bytes());
         hasher.update(input);
     }
-    let digest: String = hasher.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let digest = hasher.finalize();
+    let digest =
+        format!("{:016x}", u64::from_be_bytes(digest[..8].try_into().context("a digest of 32 bytes")?));
     let tools = paths::cache()?.join("tools");
     let done = tools.join(format!("{name}-{digest}"));
     if done.join(".complete").exists() {
@@ -151,13 +153,19 @@ fn go_tools() -> Result<PathBuf> {
                 "kube-proxy",
             ];
             let packages: Vec<_> = programs.iter().map(|p| format!("k8s.io/kubernetes/cmd/{p}")).collect();
-            let version: String = ["k8s.io/component-base/version", "k8s.io/client-go/pkg/version"]
-            .iter()
-            .map(|package| {
-                format!(" -X {package}.gitVersion=v{KUBERNETES} -X {package}.gitMajor=1 -X {package}.gitMinor=34 -X {package}.gitTreeState=clean")
-            })
-            .collect();
-            go_build("Kubernetes (about 5 minutes)", "kube", &format!("-s -w{version}"), out, &packages)?;
+            let version = ["k8s.io/component-base/version", "k8s.io/client-go/pkg/version"].map(|package| {
+                format!(
+                    "-X {package}.gitVersion=v{KUBERNETES} -X {package}.gitMajor=1 -X {package}.gitMinor=34 \
+                 -X {package}.gitTreeState=clean"
+                )
+            });
+            go_build(
+                "Kubernetes (about 5 minutes)",
+                "kube",
+                &format!("-s -w {}", version.join(" ")),
+                out,
+                &packages,
+            )?;
             go_build("etcd", "kube", "-s -w", &out.join("etcd"), &["go.etcd.io/etcd/server/v3".to_owned()])
         },
     )?;
