@@ -77,7 +77,9 @@ BAD_VALUES: list[tuple[dict[str, Any], str]] = [
     ({"networkPolicy": {"boxes": {"ports": []}}}, "at '/networkPolicy/boxes/ports'"),
     ({"networkPolicy": {"boxes": {"ports": [70000]}}}, "at '/networkPolicy/boxes/ports/0'"),
     ({"networkPolicy": {"metricsFrom": [{}]}}, "at '/networkPolicy/metricsFrom/0'"),
-    ({"drain": {"activeDeadlineSeconds": 5}}, "at '/drain/activeDeadlineSeconds': minimum: got 5, want 60"),
+    ({"drain": {"timeoutSeconds": 5}}, "at '/drain/timeoutSeconds': minimum: got 5, want 30"),
+    ({"parallelUploads": 0}, "at '/parallelUploads': minimum: got 0, want 1"),
+    ({"terminationGracePeriodSeconds": 5}, "at '/terminationGracePeriodSeconds': minimum: got 5, want 15"),
     ({"podLabels": {"a": 1}}, "at '/podLabels/a': got number, want string"),
 ]
 
@@ -214,6 +216,16 @@ class Pods(unittest.TestCase):
                 self.assertFalse(context["privileged"])
                 self.assertEqual(context["capabilities"], {"drop": ["ALL"]})
                 self.assertEqual(container["resources"]["limits"]["memory"], "128Mi")
+
+    def test_the_program_knows_every_command_and_variable(self) -> None:
+        source = "".join(path.read_text() for path in (ROOT / "src").rglob("*.rs"))
+        known = set(re.findall(r'env = "(DRAWBRIDGE_[A-Z_]+)"', source))
+        for kind, command in (("Deployment", "run"), ("Job", "drain")):
+            (container,) = pods(render())[kind]["spec"]["containers"]
+            self.assertEqual(container["args"], [command])
+            self.assertRegex(source, rf"\n    {command.capitalize()}\b")
+            given = {variable["name"] for variable in container["env"] if variable["name"].startswith("DRAWBRIDGE_")}
+            self.assertLessEqual(given, known)
 
     def test_probes_ask_8080(self) -> None:
         (container,) = pods(render())["Deployment"]["spec"]["containers"]

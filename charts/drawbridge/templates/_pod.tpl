@@ -7,14 +7,21 @@
   valueFrom:
     fieldRef:
       fieldPath: metadata.namespace
-- name: DRAWBRIDGE_POD
+- name: DRAWBRIDGE_POD_NAME
   valueFrom:
     fieldRef:
       fieldPath: metadata.name
-- name: DRAWBRIDGE_LEASE
+- name: DRAWBRIDGE_LEASE_NAME
   value: {{ include "drawbridge.fullname" . }}
-- name: RUST_LOG
+- name: DRAWBRIDGE_LOG
   value: {{ .Values.logLevel }}
+- name: DRAWBRIDGE_PARALLEL_UPLOADS
+  value: {{ .Values.parallelUploads | quote }}
+- name: DRAWBRIDGE_BACKOFF_SECONDS
+  value: {{ .Values.backoffSeconds | quote }}
+# Kubernetes kills ten seconds later.
+- name: DRAWBRIDGE_SHUTDOWN_SECONDS
+  value: {{ sub .Values.terminationGracePeriodSeconds 10 | quote }}
 {{- with .Values.aws.region }}
 - name: AWS_REGION
   value: {{ . }}
