@@ -23,3 +23,13 @@
 //! In AWS: `lambda:InvokeFunction` on the vault's two functions. Of AWS's SDKs only Lambda's is linked.
 
 pub mod api;
+pub mod broker;
+pub mod controller;
+pub mod drain;
+pub mod fault;
+pub mod gather;
+pub mod leader;
+pub mod metrics;
+pub mod serve;
+pub mod settings;
+pub mod transfer;

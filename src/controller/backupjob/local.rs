@@ -1,0 +1,274 @@
+//! What this process alone knows of a job's attempt: its client key, what AWS last said, its transfer.
+//!
+//! None of it survives a crash, and nothing depends on its survival: a session whose key is gone is closed, and the
+//! next attempt has a session of its own.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use drawbridge_protocol::{
+    Envelope, Receipt,
+    session::{ReadyBox, Refusal, Waiting},
+};
+use jiff::Timestamp;
+use tokio::task::AbortHandle;
+
+use crate::{
+    broker::Function,
+    fault::Fault,
+    transfer::{self, ClientKey},
+};
+
+/// How far `create` is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Opening {
+    #[default]
+    Unasked,
+    Pending {
+        waiting_for: Waiting,
+        again_at: Timestamp,
+    },
+    Ready(Box<ReadyBox>),
+    Refused {
+        reason: Refusal,
+        message: String,
+    },
+    /// The question failed; `errors` times in a row.
+    Failed {
+        fault: Fault,
+        needs_a_person: bool,
+        errors: u32,
+        again_at: Timestamp,
+    },
+}
+
+/// How far `cleanup` is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Closing {
+    #[default]
+    Unasked,
+    Destroying {
+        remaining: Vec<String>,
+        again_at: Timestamp,
+    },
+    Destroyed,
+    Failed {
+        message: String,
+        errors: u32,
+        again_at: Timestamp,
+    },
+}
+
+/// How far the transfer is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Transfer {
+    #[default]
+    Idle,
+    Running(Figures),
+    Ended {
+        result: Result<Box<Sealed>, Fault>,
+        figures: Figures,
+        at: Timestamp,
+    },
+}
+
+/// A backup that is stored: its receipt, verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sealed {
+    pub envelope: Envelope,
+    pub receipt: Receipt,
+}
+
+/// Counts that a running transfer keeps.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// What crosses the bridge.
+    pub across: Arc<transfer::Progress>,
+    pub artifacts_total: AtomicU64,
+    /// Every artifact is stored; the receipt is awaited.
+    pub sealing: AtomicBool,
+}
+
+/// The counts at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    pub artifacts_total: u64,
+    pub across: transfer::Snapshot,
+    pub sealing: bool,
+}
+
+impl Progress {
+    pub fn figures(&self) -> Figures {
+        Figures {
+            artifacts_total: self.artifacts_total.load(Ordering::Relaxed),
+            across: self.across.snapshot(),
+            sealing: self.sealing.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// A transfer's task.
+#[derive(Debug, Default)]
+enum Task {
+    #[default]
+    Idle,
+    Running {
+        progress: Arc<Progress>,
+        abort: AbortHandle,
+    },
+    Ended {
+        result: Result<Box<Sealed>, Fault>,
+        figures: Figures,
+        at: Timestamp,
+    },
+}
+
+/// One attempt of one job.
+#[derive(Debug)]
+struct Attempt {
+    session: String,
+    /// The function that is asked for the box, and the key that the box will let in. Absent for a session that
+    /// another process opened.
+    ours: Option<(Function, ClientKey)>,
+    opening: Opening,
+    task: Task,
+    closing: Closing,
+    /// When progress was last written to status.
+    reported_at: Option<Timestamp>,
+}
+
+/// What `plan` sees of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LocalView {
+    /// Whether this process has the session's client key.
+    pub ours: bool,
+    pub opening: Opening,
+    pub transfer: Transfer,
+    pub closing: Closing,
+    pub reported_at: Option<Timestamp>,
+}
+
+/// All attempts of this process, by the job's uid. A job has one at a time.
+#[derive(Debug, Default)]
+pub struct Attempts(Mutex<HashMap<String, Attempt>>);
+
+impl Attempts {
+    /// Keeps the key of a session that is about to be opened.
+    pub fn begin(&self, uid: &str, session: &str, create: Function, key: ClientKey) {
+        let attempt = Attempt { ours: Some((create, key)), ..Attempt::of(session) };
+        if let Some(Attempt { task: Task::Running { abort, .. }, .. }) =
+            self.lock().insert(uid.to_owned(), attempt)
+        {
+            abort.abort();
+        }
+    }
+
+    /// What is known of the job's `session`; an attempt with another session is none of its business.
+    pub fn view(&self, uid: &str, session: &str) -> LocalView {
+        let attempts = self.lock();
+        let Some(attempt) = attempts.get(uid).filter(|attempt| attempt.session == session) else {
+            return LocalView::default();
+        };
+        let transfer = match &attempt.task {
+            Task::Idle => Transfer::Idle,
+            Task::Running { progress, .. } => Transfer::Running(progress.figures()),
+            Task::Ended { result, figures, at } => {
+                Transfer::Ended { result: result.clone(), figures: *figures, at: *at }
+            }
+        };
+        LocalView {
+            ours: attempt.ours.is_some(),
+            opening: attempt.opening.clone(),
+            transfer,
+            closing: attempt.closing.clone(),
+            reported_at: attempt.reported_at,
+        }
+    }
+
+    /// The function to ask, and the key, of a session that this process opened.
+    pub fn ours(&self, uid: &str, session: &str) -> Option<(Function, ClientKey)> {
+        self.lock().get(uid).filter(|attempt| attempt.session == session)?.ours.clone()
+    }
+
+    pub fn set_opening(&self, uid: &str, session: &str, opening: Opening) {
+        self.change(uid, session, |attempt| attempt.opening = opening);
+    }
+
+    pub fn set_closing(&self, uid: &str, session: &str, closing: Closing) {
+        self.change(uid, session, |attempt| attempt.closing = closing);
+    }
+
+    pub fn set_reported(&self, uid: &str, session: &str, at: Timestamp) {
+        self.change(uid, session, |attempt| attempt.reported_at = Some(at));
+    }
+
+    pub fn set_running(&self, uid: &str, session: &str, progress: Arc<Progress>, abort: AbortHandle) {
+        self.change(uid, session, |attempt| {
+            // A task that was quick may have ended before its handle came here.
+            if !matches!(attempt.task, Task::Ended { .. }) {
+                attempt.task = Task::Running { progress, abort };
+            }
+        });
+    }
+
+    /// The transfer's last words.
+    pub fn set_ended(&self, uid: &str, session: &str, result: Result<Box<Sealed>, Fault>, figures: Figures) {
+        let at = Timestamp::now();
+        self.change(uid, session, |attempt| attempt.task = Task::Ended { result, figures, at });
+    }
+
+    /// Stops the transfer, if one runs.
+    pub fn abort(&self, uid: &str, session: &str) {
+        self.change(uid, session, |attempt| {
+            if let Task::Running { abort, .. } = &attempt.task {
+                abort.abort();
+            }
+            attempt.task = Task::Idle;
+        });
+    }
+
+    /// Forgets the job.
+    pub fn forget(&self, uid: &str) {
+        if let Some(Attempt { task: Task::Running { abort, .. }, .. }) = self.lock().remove(uid) {
+            abort.abort();
+        }
+    }
+
+    /// How many sessions this process has open.
+    pub fn open(&self) -> usize {
+        self.lock().values().filter(|attempt| attempt.ours.is_some()).count()
+    }
+
+    fn change(&self, uid: &str, session: &str, change: impl FnOnce(&mut Attempt)) {
+        let mut attempts = self.lock();
+        let attempt = attempts.entry(uid.to_owned()).or_insert_with(|| Attempt::of(session));
+        if attempt.session != session && attempt.ours.is_none() {
+            *attempt = Attempt::of(session);
+        }
+        if attempt.session == session {
+            change(attempt);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Attempt>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Attempt {
+    fn of(session: &str) -> Self {
+        Self {
+            session: session.to_owned(),
+            ours: None,
+            opening: Opening::Unasked,
+            task: Task::Idle,
+            closing: Closing::Unasked,
+            reported_at: None,
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! What is open and waiting at a vault.
+
+use kube::ResourceExt as _;
+
+use crate::{
+    api::BackupVault,
+    controller::{Context, backupjob::open_sessions},
+};
+
+/// The counts that a vault's status shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Observation {
+    pub open_sessions: i64,
+    pub queued_jobs: i64,
+}
+
+/// Counts; no call leaves the process.
+pub(super) fn observe(context: &Context, vault: &BackupVault) -> Observation {
+    let name = vault.name_any();
+    let open = context.admission.open(&name, open_sessions(&context.jobs.state()));
+    let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+    Observation { open_sessions: count(open), queued_jobs: count(context.admission.waiting(&name)) }
+}

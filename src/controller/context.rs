@@ -1,0 +1,113 @@
+//! What every reconcile shares.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::channel::mpsc::UnboundedSender;
+use kube::{
+    Client, Config,
+    runtime::reflector::{ObjectRef, Store},
+};
+
+use super::{
+    admission::{Admission, Candidate},
+    backoff::Backoff,
+    backupjob::Attempts,
+    events::Events,
+};
+use crate::{
+    api::{BackupJob, BackupVault},
+    broker::Broker,
+    metrics::Metrics,
+    settings::Settings,
+};
+
+/// How many waiting jobs are woken when a session closes. One place is free; the others are for those that are gone.
+const WOKEN: usize = 4;
+/// Waits of errors that come from Kubernetes.
+const ERROR_BACKOFF: Backoff =
+    Backoff { first: Duration::from_millis(500), longest: Duration::from_secs(60) };
+
+/// Shared by the reconciles of both kinds.
+pub struct Context {
+    pub client: Client,
+    /// Where the cluster is, for clients that act as someone else.
+    pub cluster: Config,
+    pub broker: Arc<dyn Broker>,
+    pub jobs: Store<BackupJob>,
+    pub vaults: Store<BackupVault>,
+    pub admission: Admission,
+    pub attempts: Attempts,
+    pub events: Events,
+    pub metrics: Arc<Metrics>,
+    pub settings: Settings,
+    pub(super) wake_jobs: UnboundedSender<ObjectRef<BackupJob>>,
+    pub(super) wake_vaults: UnboundedSender<ObjectRef<BackupVault>>,
+    pub(super) stopping: Arc<AtomicBool>,
+    pub(super) errors: Mutex<HashMap<(String, &'static str), u32>>,
+}
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Context")
+    }
+}
+
+impl Context {
+    /// Has a job looked at soon.
+    pub fn wake(&self, job: ObjectRef<BackupJob>) {
+        // The other side is gone only when the process ends.
+        let _ = self.wake_jobs.unbounded_send(job);
+    }
+
+    /// Has a vault looked at soon.
+    pub fn wake_vault(&self, name: &str) {
+        let _ = self.wake_vaults.unbounded_send(ObjectRef::new(name));
+    }
+
+    /// Whether the process is about to end and begins nothing new.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// A job's session is closed: the next one may have its place.
+    pub fn session_closed(&self, uid: &str, vault: &str) {
+        let next = self.admission.closed(uid, vault);
+        self.wake_waiting(&next);
+        self.wake_vault(vault);
+    }
+
+    /// A job without a session does not ask for one.
+    pub fn leave_queue(&self, uid: &str) {
+        let next = self.admission.leave(uid);
+        self.wake_waiting(&next);
+    }
+
+    fn wake_waiting(&self, waiting: &[Candidate]) {
+        for job in waiting.iter().take(WOKEN) {
+            self.wake(ObjectRef::new(&job.name).within(&job.namespace));
+        }
+    }
+
+    /// How long to wait after an error of `kind` at the object; longer each time in a row.
+    pub fn after_error(&self, uid: &str, kind: &'static str) -> Duration {
+        let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = errors.entry((uid.to_owned(), kind)).or_default();
+        *count += 1;
+        ERROR_BACKOFF.delay(*count, uid)
+    }
+
+    /// The object was reconciled without an error.
+    pub fn no_error(&self, uid: &str) {
+        let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        if !errors.is_empty() {
+            errors.retain(|(other, _), _| other != uid);
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! The controllers of both kinds, and what they share.
+//!
+//! Every reconcile is `observe -> plan -> execute`: look, decide without looking further, do one thing. Whatever
+//! takes long runs beside it as a task and wakes it.
+
+pub mod admission;
+pub mod backoff;
+pub mod backupjob;
+pub mod backupvault;
+mod context;
+mod error;
+mod events;
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::{StreamExt as _, channel::mpsc, future};
+use kube::{
+    Api, Client, Config,
+    runtime::{
+        Controller,
+        controller::{self, Config as ControllerConfig},
+        watcher,
+    },
+};
+use tokio::{sync::oneshot, time::Instant};
+use tracing::{debug, info};
+
+pub use context::Context;
+pub use error::ReconcileError;
+pub use events::Events;
+
+use crate::{
+    api::{BackupJob, BackupVault},
+    broker::Broker,
+    metrics::Metrics,
+    settings::Settings,
+};
+
+/// What [`run`] needs from outside.
+pub struct Parts {
+    pub client: Client,
+    pub cluster: Config,
+    pub broker: Arc<dyn Broker>,
+    pub metrics: Arc<Metrics>,
+    pub settings: Settings,
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Parts")
+    }
+}
+
+/// Runs both controllers until `stop` resolves and what is under way has come to an end or `settings.shutdown` has
+/// passed. A session that is still open then is closed by the next process.
+pub async fn run(parts: Parts, stop: impl Future<Output = ()> + Send) {
+    let Parts { client, cluster, broker, metrics, settings } = parts;
+    let (wake_jobs, jobs_woken) = mpsc::unbounded();
+    let (wake_vaults, vaults_woken) = mpsc::unbounded();
+    let config = ControllerConfig::default().concurrency(settings.concurrency);
+    let jobs = Controller::new(Api::<BackupJob>::all(client.clone()), watcher::Config::default())
+        .with_config(config.clone())
+        .reconcile_on(jobs_woken);
+    let vaults = Controller::new(Api::<BackupVault>::all(client.clone()), watcher::Config::default())
+        .with_config(config)
+        .reconcile_on(vaults_woken);
+    let context = Arc::new(Context {
+        events: Events::new(client.clone(), &settings.identity),
+        client,
+        cluster,
+        broker,
+        jobs: jobs.store(),
+        vaults: vaults.store(),
+        admission: admission::Admission::default(),
+        attempts: backupjob::Attempts::default(),
+        metrics,
+        settings,
+        wake_jobs,
+        wake_vaults,
+        stopping: Arc::new(AtomicBool::new(false)),
+        errors: Mutex::default(),
+    });
+    let (stop_jobs, jobs_stopped) = oneshot::channel::<()>();
+    let (stop_vaults, vaults_stopped) = oneshot::channel::<()>();
+    let jobs = jobs
+        .graceful_shutdown_on(async { drop(jobs_stopped.await) })
+        .run(backupjob::reconcile, backupjob::on_error, Arc::clone(&context))
+        .for_each(|result| future::ready(note("backupjob", result)));
+    let vaults = vaults
+        .graceful_shutdown_on(async { drop(vaults_stopped.await) })
+        .run(backupvault::reconcile, backupvault::on_error, Arc::clone(&context))
+        .for_each(|result| future::ready(note("backupvault", result)));
+    let end = async {
+        stop.await;
+        wind_down(&context).await;
+        // The receivers are gone only if the controllers ended already.
+        let _ = stop_jobs.send(());
+        let _ = stop_vaults.send(());
+    };
+    future::join3(jobs, vaults, end).await;
+}
+
+/// Begins nothing new and waits for what is under way.
+async fn wind_down(context: &Context) {
+    context.stopping.store(true, Ordering::Relaxed);
+    let until = Instant::now() + context.settings.shutdown;
+    let mut open = context.attempts.open();
+    info!(open, "stopping: nothing new begins");
+    while open > 0 && Instant::now() < until {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        open = context.attempts.open();
+    }
+    info!(open, "stopping: the controllers end; sessions still open are closed by the next process");
+}
+
+/// Errors of a reconcile are logged where they arise; what is left is the queue's own.
+fn note<K, E, Q>(kind: &str, result: Result<K, controller::Error<E, Q>>)
+where
+    E: std::error::Error + 'static,
+    Q: std::error::Error + 'static,
+{
+    match result {
+        Ok(_) | Err(controller::Error::ReconcilerFailed(..)) => {}
+        Err(error) => debug!(kind, %error, "queue"),
+    }
+}

@@ -1,0 +1,296 @@
+//! Runs tar in a container and reads what it writes, to a proven end.
+
+use std::{future::Future, pin::Pin, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use futures::{Stream, stream};
+use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::Status};
+use kube::{
+    Api,
+    api::{AttachParams, AttachedProcess},
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _},
+    task::JoinHandle,
+    time::timeout,
+};
+
+use super::{GatherError, Gatherer, Target, tar::TarScan, token};
+
+/// What kube keeps of standard output before it stops reading the socket. Its default of 1 KiB halves the speed.
+const STDOUT_BUFFER: usize = 1 << 20;
+/// Bytes that are handed on at once.
+const CHUNK: usize = 128 << 10;
+/// What is kept of standard error: enough to say what failed. The rest is read and dropped, since a full pipe
+/// would stop tar.
+const STDERR_KEPT: usize = 2 << 10;
+/// Nothing for this long means that the connection is gone: tar is never silent while it works.
+const SILENCE: Duration = Duration::from_secs(300);
+/// How long after the end of its output tar's exit may take to be reported.
+const EXIT_REPORT: Duration = Duration::from_secs(30);
+/// What tar writes when a file is lost, whatever it exits with.
+const FATAL_WORDS: [&str; 5] =
+    ["No such file", "Cannot ", "can't open", "Permission denied", "Error is not recoverable"];
+
+/// A tar archive as it is written. The last item is an error unless the archive is whole.
+pub type TarStream = Pin<Box<dyn Stream<Item = Result<Bytes, GatherError>> + Send>>;
+
+/// Begins to gather `target`.
+pub async fn open(gatherer: &Gatherer, target: &Target) -> Result<TarStream, GatherError> {
+    let pods: Api<Pod> = Api::namespaced(gatherer.client().await?, gatherer.namespace());
+    let parameters = AttachParams::default()
+        .container(&target.container)
+        .stdin(false)
+        .stdout(true)
+        .stderr(true)
+        .max_stdout_buf_size(STDOUT_BUFFER)
+        .max_stderr_buf_size(STDERR_KEPT);
+    let what = format!("exec into pod {}", target.pod);
+    let process = pods
+        .exec(&target.pod, command(target), &parameters)
+        .await
+        .map_err(|error| token::api_error(gatherer.namespace(), &what, &error))?;
+    let reading = Reading::new(process, target)?;
+    Ok(Box::pin(stream::unfold(Some(reading), |reading| async move {
+        let mut reading = reading?;
+        match reading.next().await {
+            Ok(Some(bytes)) => Some((Ok(bytes), Some(reading))),
+            Ok(None) => None,
+            Err(error) => Some((Err(error), None)),
+        }
+    })))
+}
+
+/// `tar -c`, with paths relative to `/` so that no tar complains about leading slashes. Options end before the
+/// user's words begin.
+fn command(target: &Target) -> Vec<String> {
+    let words = ["tar", "-c", "-f", "-", "-C", "/"].map(str::to_owned);
+    let exclude = target.exclude.iter().map(|pattern| format!("--exclude={pattern}"));
+    let paths = target.paths.iter().map(|path| match path.trim_matches('/') {
+        "" => ".".to_owned(),
+        relative => relative.to_owned(),
+    });
+    words.into_iter().chain(exclude).chain(["--".to_owned()]).chain(paths).collect()
+}
+
+/// A tar that runs.
+struct Reading {
+    /// Dropped, it ends the exec.
+    _process: AttachedProcess,
+    stdout: Box<dyn AsyncRead + Send + Unpin>,
+    stderr: JoinHandle<String>,
+    exit: Pin<Box<dyn Future<Output = Option<Status>> + Send>>,
+    scan: TarScan,
+    pod: String,
+    container: String,
+}
+
+impl Reading {
+    fn new(mut process: AttachedProcess, target: &Target) -> Result<Self, GatherError> {
+        let (pod, container) = (target.pod.clone(), target.container.clone());
+        match (process.stdout(), process.stderr(), process.take_status()) {
+            (Some(stdout), Some(stderr), Some(exit)) => Ok(Self {
+                _process: process,
+                stdout: Box::new(stdout),
+                stderr: tokio::spawn(drain(stderr)),
+                exit: Box::pin(exit),
+                scan: TarScan::default(),
+                pod,
+                container,
+            }),
+            _ => Err(GatherError::Failed { pod, container, message: "exec gave no streams".to_owned() }),
+        }
+    }
+
+    /// The next bytes; `None` at a proven end.
+    async fn next(&mut self) -> Result<Option<Bytes>, GatherError> {
+        let mut chunk = BytesMut::with_capacity(CHUNK);
+        // Small messages are joined, so that each later stage handles few, large pieces.
+        while chunk.len() < CHUNK / 2 {
+            let read = match timeout(SILENCE, self.stdout.read_buf(&mut chunk)).await {
+                Ok(Ok(read)) => read,
+                Ok(Err(error)) => return Err(self.truncated(error.to_string())),
+                Err(_) => return Err(self.truncated(format!("silent for {} s", SILENCE.as_secs()))),
+            };
+            if read == 0 {
+                break;
+            }
+        }
+        if chunk.is_empty() {
+            return self.end().await.map(|()| None);
+        }
+        if let Err(error) = self.scan.feed(&chunk) {
+            // Words instead of an archive usually mean that tar never ran; its exit says more than the words.
+            let said = self.end().await.err();
+            return Err(said.unwrap_or_else(|| self.failed(error.to_string())));
+        }
+        Ok(Some(chunk.freeze()))
+    }
+
+    /// What the end of the output was worth.
+    async fn end(&mut self) -> Result<(), GatherError> {
+        let exit = timeout(EXIT_REPORT, &mut self.exit).await.ok().flatten();
+        let errors = match timeout(EXIT_REPORT, &mut self.stderr).await {
+            Ok(Ok(text)) => text,
+            _ => String::new(),
+        };
+        let scanned = self.scan.finish().map_err(|error| error.to_string());
+        verdict(exit.as_ref(), &errors, scanned).map_err(|verdict| self.error(verdict))
+    }
+
+    fn truncated(&self, message: String) -> GatherError {
+        self.error(Verdict { kind: Kind::Truncated, message })
+    }
+
+    fn failed(&self, message: String) -> GatherError {
+        self.error(Verdict { kind: Kind::Failed, message })
+    }
+
+    fn error(&self, Verdict { kind, message }: Verdict) -> GatherError {
+        let (pod, container) = (self.pod.clone(), self.container.clone());
+        match kind {
+            Kind::TarMissing => GatherError::TarMissing { pod, container, message },
+            Kind::PathMissing => GatherError::PathMissing { pod, container, message },
+            Kind::Unreadable => GatherError::Unreadable { pod, container, message },
+            Kind::Failed => GatherError::Failed { pod, container, message },
+            Kind::Truncated => GatherError::Truncated { pod, container, message },
+        }
+    }
+}
+
+/// Reads to the end and keeps the beginning, where the first failure stands.
+async fn drain(mut stderr: impl AsyncRead + Unpin) -> String {
+    let (mut kept, mut piece) = (Vec::new(), [0; 1_024]);
+    while let Ok(read @ 1..) = stderr.read(&mut piece).await {
+        let room = STDERR_KEPT.saturating_sub(kept.len());
+        kept.extend_from_slice(&piece[..read.min(room)]);
+    }
+    String::from_utf8_lossy(&kept).into_owned()
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    TarMissing,
+    PathMissing,
+    Unreadable,
+    Failed,
+    Truncated,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Verdict {
+    kind: Kind,
+    message: String,
+}
+
+/// Success needs all three: tar's exit, a silent standard error, the archive's end.
+fn verdict(exit: Option<&Status>, errors: &str, scanned: Result<(), String>) -> Result<(), Verdict> {
+    let said = one_line(errors);
+    let Some(exit) = exit else {
+        let message = format!("the connection closed before tar's exit was reported. {said}");
+        return Err(Verdict { kind: Kind::Truncated, message: message.trim_end().to_owned() });
+    };
+    let text = exit.message.clone().unwrap_or_default();
+    let fatal = FATAL_WORDS.iter().any(|word| errors.contains(word));
+    if exit.status.as_deref() != Some("Success") || fatal {
+        let kind = if no_tar(&text, errors) {
+            Kind::TarMissing
+        } else if errors.contains("No such file") {
+            Kind::PathMissing
+        } else if errors.contains("Permission denied") {
+            Kind::Unreadable
+        } else {
+            Kind::Failed
+        };
+        let message = [one_line(&text), said]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>()
+            .join(": ");
+        return Err(Verdict { kind, message });
+    }
+    scanned.map_err(|message| Verdict { kind: Kind::Truncated, message })
+}
+
+/// Runtimes say it in different words; shells that stand in for tar say it too.
+fn no_tar(exit: &str, errors: &str) -> bool {
+    ["executable file not found", "no such file or directory: unknown", "tar: not found", "exit code 127"]
+        .iter()
+        .any(|words| exit.contains(words) || errors.contains(words))
+}
+
+fn one_line(text: &str) -> String {
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).take(4).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use super::*;
+
+    fn exit(status: &str, message: &str) -> Status {
+        Status { status: Some(status.into()), message: Some(message.into()), ..Status::default() }
+    }
+
+    fn kind(exit: Option<&Status>, errors: &str, scanned: Result<(), String>) -> Option<Kind> {
+        verdict(exit, errors, scanned).err().map(|verdict| verdict.kind)
+    }
+
+    #[test]
+    fn success_needs_exit_silence_and_end() {
+        let good = exit("Success", "");
+        assert_eq!(kind(Some(&good), "", Ok(())), None);
+        assert_eq!(kind(Some(&good), "tar: removing leading '/'", Ok(())), None);
+        assert_eq!(kind(None, "", Ok(())), Some(Kind::Truncated));
+        assert_eq!(kind(Some(&good), "", Err("no end".into())), Some(Kind::Truncated));
+        assert_eq!(
+            kind(Some(&good), "tar: x: Cannot stat: No such file or directory", Ok(())),
+            Some(Kind::PathMissing)
+        );
+        assert_eq!(kind(Some(&exit("Failure", "exit status 2")), "", Ok(())), Some(Kind::Failed));
+    }
+
+    #[test]
+    fn faults_of_a_container_have_names() {
+        let failure = exit("Failure", "command terminated with non-zero exit code");
+        let absent = exit(
+            "Failure",
+            "OCI runtime exec failed: exec: \"tar\": executable file not found in $PATH: unknown",
+        );
+        assert_eq!(kind(Some(&absent), "", Ok(())), Some(Kind::TarMissing));
+        assert_eq!(
+            kind(Some(&failure), "tar: nope: Cannot stat: No such file or directory\n", Ok(())),
+            Some(Kind::PathMissing)
+        );
+        assert_eq!(
+            kind(Some(&failure), "tar: s: Cannot open: Permission denied\n", Ok(())),
+            Some(Kind::Unreadable)
+        );
+    }
+
+    #[test]
+    fn a_users_words_are_never_options() {
+        let target = Target {
+            artifact: "a.tar.zst".parse().unwrap(),
+            source: String::new(),
+            namespace: String::new(),
+            pod: String::new(),
+            pod_uid: String::new(),
+            container: String::new(),
+            image: String::new(),
+            paths: vec!["/etc/".into(), "/".into(), "/--checkpoint-action=exec=sh".into()],
+            exclude: vec!["*.tmp".into()],
+        };
+        let words = command(&target);
+        let end = words.iter().position(|word| word == "--").unwrap();
+        assert_eq!(words[..end], ["tar", "-c", "-f", "-", "-C", "/", "--exclude=*.tmp"]);
+        assert_eq!(words[end + 1..], ["etc", ".", "--checkpoint-action=exec=sh"]);
+    }
+
+    #[tokio::test]
+    async fn standard_error_is_read_to_its_end_and_kept_in_part() {
+        let text = "x".repeat(100_000);
+        assert_eq!(drain(text.as_bytes()).await.len(), STDERR_KEPT);
+    }
+}

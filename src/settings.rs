@@ -1,0 +1,73 @@
+//! How the controller is set up: flags, each of which can be given by the environment.
+
+use std::{net::SocketAddr, time::Duration};
+
+use clap::Args;
+
+use crate::controller::backoff::Backoff;
+
+/// The flags of `drawbridge-controller run`.
+#[derive(Clone, Debug, Args)]
+pub struct Flags {
+    /// The namespace that the controller runs in; its lease lies there.
+    #[arg(long, env = "DRAWBRIDGE_NAMESPACE", default_value = "drawbridge-system")]
+    pub namespace: String,
+    /// This process's name in the lease and in events: the pod's, so that a restarted container goes on at once.
+    #[arg(long, env = "DRAWBRIDGE_POD_NAME")]
+    pub pod_name: Option<String>,
+    /// The lease that decides who acts.
+    #[arg(long, env = "DRAWBRIDGE_LEASE_NAME", default_value = "drawbridge-controller")]
+    pub lease_name: String,
+    /// Where /healthz, /readyz and /metrics are served.
+    #[arg(long, env = "DRAWBRIDGE_LISTEN", default_value = "0.0.0.0:8080")]
+    pub listen: SocketAddr,
+    /// Reconciles of one kind at once.
+    #[arg(long, env = "DRAWBRIDGE_CONCURRENCY", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
+    pub concurrency: u16,
+    /// Artifacts of one job that cross at once, each over a connection of its own.
+    #[arg(long, env = "DRAWBRIDGE_PARALLEL_UPLOADS", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=32))]
+    pub parallel_uploads: u16,
+    /// Seconds before the second attempt of a job; doubled for each further one.
+    #[arg(long, env = "DRAWBRIDGE_BACKOFF_SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub backoff_seconds: u64,
+    /// Seconds that a stopping process gives to what is under way.
+    #[arg(long, env = "DRAWBRIDGE_SHUTDOWN_SECONDS", default_value_t = 20)]
+    pub shutdown_seconds: u64,
+}
+
+/// What the controllers need of the flags.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// This process's name.
+    pub identity: String,
+    pub concurrency: u16,
+    pub parallel_uploads: usize,
+    pub backoff: Backoff,
+    pub shutdown: Duration,
+}
+
+impl Flags {
+    /// The longest wait between two attempts.
+    const LONGEST_BACKOFF: Duration = Duration::from_secs(600);
+
+    pub fn settings(&self) -> Settings {
+        Settings {
+            identity: self.identity(),
+            concurrency: self.concurrency,
+            parallel_uploads: usize::from(self.parallel_uploads),
+            backoff: Backoff {
+                first: Duration::from_secs(self.backoff_seconds),
+                longest: Self::LONGEST_BACKOFF.max(Duration::from_secs(self.backoff_seconds)),
+            },
+            shutdown: Duration::from_secs(self.shutdown_seconds),
+        }
+    }
+
+    /// The pod's name, or, outside a cluster, the host's and the process's.
+    pub fn identity(&self) -> String {
+        self.pod_name.clone().unwrap_or_else(|| {
+            let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+            format!("{}-{}", host.trim(), std::process::id())
+        })
+    }
+}
