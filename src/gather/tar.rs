@@ -93,7 +93,8 @@ impl TarScan {
             return Ok(());
         }
         self.zero_blocks = 0;
-        let not_tar = TarError::NotTar { at: self.bytes };
+        // Headers stand on block boundaries, also one that came in pieces.
+        let not_tar = TarError::NotTar { at: self.bytes / BLOCK as u64 * BLOCK as u64 };
         if !checksum_holds(header) {
             return Err(not_tar);
         }

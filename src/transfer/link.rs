@@ -1,0 +1,335 @@
+//! One SSH connection to the box, with its subsystem running and greeted.
+//!
+//! A reader task takes frames off the channel at once, whatever the sender does: a channel that nobody reads
+//! would stall the connection in both directions.
+
+use std::{borrow::Cow, net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use drawbridge_protocol::{
+    SshPublicKey, Version,
+    upload::{
+        BoxFrame, ClientFrame, Failure, Hello, MAX_DATA, SUBSYSTEM, USER, UploadCodec, Welcome, data_header,
+    },
+};
+use russh::{
+    ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Disconnect, Preferred, SshId, cipher,
+    client::{self, Msg},
+    compression, kex,
+    keys::{Algorithm, HashAlg, PublicKey, PublicKeyOrCertificate},
+    mac,
+};
+use tokio::{
+    net::TcpStream,
+    sync::{mpsc, watch},
+};
+use tokio_util::{
+    codec::{Decoder as _, Encoder as _},
+    sync::CancellationToken,
+};
+
+use super::{ClientKey, Target, TransferError};
+
+/// From the open TCP connection to `Welcome`.
+const HANDSHAKE: Duration = Duration::from_secs(20);
+/// Frames that wait for the sender. The box sends few: each answers one of ours.
+const FRAMES: usize = 16;
+/// The most unacknowledged bytes that we hold for a box, whatever it offers: this is our memory.
+const MAX_WINDOW: u64 = 8 << 20;
+
+/// A connection that can carry an artifact.
+pub(super) struct Link {
+    address: SocketAddr,
+    ssh: client::Handle<Pin>,
+    writer: ChannelWriteHalf<Msg>,
+    frames: mpsc::Receiver<Result<BoxFrame, TransferError>>,
+    acked: watch::Receiver<u64>,
+    closed: CancellationToken,
+    window: u64,
+}
+
+impl Link {
+    /// Connects, pins the host key, shows the client key, starts the subsystem, greets.
+    pub(super) async fn open(
+        target: &Target,
+        key: &ClientKey,
+        patience: Duration,
+    ) -> Result<Self, TransferError> {
+        let address = target.address;
+        let stream = match tokio::time::timeout(patience, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(source)) if source.kind() == std::io::ErrorKind::TimedOut => {
+                return Err(TransferError::ConnectTimeout { address, seconds: patience.as_secs() });
+            }
+            Ok(Err(source)) => return Err(TransferError::Connect { address, source }),
+            Err(_) => return Err(TransferError::ConnectTimeout { address, seconds: patience.as_secs() }),
+        };
+        match tokio::time::timeout(HANDSHAKE, Self::shake_hands(stream, target, key)).await {
+            Ok(result) => result,
+            Err(_) => Err(dropped(address, "the handshake took too long")),
+        }
+    }
+
+    async fn shake_hands(stream: TcpStream, target: &Target, key: &ClientKey) -> Result<Self, TransferError> {
+        let address = target.address;
+        let lost = |error: russh::Error| dropped(address, &error.to_string());
+        // Frames are written whole; waiting to fill a segment only delays their ends.
+        let _ = stream.set_nodelay(true);
+        let pin = Pin::new(address, &target.host_key)?;
+        let mut ssh =
+            client::connect_stream(Arc::new(config()), stream, pin).await.map_err(|error| match error {
+                PinError::Mismatch(error) => error,
+                PinError::Ssh(error) => lost(error),
+            })?;
+        let shown = ssh.authenticate_publickey(USER, key.for_ssh()).await.map_err(lost)?;
+        if !shown.success() {
+            // A connection that breaks in the middle reads like a refusal.
+            let broke = ssh.is_closed();
+            return Err(if broke {
+                dropped(address, "it broke while logging in")
+            } else {
+                TransferError::KeyRefused { address }
+            });
+        }
+        let channel = ssh.channel_open_session().await.map_err(lost)?;
+        let (mut reader, writer) = channel.split();
+        writer.request_subsystem(true, SUBSYSTEM).await.map_err(lost)?;
+        loop {
+            match reader.wait().await {
+                Some(ChannelMsg::Success) => break,
+                Some(ChannelMsg::WindowAdjusted { .. }) => {}
+                Some(ChannelMsg::Failure) => {
+                    return Err(TransferError::Protocol(format!(
+                        "it does not offer the subsystem {SUBSYSTEM}"
+                    )));
+                }
+                _ => return Err(dropped(address, "it broke before the subsystem had started")),
+            }
+        }
+        let (frames_in, frames) = mpsc::channel(FRAMES);
+        let (acked_in, acked) = watch::channel(0);
+        let closed = CancellationToken::new();
+        tokio::spawn(read(reader, frames_in, acked_in, closed.clone()));
+        let mut link = Self { address, ssh, writer, frames, acked, closed, window: 0 };
+        link.send(ClientFrame::Hello(Hello { version: Version, session: target.session.clone() })).await?;
+        match link.receive().await? {
+            BoxFrame::Welcome(Welcome { window_bytes, .. }) if window_bytes >= MAX_DATA as u64 => {
+                link.window = window_bytes.min(MAX_WINDOW);
+                Ok(link)
+            }
+            BoxFrame::Welcome(Welcome { window_bytes, .. }) => Err(TransferError::Protocol(format!(
+                "its window of {window_bytes} bytes is smaller than a frame"
+            ))),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Unacknowledged bytes that may be under way.
+    pub(super) fn window(&self) -> u64 {
+        self.window
+    }
+
+    /// Sends one frame that is not `Data`.
+    pub(super) async fn send(&mut self, frame: ClientFrame) -> Result<(), TransferError> {
+        let mut bytes = BytesMut::new();
+        UploadCodec::<BoxFrame>::default().encode(frame, &mut bytes)?;
+        self.write(bytes.freeze()).await
+    }
+
+    /// Sends one `Data` frame; `bytes` are not copied on their way to the cipher.
+    pub(super) async fn send_data(&mut self, offset: u64, bytes: Bytes) -> Result<(), TransferError> {
+        let header = data_header(offset, bytes.len())?;
+        self.write(Bytes::copy_from_slice(&header)).await?;
+        self.write(bytes).await
+    }
+
+    async fn write(&mut self, bytes: Bytes) -> Result<(), TransferError> {
+        let written = tokio::select! {
+            biased;
+            written = self.writer.data_bytes(bytes) => written.is_ok(),
+            // russh waits for window on a dead connection for ever.
+            () = self.closed.cancelled() => false,
+        };
+        if written { Ok(()) } else { Err(self.cause_of_death().await) }
+    }
+
+    /// The next frame that is not an acknowledgement.
+    pub(super) async fn receive(&mut self) -> Result<BoxFrame, TransferError> {
+        match self.frames.recv().await {
+            Some(Ok(BoxFrame::Error(Failure { code, message }))) => Err(TransferError::Box { code, message }),
+            Some(frame) => frame,
+            None => Err(dropped(self.address, "the box or the network closed it")),
+        }
+    }
+
+    /// Waits for an acknowledgement past the one last seen.
+    pub(super) async fn acknowledged(acked: &mut watch::Receiver<u64>) -> u64 {
+        // Once the reader is gone, `receive` says why; this has nothing to add.
+        if acked.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        *acked.borrow_and_update()
+    }
+
+    /// Both things that the box may say, for a `select`.
+    pub(super) fn ears(
+        &mut self,
+    ) -> (&mut mpsc::Receiver<Result<BoxFrame, TransferError>>, &mut watch::Receiver<u64>) {
+        (&mut self.frames, &mut self.acked)
+    }
+
+    /// What [`Link::ears`]' frames mean.
+    pub(super) fn interpret(
+        address: SocketAddr,
+        frame: Option<Result<BoxFrame, TransferError>>,
+    ) -> Result<BoxFrame, TransferError> {
+        match frame {
+            Some(Ok(BoxFrame::Error(Failure { code, message }))) => Err(TransferError::Box { code, message }),
+            Some(frame) => frame,
+            None => Err(dropped(address, "the box or the network closed it")),
+        }
+    }
+
+    /// The box may have said why before it closed.
+    async fn cause_of_death(&mut self) -> TransferError {
+        loop {
+            match self.receive().await {
+                Err(error) => return error,
+                Ok(BoxFrame::Rejected(rejected)) => return super::uploader::rejected(rejected),
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// Says good-bye; the box need not wait for a timeout.
+    pub(super) async fn close(self) {
+        let _ = self.writer.eof().await;
+        let _ = self.ssh.disconnect(Disconnect::ByApplication, "", "").await;
+    }
+}
+
+/// Moves frames from the channel to whoever waits for them.
+async fn read(
+    mut channel: ChannelReadHalf,
+    frames: mpsc::Sender<Result<BoxFrame, TransferError>>,
+    acked: watch::Sender<u64>,
+    closed: CancellationToken,
+) {
+    let mut codec = UploadCodec::<BoxFrame>::default();
+    let mut buffer = BytesMut::new();
+    'channel: while let Some(message) = channel.wait().await {
+        match message {
+            ChannelMsg::Data { data } => buffer.extend_from_slice(&data),
+            ChannelMsg::Close => break,
+            _ => continue,
+        }
+        loop {
+            let frame = match codec.decode(&mut buffer) {
+                Ok(Some(BoxFrame::Ack(offset))) => {
+                    acked.send_replace(offset);
+                    continue;
+                }
+                Ok(Some(frame)) => Ok(frame),
+                Ok(None) => break,
+                Err(error) => Err(error.into()),
+            };
+            if let Ok(BoxFrame::Begun(begun)) = &frame {
+                // Acknowledgements of the artifact before it end here.
+                acked.send_replace(begun.offset);
+            }
+            // A box that says more than it was asked is not waited for.
+            if frame.is_err() || frames.try_send(frame).is_err() {
+                break 'channel;
+            }
+        }
+    }
+    closed.cancel();
+}
+
+pub(super) fn dropped(address: SocketAddr, why: &str) -> TransferError {
+    TransferError::Dropped { address, why: why.to_owned() }
+}
+
+pub(super) fn unexpected(frame: &BoxFrame) -> TransferError {
+    let name = match frame {
+        BoxFrame::Welcome(_) => "Welcome",
+        BoxFrame::Begun(_) => "Begun",
+        BoxFrame::Ack(_) => "Ack",
+        BoxFrame::Accepted(_) => "Accepted",
+        BoxFrame::Rejected(_) => "Rejected",
+        BoxFrame::Sealed(_) => "Sealed",
+        BoxFrame::Error(_) => "Error",
+    };
+    TransferError::Protocol(format!("it sent {name} where that means nothing"))
+}
+
+/// Accepts one host key and no other.
+pub(super) struct Pin {
+    address: SocketAddr,
+    expected: PublicKey,
+}
+
+impl Pin {
+    fn new(address: SocketAddr, expected: &SshPublicKey) -> Result<Self, TransferError> {
+        let expected = PublicKey::from_openssh(expected.as_str())
+            .map_err(|error| TransferError::Protocol(format!("its host key cannot be read: {error}")))?;
+        Ok(Self { address, expected })
+    }
+}
+
+/// A connection that did not come about.
+#[derive(Debug)]
+pub(super) enum PinError {
+    Mismatch(TransferError),
+    Ssh(russh::Error),
+}
+
+impl From<russh::Error> for PinError {
+    fn from(error: russh::Error) -> Self {
+        Self::Ssh(error)
+    }
+}
+
+impl client::Handler for Pin {
+    type Error = PinError;
+
+    async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, Self::Error> {
+        let got = shown.public_key();
+        if shown.certificate().is_none() && got.key_data() == self.expected.key_data() {
+            return Ok(true);
+        }
+        Err(PinError::Mismatch(TransferError::HostKeyMismatch {
+            address: self.address,
+            expected: self.expected.fingerprint(HashAlg::Sha256).to_string(),
+            got: got.fingerprint(HashAlg::Sha256).to_string(),
+        }))
+    }
+}
+
+fn config() -> client::Config {
+    let preferred = Preferred {
+        kex: Cow::Borrowed(&[
+            kex::MLKEM768X25519_SHA256,
+            kex::CURVE25519,
+            kex::EXTENSION_SUPPORT_AS_CLIENT,
+            kex::EXTENSION_OPENSSH_STRICT_KEX_AS_CLIENT,
+        ]),
+        key: Cow::Borrowed(&[Algorithm::Ed25519]),
+        host_key_certificates: Cow::Borrowed(&[]),
+        cipher: Cow::Borrowed(&[cipher::AES_256_GCM, cipher::CHACHA20_POLY1305]),
+        mac: Cow::Borrowed(&[mac::HMAC_SHA256_ETM]),
+        compression: Cow::Borrowed(&[compression::NONE]),
+    };
+    client::Config {
+        client_id: SshId::Standard(Cow::Borrowed("SSH-2.0-drawbridge")),
+        window_size: 1 << 20,
+        maximum_packet_size: 65_535,
+        channel_buffer_size: 32,
+        preferred,
+        // A dead network shows in about 20 s, so that the box still waits for us when we come back.
+        keepalive_interval: Some(Duration::from_secs(5)),
+        keepalive_max: 3,
+        nodelay: true,
+        ..client::Config::default()
+    }
+}

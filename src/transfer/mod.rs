@@ -1,0 +1,22 @@
+//! Brings artifacts across: compresses and hashes a stream, sends it over SSH to the box, and takes the receipt home.
+//!
+//! ```text
+//! source stream -> [pipeline: sha256, zstd -3, sha256; a thread] -> [window: unacknowledged bytes] -> [link: SSH]
+//! ```
+//! Every stage is bounded. An artifact counts as sent only when its source ended well, the box's count and digest equal
+//! ours, and its objects lie where they should; a session counts as sealed only with a receipt that verifies.
+
+mod error;
+mod key;
+mod link;
+mod pipeline;
+mod progress;
+mod receipt;
+mod uploader;
+mod window;
+
+pub use error::TransferError;
+pub use key::ClientKey;
+pub use progress::{Progress, Snapshot};
+pub use receipt::SealedReceipt;
+pub use uploader::{Claim, Patience, Target, Uploaded, Uploader};

@@ -1,0 +1,398 @@
+//! Sends artifacts one after the other over one connection, and takes a broken connection up again.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use drawbridge_protocol::{
+    ArtifactName, JobRef, ObjectPrefix, SessionId, SessionPublicKey, SshPublicKey,
+    manifest::Claimed,
+    session::ReadyBox,
+    upload::{
+        Accepted, Begin, Begun, BoxFrame, ClientFrame, Commit, End, Entry, Failure, FailureCode, MAX_DATA,
+        RESUME_SECONDS, Rejected, Sealed,
+    },
+};
+use futures::{Stream, StreamExt as _};
+use tokio::{sync::mpsc, time::Instant};
+
+use super::{
+    ClientKey, Progress, SealedReceipt, TransferError,
+    link::{Link, dropped, unexpected},
+    pipeline::{self, Feed, Piece},
+    window::Window,
+};
+
+/// How often a connection may break in a row with nothing gained in between.
+const FRUITLESS: u32 = 5;
+/// How long the box may take to write its last three objects.
+const SEALING: Duration = Duration::from_mins(3);
+
+/// The box to send to, and what its receipt must say.
+#[derive(Clone, Debug)]
+pub struct Target {
+    pub address: SocketAddr,
+    pub host_key: SshPublicKey,
+    pub session_key: SessionPublicKey,
+    pub session: SessionId,
+    pub job: JobRef,
+    pub bucket: String,
+    pub prefix: ObjectPrefix,
+}
+
+impl Target {
+    /// The box that `create` reported for this session and job.
+    pub fn new(ready: &ReadyBox, session: SessionId, job: JobRef) -> Self {
+        Self {
+            address: (ready.address, ready.port).into(),
+            host_key: ready.host_key.clone(),
+            session_key: ready.session_key.clone(),
+            session,
+            job,
+            bucket: ready.bucket.clone(),
+            prefix: ready.prefix.clone(),
+        }
+    }
+}
+
+/// How long to wait for the network.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// For a TCP connection.
+    pub connect: Duration,
+    /// For a broken connection to come back.
+    pub resume: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(10), resume: Duration::from_secs(RESUME_SECONDS) }
+    }
+}
+
+/// What the client says of an artifact; the counts and digests are added as it goes by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Claim {
+    pub source: String,
+    pub namespace: String,
+    pub pod: String,
+    pub pod_uid: String,
+    pub container: String,
+    pub image: String,
+    pub paths: Vec<String>,
+}
+
+/// An artifact that is stored, says the box, and its count and digest are ours.
+#[derive(Clone, Debug)]
+pub struct Uploaded {
+    pub accepted: Accepted,
+    pub claimed: Claimed,
+}
+
+impl Uploaded {
+    /// The artifact's line in the commit.
+    pub fn entry(&self) -> Entry {
+        let Accepted { name, bytes, sha256, .. } = self.accepted.clone();
+        Entry { name, bytes, sha256 }
+    }
+}
+
+/// A connection to the box. One artifact at a time; parallel artifacts take an uploader each.
+pub struct Uploader {
+    target: Target,
+    key: ClientKey,
+    patience: Patience,
+    progress: Arc<Progress>,
+    link: Option<Link>,
+    /// An upload is under way, or its future was dropped in the middle.
+    busy: bool,
+}
+
+impl std::fmt::Debug for Uploader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Uploader").field("target", &self.target).finish_non_exhaustive()
+    }
+}
+
+impl Uploader {
+    /// Connects to the box.
+    pub async fn connect(
+        target: Target,
+        key: ClientKey,
+        patience: Patience,
+        progress: Arc<Progress>,
+    ) -> Result<Self, TransferError> {
+        let link = Link::open(&target, &key, patience.connect).await?;
+        Ok(Self { target, key, patience, progress, link: Some(link), busy: false })
+    }
+
+    /// Sends one artifact. It is stored only if `source` ends without an error; an error of the source makes the box
+    /// forget what it had.
+    pub async fn upload<S>(
+        &mut self,
+        name: &ArtifactName,
+        claim: Claim,
+        source: S,
+    ) -> Result<Uploaded, TransferError>
+    where
+        S: Stream<Item = std::io::Result<Bytes>>,
+    {
+        if std::mem::replace(&mut self.busy, true) {
+            // The upload before was dropped in the middle; its connection is of no use to this one.
+            self.link = None;
+        }
+        let (feed, mut pieces) = pipeline::start(Arc::clone(&self.progress));
+        // Whichever fails first ends the other: a failed source stops the sender before it can say End.
+        let both = async { tokio::try_join!(pump(source, feed), self.send(name, claim, &mut pieces)) };
+        let result = both.await;
+        self.busy = false;
+        match result {
+            Ok(((), uploaded)) => {
+                self.progress.stored();
+                Ok(uploaded)
+            }
+            Err(error) => {
+                self.give_up(&error).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Asks the box to seal the session over exactly `entries`. Asked again, the same receipt comes back.
+    pub async fn commit(&mut self, entries: &[Entry]) -> Result<SealedReceipt, TransferError> {
+        let mut breaks = 0;
+        loop {
+            match self.commit_once(entries).await {
+                Err(error) if error.is_broken_connection() && breaks < FRUITLESS => {
+                    breaks += 1;
+                    self.link = None;
+                }
+                Ok(envelope) => return SealedReceipt::verify(envelope, &self.target, &self.key, entries),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Says good-bye to the box.
+    pub async fn close(mut self) {
+        if let Some(link) = self.link.take() {
+            link.close().await;
+        }
+    }
+
+    async fn commit_once(
+        &mut self,
+        entries: &[Entry],
+    ) -> Result<drawbridge_protocol::Envelope, TransferError> {
+        let address = self.target.address;
+        let link = self.linked().await?;
+        link.send(ClientFrame::Commit(Commit { entries: entries.to_vec() })).await?;
+        let answer = tokio::time::timeout(SEALING, link.receive()).await;
+        match answer.map_err(|_| dropped(address, "no receipt came"))?? {
+            BoxFrame::Sealed(sealed) => {
+                let Sealed { receipt } = *sealed;
+                Ok(receipt)
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Sends until the box has answered for the artifact, over as many connections as it takes.
+    async fn send(
+        &mut self,
+        name: &ArtifactName,
+        claim: Claim,
+        pieces: &mut mpsc::Receiver<Result<Piece, TransferError>>,
+    ) -> Result<Uploaded, TransferError> {
+        let mut sending = Sending { window: Window::default(), end: None, begun: false, claim };
+        let mut fruitless = 0;
+        loop {
+            let before = sending.window.base();
+            let error = match self.send_over_link(name, &mut sending, pieces).await {
+                Ok(uploaded) => return Ok(uploaded),
+                Err(error) => error,
+            };
+            fruitless = if sending.window.base() > before { 0 } else { fruitless + 1 };
+            if !error.is_broken_connection() || fruitless > FRUITLESS {
+                return Err(error);
+            }
+            tracing::warn!(address = %self.target.address, artifact = %name, %error, "the connection broke; taking it up again");
+            self.link = None;
+        }
+    }
+
+    async fn send_over_link(
+        &mut self,
+        name: &ArtifactName,
+        sending: &mut Sending,
+        pieces: &mut mpsc::Receiver<Result<Piece, TransferError>>,
+    ) -> Result<Uploaded, TransferError> {
+        let (address, prefix) = (self.target.address, self.target.prefix.clone());
+        let progress = Arc::clone(&self.progress);
+        let link = self.linked().await?;
+        link.send(ClientFrame::Begin(Begin { name: name.clone() })).await?;
+        match link.receive().await? {
+            BoxFrame::Begun(Begun { offset }) => {
+                progress.acknowledged(sending.resume(address, name, offset)?)
+            }
+            BoxFrame::Rejected(answer) => return Err(rejected(answer)),
+            other => return Err(unexpected(&other)),
+        }
+        let mut ended = false;
+        loop {
+            while let Some((offset, bytes)) = sending.window.next() {
+                link.send_data(offset, bytes).await?;
+            }
+            if let (Some(end), false) = (&sending.end, ended) {
+                link.send(ClientFrame::End(Box::new(end.clone()))).await?;
+                ended = true;
+            }
+            let room = sending.end.is_none() && sending.window.held() + MAX_DATA as u64 <= link.window();
+            let (frames, acked) = link.ears();
+            tokio::select! {
+                frame = frames.recv() => match (Link::interpret(address, frame)?, &sending.end) {
+                    (BoxFrame::Accepted(accepted), Some(end)) if ended => {
+                        // The last acknowledgement may have been overtaken.
+                        progress.acknowledged(sending.window.held());
+                        return check(accepted, name, end, &prefix);
+                    }
+                    (BoxFrame::Rejected(answer), _) => return Err(rejected(answer)),
+                    (other, _) => return Err(unexpected(&other)),
+                },
+                offset = Link::acknowledged(acked) => progress.acknowledged(sending.window.acknowledge(offset)?),
+                piece = pieces.recv(), if room => match piece {
+                    Some(Ok(Piece::Data(bytes))) => sending.window.push(bytes),
+                    Some(Ok(Piece::End(summary))) => sending.end = Some(sending.claim.clone().end(summary)),
+                    Some(Err(error)) => return Err(error),
+                    None => return Err(TransferError::Pipeline("the source has no end".to_owned())),
+                },
+            }
+        }
+    }
+
+    /// The connection, or a new one if it broke: tried for as long as the box waits for us.
+    async fn linked(&mut self) -> Result<&mut Link, TransferError> {
+        let link = match self.link.take() {
+            Some(link) => link,
+            None => self.reconnect().await?,
+        };
+        Ok(self.link.insert(link))
+    }
+
+    async fn reconnect(&self) -> Result<Link, TransferError> {
+        let deadline = Instant::now() + self.patience.resume;
+        let mut pause = Duration::from_millis(100);
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let error = match Link::open(&self.target, &self.key, self.patience.connect.min(left)).await {
+                Ok(link) => return Ok(link),
+                Err(error) => error,
+            };
+            if !error.is_broken_connection() {
+                return Err(error);
+            }
+            if Instant::now() + pause >= deadline {
+                return Err(dropped(self.target.address, &format!("last, {error}")));
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(2));
+        }
+    }
+
+    /// Tells the box that the artifact will not go on; it need not wait for us to come back.
+    async fn give_up(&mut self, error: &TransferError) {
+        let Some(mut link) = self.link.take() else { return };
+        // Not to a box that has said its last word, or that we do not believe.
+        if matches!(error, TransferError::Source(_) | TransferError::Pipeline(_)) {
+            let failure = Failure { code: FailureCode::State, message: "the source failed".to_owned() };
+            let _ =
+                tokio::time::timeout(Duration::from_secs(5), link.send(ClientFrame::Error(failure))).await;
+        }
+        link.close().await;
+    }
+}
+
+/// One artifact on its way.
+struct Sending {
+    window: Window,
+    end: Option<End>,
+    /// The box has begun it once.
+    begun: bool,
+    claim: Claim,
+}
+
+impl Sending {
+    /// Goes on where the box says. Returns how many bytes that acknowledges.
+    fn resume(
+        &mut self,
+        address: SocketAddr,
+        name: &ArtifactName,
+        offset: u64,
+    ) -> Result<u64, TransferError> {
+        if !std::mem::replace(&mut self.begun, true) && offset > 0 {
+            let message =
+                format!("the box has {offset} bytes under the name '{name}' that this upload did not send");
+            return Err(TransferError::Box { code: FailureCode::State, message });
+        }
+        if offset < self.window.base() {
+            // Not a broken connection any more: what the box forgot is gone here as well.
+            let message = format!("the box kept '{name}' no longer; the connection was gone for too long");
+            tracing::warn!(%address, message);
+            return Err(TransferError::Box { code: FailureCode::State, message });
+        }
+        self.window.resume(offset)
+    }
+}
+
+impl Claim {
+    fn end(self, summary: pipeline::Summary) -> End {
+        let Self { source, namespace, pod, pod_uid, container, image, paths } = self;
+        let pipeline::Summary { original_bytes, original_sha256, bytes, sha256 } = summary;
+        let claimed = Claimed {
+            source,
+            namespace,
+            pod,
+            pod_uid,
+            container,
+            image,
+            paths,
+            original_bytes,
+            original_sha256,
+        };
+        End { bytes, sha256, claimed }
+    }
+}
+
+/// Reads the source into the pipeline; says the end only after a good one.
+async fn pump<S>(source: S, feed: Feed) -> Result<(), TransferError>
+where
+    S: Stream<Item = std::io::Result<Bytes>>,
+{
+    let mut source = std::pin::pin!(source);
+    while let Some(chunk) = source.next().await {
+        feed.push(chunk.map_err(TransferError::Source)?).await?;
+    }
+    feed.finish().await
+}
+
+/// The box must have stored what we sent, and where it belongs.
+fn check(
+    accepted: Accepted,
+    name: &ArtifactName,
+    end: &End,
+    prefix: &ObjectPrefix,
+) -> Result<Uploaded, TransferError> {
+    let keys = accepted.objects.iter().enumerate();
+    let placed = keys.clone().all(|(index, object)| {
+        u32::try_from(index).is_ok_and(|index| object.key == prefix.artifact(name, index))
+    });
+    let stored: u64 = accepted.objects.iter().map(|object| object.bytes).sum();
+    let same = accepted.name == *name && accepted.bytes == end.bytes && accepted.sha256 == end.sha256;
+    if same && placed && stored == end.bytes && !accepted.objects.is_empty() {
+        return Ok(Uploaded { accepted, claimed: end.claimed.clone() });
+    }
+    Err(TransferError::Protocol(format!("it accepted '{name}' as something else than what was sent")))
+}
+
+pub(super) fn rejected(answer: Rejected) -> TransferError {
+    TransferError::Rejected { artifact: answer.name, check: answer.check, reason: answer.reason }
+}
