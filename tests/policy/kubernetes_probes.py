@@ -157,6 +157,16 @@ def exec_in(namespace: str) -> tuple[str, ...]:
     return ("exec", "-n", namespace, "target", "--", "echo", "reached")
 
 
+def raw_exec(namespace: str, verb: str) -> tuple[str, ...]:
+    """The bare request: `kubectl exec` asks for the pod first, and would be refused for that."""
+    path = f"/api/v1/namespaces/{namespace}/pods/target/exec?command=echo&stdout=true"
+    return (verb, "--raw", path, *(("-f", "-") if verb == "create" else ()))
+
+
+def raw_log(namespace: str) -> tuple[str, ...]:
+    return ("get", "--raw", f"/api/v1/namespaces/{namespace}/pods/target/log")
+
+
 def binding_to_admin(namespace: str) -> str:
     """What a thief of the operator's identity would make first, were he let."""
     return json.dumps(
@@ -183,13 +193,17 @@ def probes(a: str, b: str, operator_namespace: str, operator: str) -> list[Probe
         Probe("gatherer", "list pods of another namespace", ("get", "pods", "-n", b), False),
         Probe("gatherer", "exec in its namespace", exec_in(a), True, "reached"),
         Probe("operator", "exec", exec_in(a), False),
+        Probe("operator", "exec, the bare POST", raw_exec(a, "create"), False, '"pods/exec"', stdin=""),
+        Probe("operator", "exec, the bare GET of a WebSocket", raw_exec(a, "get"), False, '"pods/exec"'),
         Probe("gatherer", "exec in another namespace", exec_in(b), False),
+        Probe("gatherer", "exec in another namespace, the bare POST", raw_exec(b, "create"), False, '"pods/exec"', stdin=""),
+        Probe("gatherer", "exec in another namespace, the bare GET", raw_exec(b, "get"), False, '"pods/exec"'),
         Probe("admin", "get a Secret", ("get", "secret", "secret", "-n", a), True, "secret"),
         Probe("operator", "get a Secret", ("get", "secret", "secret", "-n", a), False),
         Probe("operator", "list Secrets of its own namespace", ("get", "secrets", "-n", operator_namespace), False),
         Probe("gatherer", "get a Secret", ("get", "secret", "secret", "-n", a), False),
-        Probe("admin", "read a pod's log", ("logs", "-n", a, "target"), True),
-        Probe("operator", "read a pod's log", ("logs", "-n", a, "target"), False),
+        Probe("admin", "read a pod's log", raw_log(a), True),
+        Probe("operator", "read a pod's log", raw_log(a), False, '"pods/log"'),
         Probe("operator", "mint for the gatherer, 600 s", mint(a, GATHERER, 600), True, "ey"),
         Probe("operator", "mint for another namespace's gatherer, 600 s", mint(b, GATHERER, 600), True, "ey"),
         Probe("operator", "mint for the gatherer, 601 s", mint(a, GATHERER, 601), False, POLICY_WORDS),
