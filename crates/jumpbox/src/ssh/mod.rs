@@ -56,10 +56,13 @@ impl Gatehouse {
     pub(crate) async fn serve(&self, listener: &TcpListener) -> io::Error {
         loop {
             match listener.accept().await {
-                Ok((stream, peer)) => match Arc::clone(&self.strangers).try_acquire_owned() {
-                    Ok(place) => self.welcome(stream, peer, place),
-                    Err(_) => tracing::warn!(%peer, "turned away: too many have not shown the key yet"),
-                },
+                Ok((stream, peer)) => {
+                    if let Ok(place) = Arc::clone(&self.strangers).try_acquire_owned() {
+                        self.welcome(stream, peer, place);
+                    } else {
+                        tracing::warn!(%peer, "turned away: too many have not shown the key yet");
+                    }
+                }
                 // Out of descriptors, or the peer was gone before we looked: the next one may do better.
                 Err(error) if is_passing(&error) => tokio::time::sleep(Duration::from_millis(100)).await,
                 Err(error) => return error,

@@ -1,0 +1,12 @@
+//! The box and the client, each for real, over loopback TCP, in front of a real local S3.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod denials;
+mod limits;
+mod raw;
+mod resume;
+mod s3;
+mod sealing;
+mod support;
+mod uploads;
