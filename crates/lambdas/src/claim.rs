@@ -38,8 +38,7 @@ impl Creator {
             slot: number,
             deadline,
             saved_at: moment.now,
-            // The security group comes next, in this call.
-            in_flight_until: Some(moment.until),
+            in_flight_until: None,
             phase: Phase::Claimed,
         };
         let saved = match self.store().save(session, None).await? {

@@ -3,7 +3,7 @@
 //! The cluster asks again until nothing is left, so it gets an answer at once. Nobody asks again after an event, so
 //! then this goes on, with short waits, while its time lasts; the sweep does what is left after that.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
 use drawbridge_protocol::{CleanupAnswer, CleanupRequest, SessionId, Version, session::CleanupOutcome};
 use jiff::{SignedDuration, Timestamp};
@@ -23,14 +23,16 @@ use crate::{
 /// What of an invocation's time is kept for the last pass.
 const MARGIN: SignedDuration = SignedDuration::from_secs(8);
 
+/// What time it is.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
 /// Ends sessions, for whoever asks.
-#[derive(Debug)]
 pub struct Cleaner {
     pub stack: Stack,
     pub destroyer: Destroyer,
     /// Between two passes over what is still there.
     pub pause: Duration,
-    pub clock: fn() -> Timestamp,
+    pub clock: Clock,
 }
 
 /// The answer: to a request as the protocol has it, to an event for the log.
@@ -107,6 +109,12 @@ impl Cleaner {
             }
             tokio::time::sleep(self.pause).await;
         }
+    }
+}
+
+impl fmt::Debug for Cleaner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cleaner").field("stack", &self.stack).finish_non_exhaustive()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The stack's configuration: environment variables that the template sets. Each error names the variable.
 
-use std::{fmt, net::Ipv4Addr, str::FromStr};
+use std::{fmt, net::Ipv4Addr, ops::RangeInclusive, str::FromStr};
 
 use drawbridge_protocol::ClusterName;
 use jiff::SignedDuration;
@@ -44,8 +44,7 @@ impl Stack {
                 env,
                 "DRAWBRIDGE_GRACE_SECONDS",
                 "a number of seconds from 0 to 86400",
-                0,
-                86_400,
+                &(0..=86_400),
             )?,
         })
     }
@@ -89,15 +88,14 @@ impl CreateConfig {
             image: text(env, "DRAWBRIDGE_IMAGE_ID", "the id of the box's image")?,
             instance_types: list(env, "DRAWBRIDGE_INSTANCE_TYPES", "1 to 8 instance types, by commas", 8)?,
             clients: list(env, "DRAWBRIDGE_CLIENT_CIDRS", "1 to 50 IPv4 networks a.b.c.d/n, by commas", 50)?,
-            max_boxes: number(env, "DRAWBRIDGE_MAX_BOXES", "a number from 0 to 100", 0, 100)?,
+            max_boxes: number(env, "DRAWBRIDGE_MAX_BOXES", "a number from 0 to 100", &(0..=100))?,
             session: seconds(
                 env,
                 "DRAWBRIDGE_SESSION_SECONDS",
                 "a number of seconds from 120 to 43200",
-                120,
-                43_200,
+                &(120..=43_200),
             )?,
-            max_session_bytes: number(env, "DRAWBRIDGE_MAX_SESSION_BYTES", bytes, 1, u64::MAX)?,
+            max_session_bytes: number(env, "DRAWBRIDGE_MAX_SESSION_BYTES", bytes, &(1..=u64::MAX))?,
         };
         Ok(config)
     }
@@ -151,11 +149,10 @@ fn number<T: FromStr<Err: fmt::Display> + PartialOrd>(
     env: Lookup<'_>,
     name: &'static str,
     expected: &'static str,
-    min: T,
-    max: T,
+    allowed: &RangeInclusive<T>,
 ) -> Result<T, ConfigError> {
     let value: T = parse(env, name, expected)?;
-    if value < min || value > max {
+    if !allowed.contains(&value) {
         return Err(invalid(name, &text(env, name, expected)?, expected, &"out of range"));
     }
     Ok(value)
@@ -165,10 +162,9 @@ fn seconds(
     env: Lookup<'_>,
     name: &'static str,
     expected: &'static str,
-    min: i64,
-    max: i64,
+    allowed: &RangeInclusive<i64>,
 ) -> Result<SignedDuration, ConfigError> {
-    number(env, name, expected, min, max).map(SignedDuration::from_secs)
+    number(env, name, expected, allowed).map(SignedDuration::from_secs)
 }
 
 fn list<T: FromStr<Err: fmt::Display>>(

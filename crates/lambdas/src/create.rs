@@ -182,13 +182,12 @@ impl Creator {
         let of_session = crate::machines::Of::Session(&saved.session.session);
         let found = self.machines().interfaces(of_session).await?;
         let ours = found.into_iter().find(|interface| interface.subnet == self.config.private_subnet);
-        let interface = match ours {
-            Some(interface) => interface.id,
-            None => {
-                let owner = owner(&saved.session);
-                let (subnet, group) = (&self.config.private_subnet, &self.config.private_group);
-                self.machines().create_interface(subnet, group, &owner).await.map_err(quota_or_error)?
-            }
+        let interface = if let Some(interface) = ours {
+            interface.id
+        } else {
+            let owner = owner(&saved.session);
+            let (subnet, group) = (&self.config.private_subnet, &self.config.private_group);
+            self.machines().create_interface(subnet, group, &owner).await.map_err(quota_or_error)?
         };
         self.save(saved, Phase::Interfaced { machine, interface }, false, moment).await
     }

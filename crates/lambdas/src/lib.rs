@@ -50,5 +50,7 @@ pub mod s3;
 pub mod state;
 pub mod store;
 pub(crate) mod sweep;
+#[cfg(test)]
+mod tests;
 pub mod uploads;
 pub mod user_data;

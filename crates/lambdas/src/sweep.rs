@@ -53,12 +53,11 @@ impl Cleaner {
 
     async fn see_state(&self, seen: &mut Sightings) -> Result<(), Error> {
         for taken in self.destroyer.store.slots().await? {
-            match taken.slot {
-                Some(slot) => seen.entry(slot.session).or_default().deadline = Some(slot.deadline),
-                None => {
-                    warn!(slot = taken.number, "freeing a slot that cannot be read");
-                    self.destroyer.store.free_slot(&taken).await?;
-                }
+            if let Some(slot) = &taken.slot {
+                seen.entry(slot.session.clone()).or_default().deadline = Some(slot.deadline);
+            } else {
+                warn!(slot = taken.number, "freeing a slot that cannot be read");
+                self.destroyer.store.free_slot(&taken).await?;
             }
         }
         // A state object counts as made: should it vanish before it is loaded below, its session was closed.
@@ -74,15 +73,12 @@ impl Cleaner {
             if instance.state == InstanceState::Terminated {
                 continue;
             }
-            match instance.session {
-                Some(session) => {
-                    let seen = seen.entry(session).or_default();
-                    seen.made = true;
-                    seen.deadline = seen.deadline.or(instance.deadline);
-                }
-                None => {
-                    warn!(instance = %instance.id, "an instance carries the stack's tag and names no session")
-                }
+            if let Some(session) = instance.session {
+                let seen = seen.entry(session).or_default();
+                seen.made = true;
+                seen.deadline = seen.deadline.or(instance.deadline);
+            } else {
+                warn!(instance = %instance.id, "an instance carries the stack's tag and names no session");
             }
         }
         let interfaces = machines.interfaces(Of::Stack).await?.into_iter().map(|interface| interface.session);

@@ -32,7 +32,7 @@ async fn cleaner() -> Result<Cleaner, Error> {
     let sdk = aws::config().await;
     let other_s3 = process_environment("AWS_ENDPOINT_URL_S3").is_some_and(|url| !url.is_empty());
     let destroyer = runtime::destroyer(&stack, &sdk, other_s3);
-    Ok(Cleaner { stack, destroyer, pause: PAUSE, clock: Timestamp::now })
+    Ok(Cleaner { stack, destroyer, pause: PAUSE, clock: Arc::new(Timestamp::now) })
 }
 
 async fn answer(cleaner: &Cleaner, event: LambdaEvent<Value>) -> Result<Answer, Error> {

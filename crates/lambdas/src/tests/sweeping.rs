@@ -1,0 +1,164 @@
+//! What the events and the sweep find.
+
+use jiff::SignedDuration;
+
+use super::{Stack, is_ready, request, session};
+use crate::{
+    events::CleanupEvent,
+    names::{InstanceId, key},
+};
+
+async fn sweep_until_quiet(stack: &Stack) {
+    for _ in 0..5 {
+        stack.event(CleanupEvent::Sweep).await;
+        stack.world.tick();
+    }
+}
+
+#[tokio::test]
+async fn a_live_session_is_not_swept_until_its_deadline_and_grace_are_past() {
+    let stack = Stack::new();
+    assert!(is_ready(&stack.ask_until_settled(&request(1), 1).await));
+    stack.upload(1);
+    stack.world.pass(3600 + 599);
+    sweep_until_quiet(&stack).await;
+    assert_eq!(stack.world.left().len(), 8, "{:?}", stack.world.left());
+    stack.world.pass(1);
+    sweep_until_quiet(&stack).await;
+    assert_eq!(stack.world.left(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_has_no_state_is_swept_at_once() {
+    let stack = Stack::new();
+    assert!(is_ready(&stack.ask_until_settled(&request(1), 1).await));
+    stack.upload(1);
+    stack.world.inner().objects.remove(&key::session(&session(1)));
+    sweep_until_quiet(&stack).await;
+    assert_eq!(stack.world.left(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn each_leftover_alone_is_found() {
+    type Keep = fn(&Stack);
+    let leftovers: [(&str, Keep); 6] = [
+        ("instance", |stack| {
+            let mut inner = stack.world.inner();
+            inner.objects.clear();
+            inner.interfaces.clear();
+        }),
+        ("interface", |stack| {
+            let mut inner = stack.world.inner();
+            inner.objects.clear();
+            inner.instances.clear();
+            inner.groups.clear();
+            inner.interfaces.values_mut().for_each(|interface| interface.attached = None);
+        }),
+        ("group", |stack| {
+            let mut inner = stack.world.inner();
+            inner.objects.clear();
+            inner.instances.clear();
+            inner.interfaces.clear();
+        }),
+        ("orders", |stack| keep_objects(stack, "boot/")),
+        ("report", |stack| keep_objects(stack, "ready/")),
+        ("upload", |stack| {
+            keep_objects(stack, "none/");
+            stack.upload(1);
+        }),
+    ];
+    for (name, keep) in leftovers {
+        let stack = Stack::new();
+        assert!(is_ready(&stack.ask_until_settled(&request(1), 1).await));
+        keep(&stack);
+        assert!(!stack.world.left().is_empty(), "{name}");
+        sweep_until_quiet(&stack).await;
+        assert_eq!(stack.world.left(), Vec::<String>::new(), "{name}");
+    }
+}
+
+fn keep_objects(stack: &Stack, prefix: &str) {
+    let mut inner = stack.world.inner();
+    inner.objects.retain(|key, _| key.starts_with(prefix));
+    inner.instances.clear();
+    inner.interfaces.clear();
+    inner.groups.clear();
+}
+
+#[tokio::test]
+async fn a_slot_without_a_session_is_left_until_it_expires() {
+    let stack = Stack::new();
+    assert!(is_ready(&stack.ask_until_settled(&request(1), 1).await));
+    keep_objects(&stack, "slots/");
+    sweep_until_quiet(&stack).await;
+    assert_eq!(stack.world.left(), ["slots/0"]);
+    stack.world.pass(3600 + 600);
+    sweep_until_quiet(&stack).await;
+    assert_eq!(stack.world.left(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_state_that_cannot_be_read_is_swept_when_its_instance_s_deadline_is_past() {
+    let stack = Stack::new();
+    assert!(is_ready(&stack.ask_until_settled(&request(1), 1).await));
+    stack.put(&key::session(&session(1)), b"{}");
+    stack.world.inner().objects.remove("slots/0");
+    sweep_until_quiet(&stack).await;
+    assert_eq!(stack.world.inner().groups.len(), 1);
+    stack.world.pass(3600 + 600);
+    sweep_until_quiet(&stack).await;
+    assert_eq!(stack.world.left(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_closing_that_nobody_finishes_is_swept() {
+    let stack = Stack::new();
+    assert!(is_ready(&stack.ask_until_settled(&request(1), 1).await));
+    stack.close(1).await.unwrap();
+    sweep_until_quiet(&stack).await;
+    assert_eq!(stack.world.left(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_machine_that_ends_itself_takes_its_session_along() {
+    let stack = Stack::new();
+    assert!(is_ready(&stack.ask_until_settled(&request(1), 1).await));
+    let id = stack.world.inner().instances.keys().next().unwrap().clone();
+    stack.destroyer().machines.terminate(&id).await.unwrap();
+    for _ in 0..3 {
+        stack.tick().await;
+    }
+    assert_eq!(stack.world.left(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_marker_ends_its_session_and_a_strange_machine_ends_nothing() {
+    let stack = Stack::new();
+    assert!(is_ready(&stack.ask_until_settled(&request(1), 1).await));
+    let swept = stack.event(CleanupEvent::Gone(InstanceId::new("i-strange"))).await;
+    assert!(swept.destroyed.is_empty() && swept.left.is_empty());
+    let swept = stack.event(CleanupEvent::Ended(vec![session(1)])).await;
+    assert_eq!(swept.left.len(), 1);
+    for _ in 0..3 {
+        stack.tick().await;
+    }
+    assert_eq!(stack.world.left(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn while_a_call_of_create_may_be_at_work_nobody_says_that_nothing_is_left() {
+    let stack = Stack::new();
+    let request = request(1);
+    // It dies before RunInstances; that call may yet reach EC2.
+    let at = 1 + {
+        let dry = Stack::new();
+        dry.create(&request).await.unwrap();
+        dry.world.inner().calls.iter().position(|call| *call == "RunInstances").unwrap()
+    };
+    stack.world.cut_at(at, super::world::Cut::Before);
+    stack.create(&request).await.unwrap_err();
+    stack.world.revive();
+    let begun = stack.world.now();
+    stack.close_until_destroyed(1).await;
+    assert!(stack.world.now().duration_since(begun) >= SignedDuration::from_secs(30));
+}
