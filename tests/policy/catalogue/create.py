@@ -59,9 +59,9 @@ def _run() -> Family:
 
     def tag(key: str, value: str | None) -> Callable[[Any, dict[str, Any]], None]:
         def change(_world: Any, arguments: dict[str, Any]) -> None:
-            for tags in arguments["TagSpecifications"]:
-                kept = [entry for entry in tags["Tags"] if entry["Key"] != key]
-                tags["Tags"] = [*kept, *([{"Key": key, "Value": value}] if value else [])]
+            tags = arguments["TagSpecifications"][0]  # the instance's; the others stay as they should be
+            kept = [entry for entry in tags["Tags"] if entry["Key"] != key]
+            tags["Tags"] = [*kept, *([{"Key": key, "Value": value}] if value else [])]
 
         return change
 

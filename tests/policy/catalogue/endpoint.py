@@ -44,6 +44,9 @@ def _others() -> Family:
         .denied("admin", "put elsewhere", put("admin", ELSEWHERE, "probe", **INSIDE), **INSIDE)
         .allowed("admin", "put elsewhere, not through it", put("admin", ELSEWHERE, "probe"))
         .denied("root", "put elsewhere", put("root", ELSEWHERE, "probe", **INSIDE), **INSIDE)
+        .denied("root", "put a backup", put("root", "backup", BACKUP, **INSIDE), **INSIDE)
+        .denied("root", "get boot/", get("root", "state", "boot/probe/orders.json", **INSIDE), **INSIDE)
+        .denied("root", "put ready/", put("root", "state", "ready/probe", **INSIDE), **INSIDE)
     )
 
 

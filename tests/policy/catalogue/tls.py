@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.policy.catalogue.requests import Request, get
+from tests.policy.catalogue.requests import Request, get, list_objects
 from tests.policy.probe import Family
 
 BACKUP = "clusters/{cluster}/probe/existing"
@@ -17,8 +17,12 @@ def families() -> list[Family]:
         Family("plain HTTP")
         .allowed("admin", "backup bucket, TLS not required", get("admin", "backup", BACKUP))
         .denied("admin", "backup bucket, TLS required", _with_tls_required(get("admin", "backup", BACKUP)))
+        .allowed("admin", "list of it, TLS not required", list_objects("admin", "backup"))
+        .denied("admin", "list of it, TLS required", _with_tls_required(list_objects("admin", "backup")))
         .allowed("create", "state bucket, TLS not required", get("create", "state", STATE))
         .denied("create", "state bucket, TLS required", _with_tls_required(get("create", "state", STATE)))
+        .allowed("create", "list of state, TLS not required", list_objects("create", "state"))
+        .denied("create", "list of state, TLS required", _with_tls_required(list_objects("create", "state")))
     ]
 
 
