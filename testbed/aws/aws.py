@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import secrets
+import subprocess
 import sys
 import urllib.request
 from pathlib import Path
@@ -174,8 +175,6 @@ def execute(run: Run, instance_id: str, command: list[str]) -> None:
 
 def credentials(run: Run, instance_id: str) -> str:
     """The instance profile's credentials, as the metadata service gives them inside the instance."""
-    import subprocess
-
     script = """set -e
 base=http://169.254.169.254/latest
 token=$(curl -fsS -X PUT "$base/api/token" -H 'X-aws-ec2-metadata-token-ttl-seconds: 60')
@@ -214,7 +213,7 @@ def main() -> int:
         case "credentials":
             print(credentials(runs.load(given.run), given.instance))
         case "exec":
-            execute(runs.load(given.run), given.instance, given.argv[given.argv[:1] == ["--"] :])
+            execute(runs.load(given.run), given.instance, given.argv[1:] if given.argv[:1] == ["--"] else given.argv)
     return 0
 
 

@@ -75,16 +75,23 @@ def route_table(subnet: Any, backend: Any) -> Any:
 def routes(subnet: Any, backend: Any) -> dict[str, Any]:
     """What the subnet's table opens: the internet by an attached gateway, S3 by a gateway endpoint; nothing else is modelled."""
     table = route_table(subnet, backend)
-    internet: list[str] = []
-    endpoint = None
-    for route in table.routes if table else []:
-        gateway = route.gateway
-        if gateway is not None and gateway.id.startswith("igw-") and gateway.vpc and gateway.vpc.id == subnet.vpc_id:
-            internet.append(route.destination_cidr_block)
-        found = backend.vpc_end_points.get(route.vpc_endpoint_id)
-        if found is not None and found.state == "available" and found.service_name.endswith(".s3"):
-            endpoint = found.id
-    return {"internet_routes": [r for r in internet if r], "s3_endpoint": endpoint}
+    if table is None:
+        return {"internet_routes": [], "s3_endpoint": None}
+    internet = [route.destination_cidr_block for route in table.routes if _leads_out(route, subnet.vpc_id)]
+    endpoints = [e.id for e in list(backend.vpc_end_points.values()) if _serves_s3(e, table.id)]
+    return {"internet_routes": [r for r in internet if r], "s3_endpoint": endpoints[0] if endpoints else None}
+
+
+def _leads_out(route: Any, vpc_id: str) -> bool:
+    """Whether its target is an internet gateway that is attached to the VPC."""
+    gateway = route.gateway
+    return bool(gateway and gateway.id.startswith("igw-") and gateway.vpc and gateway.vpc.id == vpc_id)
+
+
+def _serves_s3(endpoint: Any, table_id: str) -> bool:
+    """moto makes the endpoint's routes for some ways of asking only; the endpoint's own list is always right."""
+    of_s3 = endpoint.service_name.endswith(".s3") and str(endpoint.vpc_endpoint_type).lower() in ("gateway", "none")
+    return of_s3 and endpoint.state == "available" and table_id in (endpoint.route_table_ids or [])
 
 
 def _groups(backend: Any) -> list[dict[str, Any]]:

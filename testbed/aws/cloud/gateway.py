@@ -74,7 +74,8 @@ def _not_s3(scope: Scope) -> str | None:
     query = parse_qs(scope.get("query_string", b"").decode(), keep_blank_values=True)
     if headers.get("host", "").rpartition(":")[0] != S3_ADDRESS:
         return f"host {headers.get('host')}"
-    if "x-amz-target" in headers or "Action" in query or "x-www-form-urlencoded" in headers.get("content-type", ""):
+    form = scope["method"] == "POST" and "x-www-form-urlencoded" in headers.get("content-type", "")
+    if "x-amz-target" in headers or "Action" in query or form:
         return "an action"
     credential = (query.get("X-Amz-Credential") or [headers.get("authorization", "")])[0]
     parts = credential.split("Credential=")[-1].split(",")[0].split("/")

@@ -25,7 +25,8 @@ from .fabric import Fabric
 
 GUEST = Path(__file__).resolve().parent / "guest"
 DISK_SIZE = "512m"
-POWERED_OFF, REBOOT = 42, 43
+BOOT_SECONDS = 20
+REBOOT = 43  # exit code of a guest's init; any other is a power-off
 
 Json = dict[str, Any]
 
@@ -106,18 +107,25 @@ class Machine:
                 preexec_fn=lambda: limits.join(group),
             )
         self._first = False
+        (self._directory / "init.json").unlink(missing_ok=True)
         self._record(self._process)
 
     def _record(self, process: subprocess.Popen[bytes]) -> None:
-        """Notes the guest's init, by which a command is run inside."""
-        deadline = time.monotonic() + 5
+        """Waits for the guest's init and notes it, by which a command is run inside.
+
+        Never sooner: the process that becomes init begins with the host's root, and a command that entered it then,
+        `poweroff` say, would be the host's.
+        """
+        deadline = time.monotonic() + BOOT_SECONDS
         while time.monotonic() < deadline and process.poll() is None:
             for pid in children(process.pid):
                 found = identify(pid)
-                if found is not None:
+                if found is not None and Path(f"/proc/{pid}/root/run/guest-ready").exists():
                     (self._directory / "init.json").write_text(json.dumps(asdict(found)))
                     return
-            time.sleep(0.002)
+            time.sleep(0.005)
+        if process.poll() is None:
+            raise TimeoutError(f"{self.id}: its init is not up after {BOOT_SECONDS} s; see console.log")
 
     def ended(self) -> int | None:
         """The guest's exit code, once it has ended."""

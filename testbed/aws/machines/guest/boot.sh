@@ -3,7 +3,7 @@
 # usage: boot.sh DIRECTORY DISK_SIZE HOST_NAME FIRST_BOOT
 #
 # The guest's root is the host's, read through an overlay. What a guest writes lands on one tmpfs of DISK_SIZE, /run and
-# /tmp included, so that no guest can fill the host's memory; it outlives a reboot only as EC2's instance store does.
+# /tmp included, so that no guest can fill the host's memory; a reboot begins with a fresh one.
 # Of the host it sees the programs (/usr, /etc) and nothing that the testbed or a person keeps.
 set -euo pipefail
 directory=$1 size=$2 host_name=$3 first=$4

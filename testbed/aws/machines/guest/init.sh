@@ -14,6 +14,7 @@ finish() {
 }
 trap 'finish 42' TERM
 trap 'finish 43' HUP
+touch /run/guest-ready # from here on the instance host takes the guest for running, and lets commands in
 
 user_data=/var/lib/cloud/instance/user-data.txt
 if [[ $FIRST_BOOT == 1 && -s $user_data ]]; then

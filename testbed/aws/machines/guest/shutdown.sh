@@ -5,7 +5,7 @@ signal=TERM when='' timer=/run/shutdown-timer
 [[ ${0##*/} == shutdown ]] || when=now
 
 cancel() {
-    [[ -s $timer ]] && kill "$(<"$timer")" 2>/dev/null
+    [[ -s $timer ]] && kill -- "-$(<"$timer")" 2>/dev/null # its whole session, the sleep included
     rm -f "$timer"
 }
 
