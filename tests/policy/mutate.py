@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Removes every statement of every policy, one at a time, from the deployed stack, and asks the probes each time.
 
-    mutate.py --run ID --stack stack.json [--parts] [--policy NAME]
+    mutate.py --run ID --stack stack.json [--parts] [--policy NAME] [--table FILE]
 
 With --parts also every condition, and every action, resource and condition value that stands in a list. What no probe
 misses, nothing proves: exit code 1. The stack is brought back to
@@ -63,6 +63,7 @@ class Mutant:
         return f"{self.policy:13} {self.sid}{' - ' if part else ''}{part}"
 
 
+SURVIVED = "SURVIVED"
 NO_TLS = "the local S3 speaks plain HTTP only, so that the condition is always met"
 NO_STREAMS = "the local CloudWatch Logs judges by the group, AWS by the stream"
 # Parts that no probe can miss here, and why.
@@ -110,23 +111,21 @@ def try_mutant(world: World, mutant: Mutant, probes: list[Probe]) -> Probe | Non
         return first_red(world, probes)
 
 
-def run(world: World, wanted: list[Mutant]) -> list[Mutant]:
-    """Prints a row for each mutant; returns those that survived."""
+def run(world: World, wanted: list[Mutant]) -> dict[Mutant, str]:
+    """Prints a row for each mutant; returns what became of each."""
     probes = everything()
     require_green(world, probes, "before any mutation")
-    survivors = []
+    fates = {}
     for number, mutant in enumerate(wanted, 1):
         started = time.monotonic()
         killer = try_mutant(world, mutant, _likely_first(probes, mutant))
         took = f"{time.monotonic() - started:4.1f} s"
-        fate = str(killer) if killer else f"covered: {COVERED[mutant]}" if mutant in COVERED else "SURVIVED"
-        print(f"{mutant!s:75} {took}  {fate}", flush=True)
+        fates[mutant] = str(killer) if killer else f"covered: {COVERED[mutant]}" if mutant in COVERED else SURVIVED
+        print(f"{mutant!s:75} {took}  {fates[mutant]}", flush=True)
         say(f"{number} of {len(wanted)} mutants")
-        if killer is None and mutant not in COVERED:
-            survivors.append(mutant)
     world.deploy(None)
     require_green(world, probes, "after the last mutation")
-    return survivors
+    return fates
 
 
 def _likely_first(probes: list[Probe], mutant: Mutant) -> list[Probe]:
@@ -149,6 +148,7 @@ def main() -> int:
     parser.add_argument("--stack", required=True, type=Path, help="what deploy.py wrote")
     parser.add_argument("--policy", help="only the statements of infra/policies/POLICY.json")
     parser.add_argument("--parts", action="store_true", help="remove parts of statements too")
+    parser.add_argument("--table", type=Path, help="write the rows as Markdown into this file")
     arguments = parser.parse_args()
     wanted = list(mutants(arguments.policy, arguments.parts))
     if not wanted:
@@ -156,17 +156,29 @@ def main() -> int:
     started = time.monotonic()
     with World(arguments.run, arguments.stack).set_up() as world:
         try:
-            survivors = run(world, wanted)
+            fates = run(world, wanted)
         finally:
             world.deploy(None)
-    took = time.monotonic() - started
-    covered = len([mutant for mutant in wanted if mutant in COVERED])
-    noticed = len(wanted) - len(survivors) - covered
-    print(
-        f"{len(wanted)} mutants in {took:.0f} s: {noticed} noticed, {covered} of parts that cannot be missed here, "
-        f"{len(survivors)} survived"
+    if arguments.table:
+        arguments.table.write_text(table(fates))
+    print(summary(fates, time.monotonic() - started))
+    return 1 if SURVIVED in fates.values() else 0
+
+
+def summary(fates: dict[Mutant, str], seconds: float) -> str:
+    survived = list(fates.values()).count(SURVIVED)
+    covered = len([mutant for mutant in fates if mutant in COVERED])
+    return (
+        f"{len(fates)} mutants in {seconds:.0f} s: {len(fates) - survived - covered} noticed, "
+        f"{covered} of parts that cannot be missed here, {survived} survived"
     )
-    return 1 if survivors else 0
+
+
+def table(fates: dict[Mutant, str]) -> str:
+    """The rows as Markdown."""
+    rows = [f"| {m.policy} | {m.sid} | {' '.join(map(str, m.part)) or 'all of it'} | {fates[m]} |" for m in fates]
+    head = ["| policy | statement | removed | the probe that noticed |", "|---|---|---|---|"]
+    return "\n".join([*head, *rows]) + "\n"
 
 
 if __name__ == "__main__":
