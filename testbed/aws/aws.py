@@ -76,7 +76,10 @@ def describe(run: Run, names: Names) -> dict[str, Any]:
         "region": REGION,
         "account": ACCOUNT,
         # Made anew for each run: a key that everyone knows would make every other refusal worthless.
-        "root": {"access_key_id": f"AKIA{secrets.token_hex(8).upper()}", "secret_access_key": secrets.token_urlsafe(30)},
+        "root": {
+            "access_key_id": f"AKIA{secrets.token_hex(8).upper()}",
+            "secret_access_key": secrets.token_urlsafe(30),
+        },
         "outside_command": ["ip", "netns", "exec", names.outsider],
         "control": f"http://{names.services_address}:{CONTROL_PORT}",
         "audit_log": str(directory / "audit.jsonl"),
@@ -87,7 +90,12 @@ def _start(python: str, daemons: Daemons, names: Names, directory: Path, facts: 
     inside = ["nsenter", f"--net=/run/netns/{names.services}"]
     emulator_directory = directory / "emulator"
     emulator_directory.mkdir()
-    common = {"PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": str(emulator_directory)}
+    common = {
+        "PYTHONPATH": str(REPOSITORY),
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "TMPDIR": str(emulator_directory),
+    }
     key = {
         "AWS_ACCESS_KEY_ID": facts["root"]["access_key_id"],
         "AWS_SECRET_ACCESS_KEY": facts["root"]["secret_access_key"],
@@ -109,15 +117,22 @@ def _start(python: str, daemons: Daemons, names: Names, directory: Path, facts: 
     consoles = str(directory / "machines")
     module = "testbed.aws"
     daemons.start(
-        "backend", [python, "-m", f"{module}.backend.launch", names.services_address, consoles], inside=inside,
+        "backend",
+        [python, "-m", f"{module}.backend.launch", names.services_address, consoles],
+        inside=inside,
         environment={**common, **key},
     )
     daemons.start(
-        "emulator", [python, "-m", f"{module}.cloud.launch", names.services_address, names.functions], inside=inside,
+        "emulator",
+        [python, "-m", f"{module}.cloud.launch", names.services_address, names.functions],
+        inside=inside,
         environment=emulator,
     )
     daemons.start(
-        "host", [python, "-m", f"{module}.machines.launch", str(names.index), str(directory)], inside=inside, environment=common
+        "host",
+        [python, "-m", f"{module}.machines.launch", str(names.index), str(directory)],
+        inside=inside,
+        environment=common,
     )
 
 
@@ -127,7 +142,9 @@ def _wait(daemons: Daemons, names: Names, directory: Path) -> None:
 
     def answers() -> bool:
         try:
-            with urllib.request.urlopen(f"http://{names.services_address}:{API_PORT}/_ministack/health", timeout=5) as answer:
+            with urllib.request.urlopen(
+                f"http://{names.services_address}:{API_PORT}/_ministack/health", timeout=5
+            ) as answer:
                 return bool(answer.status == 200)
         except OSError:
             return False
@@ -139,7 +156,9 @@ def _wait(daemons: Daemons, names: Names, directory: Path) -> None:
 
 
 def _control(run: Run, path: str) -> Any:
-    with urllib.request.urlopen(f"http://{Names(run.index).services_address}:{CONTROL_PORT}{path}", timeout=20) as answer:
+    with urllib.request.urlopen(
+        f"http://{Names(run.index).services_address}:{CONTROL_PORT}{path}", timeout=20
+    ) as answer:
         return json.loads(answer.read())
 
 
@@ -154,7 +173,9 @@ def enter(run: Run, instance_id: str) -> list[str]:
     try:
         init = init_of(run.part(PART) / "machines", instance_id)
     except OSError as error:
-        raise TestbedError(f"instance {instance_id} of run {run.id!r} was never booted; `aws.py instances` lists them") from error
+        raise TestbedError(
+            f"instance {instance_id} of run {run.id!r} was never booted; `aws.py instances` lists them"
+        ) from error
     if not is_alive(init):
         raise TestbedError(f"instance {instance_id} of run {run.id!r} runs no more")
     return ["nsenter", "-t", str(init.pid), "-m", "-u", "-i", "-n", "-p", "-r", "-w", "--"]
@@ -195,7 +216,9 @@ def main() -> int:
         command = commands.add_parser(name)
         command.add_argument("--run", required=True, metavar="ID")
         if name == "connect":
-            command.add_argument("--node-pid", type=int, required=True, help="a process in the node's network namespace")
+            command.add_argument(
+                "--node-pid", type=int, required=True, help="a process in the node's network namespace"
+            )
         if name in ("exec", "credentials"):
             command.add_argument("instance")
         if name == "exec":

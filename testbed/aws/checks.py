@@ -50,6 +50,7 @@ def behaviour(checks: Checks, slow: bool) -> None:
     wires.public_side_out()
     wires.endpoint()
     wires.s3_address()
+    life.bounded(box)
     life.visibility()
     life.shutdown_inside()
     until(lambda: all(i["state"] == "terminated" or i["id"] == box for i in aws.instances(bed.run)))
@@ -57,6 +58,7 @@ def behaviour(checks: Checks, slow: bool) -> None:
     life.crash_leaks_interface()
     instances.authorization(bed, made, checks)
     policies.write_once(bed, checks)
+    policies.presigned(bed, checks)
     heard = events.Events(bed, made, checks)
     heard.place()
     heard.instance_state(life)
@@ -91,7 +93,9 @@ def teardown(checks: Checks) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="checks.py")
     parser.add_argument("--slow", action="store_true", help="also what takes a minute: schedules")
-    parser.add_argument("--keep", action="store_true", help="leave the run up to look around, and skip teardown's checks")
+    parser.add_argument(
+        "--keep", action="store_true", help="leave the run up to look around, and skip teardown's checks"
+    )
     given = parser.parse_args()
     checks, begun = Checks(), time.monotonic()
     command("down", "--run", RUN)

@@ -1,11 +1,11 @@
 """The control API: what the instance host reports and asks, what the emulator asks, what tests look at and inject.
 
-    GET  /instances                          everything, as the instance host needs it
-    POST /instances/ID   {state, reason, code}   a state that the machine reached
-    GET  /resources?account=A&id=ID&id=ID    tags and properties, for condition keys
-    GET  /origin?address=A                   VPC and endpoint of a private address
-    GET|POST /capacity   {type, available}   RunInstances of a type gives InsufficientInstanceCapacity
-    POST /visibility     {milliseconds}      a new instance is unknown for so long
+GET  /instances                          everything, as the instance host needs it
+POST /instances/ID   {state, reason, code}   a state that the machine reached
+GET  /resources?account=A&id=ID&id=ID    tags and properties, for condition keys
+GET  /origin?address=A                   VPC and endpoint of a private address
+GET|POST /capacity   {type, available}   RunInstances of a type gives InsufficientInstanceCapacity
+POST /visibility     {milliseconds}      a new instance is unknown for so long
 """
 
 from __future__ import annotations

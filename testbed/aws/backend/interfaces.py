@@ -48,7 +48,9 @@ def _attach(self: Any, eni_id: str, instance_id: str, device_index: int) -> Any:
     if len(instance.nics) >= INTERFACES_PER_INSTANCE:
         raise refuse("AttachmentLimitExceeded", f"Interface count {len(instance.nics) + 1} exceeds the limit.")
     if interface.subnet.availability_zone != instance.availability_zone:
-        raise refuse("InvalidParameterCombination", "You may not attach a network interface in another availability zone.")
+        raise refuse(
+            "InvalidParameterCombination", "You may not attach a network interface in another availability zone."
+        )
     return _original_attach(self, eni_id, instance_id, device_index)
 
 
@@ -86,7 +88,7 @@ def _delete_group(self: Any, vpc_id: str | None, group_id: str) -> None:
                     raise DependencyViolationError(f"resource {group_id} has a dependent object")
     groups = self.groups[vpc_id or self.default_vpc.id]
     if groups[group_id].name == "default":
-        raise refuse("CannotDelete", f"the specified group: \"{group_id}\" name: \"default\" cannot be deleted by a user")
+        raise refuse("CannotDelete", f'the specified group: "{group_id}" name: "default" cannot be deleted by a user')
     groups.pop(group_id)
 
 

@@ -22,7 +22,11 @@ from moto.core.responses import ActionResult  # noqa: E402
 from moto.core.types import Base64EncodedString  # noqa: E402
 from moto.core.utils import utcnow  # noqa: E402
 from moto.ec2.responses import general  # noqa: E402
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app  # noqa: E402
+from moto.moto_server.werkzeug_app import (
+    DomainDispatcherApplication,
+    MotoRequestHandler,
+    create_backend_app,
+)  # noqa: E402
 from werkzeug.serving import make_server  # noqa: E402
 
 from . import addresses, control, filters, interfaces, launches, lifecycle  # noqa: E402

@@ -59,7 +59,9 @@ def _begin_stop(self: Any) -> Any:
 def _begin_start(self: Any) -> Any:
     previous = copy.copy(self._state)
     if self._state.name != "stopped":
-        raise refuse("IncorrectInstanceState", f"The instance '{self.id}' is not in a state from which it can be started.")
+        raise refuse(
+            "IncorrectInstanceState", f"The instance '{self.id}' is not in a state from which it can be started."
+        )
     for interface in self.nics.values():
         interface.start()
     self._state = model.InstanceState("pending", 0)
@@ -116,6 +118,4 @@ def install() -> None:
     for name in ("private_ip", "private_ip_address", "public_ip", "public_ip_address"):
         _without_interfaces(name, None)
     _without_interfaces("private_dns_name", "")
-    model.Instance.dynamic_group_list = property(
-        lambda self: list(self.nics[0]._group_set) if self.nics.get(0) else []
-    )
+    model.Instance.dynamic_group_list = property(lambda self: list(self.nics[0]._group_set) if self.nics.get(0) else [])

@@ -144,7 +144,9 @@ def resources(account: str, ids: list[str]) -> dict[str, dict[str, Any]]:
             known = _lookup(backend, resource_id)
             if known is not None:
                 found[resource_id] = {
-                    "tags": {t["key"]: t["value"] for t in backend.describe_tags(filters={"resource-id": [resource_id]})},
+                    "tags": {
+                        t["key"]: t["value"] for t in backend.describe_tags(filters={"resource-id": [resource_id]})
+                    },
                     "region": region,
                     **known,
                 }

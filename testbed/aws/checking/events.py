@@ -13,7 +13,11 @@ from .kit import Bed, Checks, allow, trust, until
 from .stack import Stack, create_function
 
 SEEN = "checks-seen"
-STATE_RULE = {"source": ["aws.ec2"], "detail-type": ["EC2 Instance State-change Notification"], "detail": {"state": ["terminated"]}}
+STATE_RULE = {
+    "source": ["aws.ec2"],
+    "detail-type": ["EC2 Instance State-change Notification"],
+    "detail": {"state": ["terminated"]},
+}
 # A function of the custom runtime in shell: it stores each event in a bucket by its own credentials, and answers
 # with its source address and whether it reaches what no function may.
 BOOTSTRAP = """#!/bin/bash
@@ -63,8 +67,12 @@ class Events:
 
     def place(self) -> None:
         """Its own network place, its own credentials, the presigned URLs' endpoint."""
-        answer = json.loads(self.functions.invoke(FunctionName=self.function, Payload=b'{"hello": 1}')["Payload"].read())
-        self.checks.that("a function reaches neither the control API nor the back end", answer["reached"] == "none", answer)
+        answer = json.loads(
+            self.functions.invoke(FunctionName=self.function, Payload=b'{"hello": 1}')["Payload"].read()
+        )
+        self.checks.that(
+            "a function reaches neither the control API nor the back end", answer["reached"] == "none", answer
+        )
         self.checks.that("... does not have the root key", answer["root"] == 0)
         self.checks.that("... is told S3's own address", answer["endpoint"] == self.bed.facts["s3_endpoint"])
         self.checks.that("... and wrote to S3 as its role", self.seen("hello"))
@@ -87,21 +95,36 @@ class Events:
         second = instances.start()
         instances.ec2.terminate_instances(InstanceIds=[second])
         event = until(lambda: self.seen(second))
-        self.checks.that("a terminated instance's event reaches the function", event and event["detail"] == {"instance-id": second, "state": "terminated"}, event)
-        self.checks.that("... has EC2's form", event and event["source"] == "aws.ec2" and event["detail-type"].startswith("EC2 Instance"))
+        self.checks.that(
+            "a terminated instance's event reaches the function",
+            event and event["detail"] == {"instance-id": second, "state": "terminated"},
+            event,
+        )
+        self.checks.that(
+            "... has EC2's form",
+            event and event["source"] == "aws.ec2" and event["detail-type"].startswith("EC2 Instance"),
+        )
         self.checks.that("... not without a permission for the rule", not self.seen(first))
         self.rules.remove_targets(Rule="checks-state", Ids=["f"])
 
     def _permit(self, name: str, service: str, source: str) -> None:
         self.functions.add_permission(
-            FunctionName="checks-function", StatementId=name, Action="lambda:InvokeFunction", Principal=service, SourceArn=source
+            FunctionName="checks-function",
+            StatementId=name,
+            Action="lambda:InvokeFunction",
+            Principal=service,
+            SourceArn=source,
         )
 
     def notification(self) -> None:
         bucket = "checks-notify"
         self.s3.create_bucket(Bucket=bucket)
         rules = [{"Name": "prefix", "Value": "ended/"}]
-        entry = {"LambdaFunctionArn": self.function, "Events": ["s3:ObjectCreated:*"], "Filter": {"Key": {"FilterRules": rules}}}
+        entry = {
+            "LambdaFunctionArn": self.function,
+            "Events": ["s3:ObjectCreated:*"],
+            "Filter": {"Key": {"FilterRules": rules}},
+        }
         wanted = dict(Bucket=bucket, NotificationConfiguration={"LambdaFunctionConfigurations": [entry]})
         put = self.s3.put_bucket_notification_configuration
         self.checks.denied("a notification that the function does not permit", lambda: put(**wanted), "InvalidArgument")
@@ -110,14 +133,17 @@ class Events:
         self.s3.put_object(Bucket=bucket, Key="other/x", Body=b"")
         self.s3.put_object(Bucket=bucket, Key="ended/session", Body=b"")
         event = until(lambda: self.seen("ended/session"))
-        self.checks.that("an object's arrival reaches the function", event and event["Records"][0]["s3"]["object"]["key"] == "ended/session")
+        self.checks.that(
+            "an object's arrival reaches the function",
+            event and event["Records"][0]["s3"]["object"]["key"] == "ended/session",
+        )
         self.checks.that("... not outside the prefix", not self.seen("other/x"))
 
     def schedule(self) -> None:
         """A minute is the shortest: run on request only."""
         rule = self.rules.put_rule(Name="checks-rate", ScheduleExpression="rate(1 minute)")["RuleArn"]
         self._permit("rate", "events.amazonaws.com", rule)
-        self.rules.put_targets(Rule="checks-rate", Targets=[{"Id": "f", "Arn": self.function, "Input": '{"sweep":true}'}])
+        self.rules.put_targets(
+            Rule="checks-rate", Targets=[{"Id": "f", "Arn": self.function, "Input": '{"sweep":true}'}]
+        )
         self.checks.that("a schedule invokes the function with its input", until(lambda: self.seen('"sweep"'), 75))
-
-

@@ -43,15 +43,21 @@ class Instances:
         checks, stack, run = self.checks, self.stack, self.ec2.run_instances
         both = [stack.interface(0, AssociatePublicIpAddress=True), stack.interface(1)]
         checks.denied(
-            "two interfaces and AssociatePublicIpAddress", lambda: run(**stack.launch(NetworkInterfaces=both)), "InvalidParameterCombination"
+            "two interfaces and AssociatePublicIpAddress",
+            lambda: run(**stack.launch(NetworkInterfaces=both)),
+            "InvalidParameterCombination",
         )
         large = base64.b64encode(b"#" * 16384).decode()
         checks.denied("user data over 16 KiB", lambda: run(**stack.launch(UserData=large)), "InvalidParameterValue")
-        checks.denied("unknown image", lambda: run(**stack.launch(ImageId="ami-0deadbeef0deadbee")), "InvalidAMIID.NotFound")
+        checks.denied(
+            "unknown image", lambda: run(**stack.launch(ImageId="ami-0deadbeef0deadbee")), "InvalidAMIID.NotFound"
+        )
         unknown = [stack.interface(0, Groups=["sg-0deadbeef0deadbee"])]
         checks.denied("unknown group", lambda: run(**stack.launch(NetworkInterfaces=unknown)), "InvalidGroup.NotFound")
         profile = {"Name": "no-such-profile"}
-        checks.denied("unknown profile", lambda: run(**stack.launch(IamInstanceProfile=profile)), "InvalidParameterValue")
+        checks.denied(
+            "unknown profile", lambda: run(**stack.launch(IamInstanceProfile=profile)), "InvalidParameterValue"
+        )
         self.bed.control("/capacity", {"type": "t3.small", "available": False})
         checks.denied("t3.small without capacity", lambda: run(**stack.launch()), "InsufficientInstanceCapacity")
         other = checks.allowed("t3a.small in its place", lambda: self.start(InstanceType="t3a.small"))
@@ -67,11 +73,17 @@ class Instances:
         first = ec2.run_instances(**launch)["Instances"][0]
         box: str = first["InstanceId"]
         checks.that("RunInstances answers pending", first["State"]["Name"] == "pending")
-        checks.that("pending to running under 1 s", until(lambda: self.state(box) == "running", 1.5), f"{time.monotonic() - begun:.2f} s")
+        checks.that(
+            "pending to running under 1 s",
+            until(lambda: self.state(box) == "running", 1.5),
+            f"{time.monotonic() - begun:.2f} s",
+        )
         again = ec2.run_instances(**launch)["Instances"][0]["InstanceId"]
         checks.that("the same ClientToken gives the same instance", again == box)
         checks.denied(
-            "the same ClientToken with other parameters", lambda: ec2.run_instances(**{**launch, "UserData": "#!/bin/sh"}), "IdempotentParameterMismatch"
+            "the same ClientToken with other parameters",
+            lambda: ec2.run_instances(**{**launch, "UserData": "#!/bin/sh"}),
+            "IdempotentParameterMismatch",
         )
         self._attach(box)
         self._console(box)
@@ -81,30 +93,53 @@ class Instances:
     def _attach(self, box: str) -> None:
         checks, stack, ec2 = self.checks, self.stack, self.ec2
         wanted = dict(
-            SubnetId=stack.private_subnet, Groups=[stack.private_group], ClientToken="checks-private",
-            TagSpecifications=[{"ResourceType": "network-interface", "Tags": [{"Key": "drawbridge:session", "Value": "checks"}]}],
-        )  # fmt: skip
+            SubnetId=stack.private_subnet,
+            Groups=[stack.private_group],
+            ClientToken="checks-private",
+            TagSpecifications=[
+                {"ResourceType": "network-interface", "Tags": [{"Key": "drawbridge:session", "Value": "checks"}]}
+            ],
+        )
         interface = ec2.create_network_interface(**wanted)["NetworkInterface"]["NetworkInterfaceId"]
         again = ec2.create_network_interface(**wanted)["NetworkInterface"]["NetworkInterfaceId"]
         checks.that("CreateNetworkInterface honours ClientToken", interface == again)
         checks.denied(
-            "another interface under that token", lambda: ec2.create_network_interface(**{**wanted, "Description": "x"}), "IdempotentParameterMismatch"
+            "another interface under that token",
+            lambda: ec2.create_network_interface(**{**wanted, "Description": "x"}),
+            "IdempotentParameterMismatch",
         )
         attach = dict(NetworkInterfaceId=interface, InstanceId=box, DeviceIndex=1)
-        attachment = checks.allowed("AttachNetworkInterface", lambda: ec2.attach_network_interface(**attach))["AttachmentId"]
+        attachment = checks.allowed("AttachNetworkInterface", lambda: ec2.attach_network_interface(**attach))[
+            "AttachmentId"
+        ]
         checks.denied("attached twice", lambda: ec2.attach_network_interface(**attach), "InvalidNetworkInterface.InUse")
         kept = {"AttachmentId": attachment, "DeleteOnTermination": True}
         checks.allowed(
-            "DeleteOnTermination of it", lambda: ec2.modify_network_interface_attribute(NetworkInterfaceId=interface, Attachment=kept)
+            "DeleteOnTermination of it",
+            lambda: ec2.modify_network_interface_attribute(NetworkInterfaceId=interface, Attachment=kept),
         )
         found = ec2.describe_network_interfaces(NetworkInterfaceIds=[interface])["NetworkInterfaces"][0]
         checks.that("... is described", found["Attachment"]["DeleteOnTermination"] is True, found["Attachment"])
-        checks.that("the machine gets the interface", until(lambda: "10.0.2." in self.bed.inside(box, "ip -br -4 a").stdout))
-        checks.denied("DeleteNetworkInterface in use", lambda: ec2.delete_network_interface(NetworkInterfaceId=interface), "InvalidParameterValue")
-        checks.denied("DeleteSecurityGroup in use", lambda: ec2.delete_security_group(GroupId=stack.private_group), "DependencyViolation")
+        checks.that(
+            "the machine gets the interface", until(lambda: "10.0.2." in self.bed.inside(box, "ip -br -4 a").stdout)
+        )
+        checks.denied(
+            "DeleteNetworkInterface in use",
+            lambda: ec2.delete_network_interface(NetworkInterfaceId=interface),
+            "InvalidParameterValue",
+        )
+        checks.denied(
+            "DeleteSecurityGroup in use",
+            lambda: ec2.delete_security_group(GroupId=stack.private_group),
+            "DependencyViolation",
+        )
 
     def _console(self, box: str) -> None:
-        output = until(lambda: (lambda o: o if "MASKED" in o else "")(self.ec2.get_console_output(InstanceId=box).get("Output", "")))
+        output = until(
+            lambda: (lambda o: o if "MASKED" in o else "")(
+                self.ec2.get_console_output(InstanceId=box).get("Output", "")
+            )
+        )
         public = self.describe(box)["PublicIpAddress"]
         self.checks.that("IMDSv1 is refused", "V1 401" in output, output)
         self.checks.that("IMDSv2 answers", f"V2 {box} {public} checks-box" in output)
@@ -124,7 +159,11 @@ class Instances:
         for name, value in filters.items():
             live = {"Name": "instance-state-name", "Values": ["running"]}
             wanted = [{"Name": name, "Values": [value]}] + ([live] if name != "instance-state-name" else [])
-            found = [i["InstanceId"] for r in self.ec2.describe_instances(Filters=wanted)["Reservations"] for i in r["Instances"]]
+            found = [
+                i["InstanceId"]
+                for r in self.ec2.describe_instances(Filters=wanted)["Reservations"]
+                for i in r["Instances"]
+            ]
             none = self.ec2.describe_instances(Filters=[{"Name": name, "Values": ["no-such"]}])["Reservations"]
             self.checks.that(f"DescribeInstances by {name}", box in found and not none, found)
         for name, value in {
@@ -133,8 +172,12 @@ class Instances:
             "group-id": self.stack.public_group,
             "status": "in-use",
         }.items():
-            found = self.ec2.describe_network_interfaces(Filters=[{"Name": name, "Values": [value]}])["NetworkInterfaces"]
-            none = self.ec2.describe_network_interfaces(Filters=[{"Name": name, "Values": ["no-such"]}])["NetworkInterfaces"]
+            found = self.ec2.describe_network_interfaces(Filters=[{"Name": name, "Values": [value]}])[
+                "NetworkInterfaces"
+            ]
+            none = self.ec2.describe_network_interfaces(Filters=[{"Name": name, "Values": ["no-such"]}])[
+                "NetworkInterfaces"
+            ]
             mine = [n for n in found if n.get("Attachment", {}).get("InstanceId") == box]
             self.checks.that(f"DescribeNetworkInterfaces by {name}", mine and not none, len(found))
 
@@ -149,13 +192,26 @@ class Instances:
         until(lambda: self.state(instance) == "running")
         self.ec2.terminate_instances(InstanceIds=[instance])
 
+    def bounded(self, box: str) -> None:
+        """A guest cannot fill the host's memory, nor see what the host keeps."""
+        filled = self.bed.inside(box, "head -c 600M /dev/zero >/tmp/fill; stat -c %s /tmp/fill; rm /tmp/fill")
+        self.checks.that("a guest's disk is bounded", "No space left" in filled.stderr, filled.stdout.strip())
+        seen = self.bed.inside(
+            box, "ls -A /root /home /var/tmp /work 2>/dev/null | grep -v ':$' | grep -c ."
+        ).stdout.strip()
+        self.checks.that("a guest sees no files of the host's people", seen == "0", seen)
+        others = self.bed.inside(box, "ls -d /proc/[0-9]* | wc -l").stdout.strip()
+        self.checks.that("a guest sees its own processes only", int(others) < 20, others)
+
     def shutdown_inside(self) -> None:
         checks, bed = self.checks, self.bed
         instance = self.start()
         bed.inside(instance, "shutdown -h +1; sleep .1; shutdown -c")
         time.sleep(0.3)
         pending = bed.inside(instance, "pgrep -xa sleep | grep -c 'sleep 60'").stdout.strip()
-        checks.that("shutdown -c calls shutdown -h +1 off", self.state(instance) == "running" and pending == "0", pending)
+        checks.that(
+            "shutdown -c calls shutdown -h +1 off", self.state(instance) == "running" and pending == "0", pending
+        )
         begun = time.monotonic()
         bed.inside(instance, "shutdown -h now")
         ended = until(lambda: self.state(instance) == "terminated")
@@ -175,9 +231,17 @@ class Instances:
         checks.that("... then terminated", until(lambda: self.state(box) == "terminated"))
         again = ec2.terminate_instances(InstanceIds=[box])["TerminatingInstances"][0]["CurrentState"]["Name"]
         checks.that("TerminateInstances again answers terminated", again == "terminated")
-        checks.denied("TerminateInstances of an unknown id", lambda: ec2.terminate_instances(InstanceIds=["i-0deadbeef0deadbee"]), "InvalidInstanceID.NotFound")
-        left = ec2.describe_network_interfaces(Filters=[{"Name": "vpc-id", "Values": [self.stack.vpc]}])["NetworkInterfaces"]
-        checks.that("no interface is left, the attached one included", not left, [n["NetworkInterfaceId"] for n in left])
+        checks.denied(
+            "TerminateInstances of an unknown id",
+            lambda: ec2.terminate_instances(InstanceIds=["i-0deadbeef0deadbee"]),
+            "InvalidInstanceID.NotFound",
+        )
+        left = ec2.describe_network_interfaces(Filters=[{"Name": "vpc-id", "Values": [self.stack.vpc]}])[
+            "NetworkInterfaces"
+        ]
+        checks.that(
+            "no interface is left, the attached one included", not left, [n["NetworkInterfaceId"] for n in left]
+        )
         checks.that("DescribeInstances still knows it, with its tags", self.describe(box)["Tags"])
 
     def crash_leaks_interface(self) -> None:
@@ -190,7 +254,9 @@ class Instances:
         until(lambda: self.state(instance) == "terminated")
         status = self.ec2.describe_network_interfaces(NetworkInterfaceIds=[interface])["NetworkInterfaces"][0]["Status"]
         self.checks.that("an interface without DeleteOnTermination outlives its machine", status == "available", status)
-        self.checks.allowed("... and can be deleted", lambda: self.ec2.delete_network_interface(NetworkInterfaceId=interface))
+        self.checks.allowed(
+            "... and can be deleted", lambda: self.ec2.delete_network_interface(NetworkInterfaceId=interface)
+        )
 
 
 def authorization(bed: Bed, stack: Stack, checks: Checks) -> None:
@@ -204,18 +270,38 @@ def authorization(bed: Bed, stack: Stack, checks: Checks) -> None:
         allow(["ec2:CreateSecurityGroup"], f"{arn}security-group/*", Condition=ours),
         allow("ec2:CreateSecurityGroup", f"{arn}vpc/{stack.vpc}"),
         allow("ec2:CreateNetworkInterface", f"{arn}network-interface/*", Condition=ours),
-        allow("ec2:CreateNetworkInterface", [f"{arn}subnet/{stack.private_subnet}", f"{arn}security-group/{stack.private_group}"]),
-        allow("ec2:RunInstances", [f"{arn}{kind}/*" for kind in ("instance", "volume", "network-interface")], Condition=ours),
+        allow(
+            "ec2:CreateNetworkInterface",
+            [f"{arn}subnet/{stack.private_subnet}", f"{arn}security-group/{stack.private_group}"],
+        ),
+        allow(
+            "ec2:RunInstances",
+            [f"{arn}{kind}/*" for kind in ("instance", "volume", "network-interface")],
+            Condition=ours,
+        ),
         allow("ec2:RunInstances", [f"{arn}subnet/{stack.public_subnet}", f"arn:aws:ec2:{REGION}::image/*"]),
         allow("ec2:RunInstances", f"{arn}security-group/*", Condition=own),
-        allow("ec2:CreateTags", f"{arn}*/*", Condition={"StringEquals": {"ec2:CreateAction": ["RunInstances", "CreateSecurityGroup", "CreateNetworkInterface"]}}),
         allow(
-            ["ec2:AuthorizeSecurityGroupIngress", "ec2:RevokeSecurityGroupEgress", "ec2:DeleteSecurityGroup", "ec2:DeleteNetworkInterface",
-             "ec2:AttachNetworkInterface", "ec2:ModifyNetworkInterfaceAttribute", "ec2:TerminateInstances"],
+            "ec2:CreateTags",
+            f"{arn}*/*",
+            Condition={
+                "StringEquals": {"ec2:CreateAction": ["RunInstances", "CreateSecurityGroup", "CreateNetworkInterface"]}
+            },
+        ),
+        allow(
+            [
+                "ec2:AuthorizeSecurityGroupIngress",
+                "ec2:RevokeSecurityGroupEgress",
+                "ec2:DeleteSecurityGroup",
+                "ec2:DeleteNetworkInterface",
+                "ec2:AttachNetworkInterface",
+                "ec2:ModifyNetworkInterfaceAttribute",
+                "ec2:TerminateInstances",
+            ],
             Condition={"StringEquals": {"ec2:ResourceTag/drawbridge:stack": "one"}},
         ),
         allow("iam:PassRole", stack.role, Condition={"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}}),
-    )  # fmt: skip
+    )
     ec2, root = bed.client("ec2", key), bed.client("ec2")
     refused = "UnauthorizedOperation"
 
@@ -223,20 +309,39 @@ def authorization(bed: Bed, stack: Stack, checks: Checks) -> None:
         return [{"ResourceType": kind, "Tags": [{"Key": "drawbridge:stack", "Value": value}]}]
 
     def group(client: Any, name: str, value: str) -> str:
-        return client.create_security_group(GroupName=name, Description="d", VpcId=stack.vpc, TagSpecifications=tags("security-group", value))["GroupId"]
+        return client.create_security_group(
+            GroupName=name, Description="d", VpcId=stack.vpc, TagSpecifications=tags("security-group", value)
+        )["GroupId"]
 
     mine = checks.allowed("CreateSecurityGroup with our tag", lambda: group(ec2, "mine", "one"))
     checks.denied("CreateSecurityGroup with another's tag", lambda: group(ec2, "other", "two"), refused)
-    checks.denied("CreateSecurityGroup without a tag", lambda: ec2.create_security_group(GroupName="none", Description="d", VpcId=stack.vpc), refused)
+    checks.denied(
+        "CreateSecurityGroup without a tag",
+        lambda: ec2.create_security_group(GroupName="none", Description="d", VpcId=stack.vpc),
+        refused,
+    )
     foreign = group(root, "foreign", "two")
     rule = [{"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "203.0.113.10/32"}]}]
-    checks.allowed("AuthorizeSecurityGroupIngress on ours", lambda: ec2.authorize_security_group_ingress(GroupId=mine, IpPermissions=rule))
-    checks.denied("AuthorizeSecurityGroupIngress on another's", lambda: ec2.authorize_security_group_ingress(GroupId=foreign, IpPermissions=rule), refused)
-    checks.denied("CreateTags on an existing group, to make it ours", lambda: ec2.create_tags(Resources=[foreign], Tags=tags("", "one")[0]["Tags"]), refused)
+    checks.allowed(
+        "AuthorizeSecurityGroupIngress on ours",
+        lambda: ec2.authorize_security_group_ingress(GroupId=mine, IpPermissions=rule),
+    )
+    checks.denied(
+        "AuthorizeSecurityGroupIngress on another's",
+        lambda: ec2.authorize_security_group_ingress(GroupId=foreign, IpPermissions=rule),
+        refused,
+    )
+    checks.denied(
+        "CreateTags on an existing group, to make it ours",
+        lambda: ec2.create_tags(Resources=[foreign], Tags=tags("", "one")[0]["Tags"]),
+        refused,
+    )
 
     def interface(client: Any, value: str) -> str:
         made = client.create_network_interface(
-            SubnetId=stack.private_subnet, Groups=[stack.private_group], TagSpecifications=tags("network-interface", value)
+            SubnetId=stack.private_subnet,
+            Groups=[stack.private_group],
+            TagSpecifications=tags("network-interface", value),
         )
         return made["NetworkInterface"]["NetworkInterfaceId"]
 
@@ -257,20 +362,42 @@ def authorization(bed: Bed, stack: Stack, checks: Checks) -> None:
     bed.role("checks-admin", "ec2.amazonaws.com", allow("*"))
     iam.create_instance_profile(InstanceProfileName="checks-admin")
     iam.add_role_to_instance_profile(InstanceProfileName="checks-admin", RoleName="checks-admin")
-    checks.denied("RunInstances with another role in the profile", lambda: launch("one", IamInstanceProfile={"Name": "checks-admin"}), refused)
-    until(lambda: ec2.describe_instances(InstanceIds=[box])["Reservations"][0]["Instances"][0]["State"]["Name"] == "running")
-    attach = lambda nic: ec2.attach_network_interface(NetworkInterfaceId=nic, InstanceId=box, DeviceIndex=1)  # noqa: E731
+    checks.denied(
+        "RunInstances with another role in the profile",
+        lambda: launch("one", IamInstanceProfile={"Name": "checks-admin"}),
+        refused,
+    )
+    until(
+        lambda: ec2.describe_instances(InstanceIds=[box])["Reservations"][0]["Instances"][0]["State"]["Name"]
+        == "running"
+    )
+    attach = lambda nic: ec2.attach_network_interface(
+        NetworkInterfaceId=nic, InstanceId=box, DeviceIndex=1
+    )  # noqa: E731
     checks.denied("AttachNetworkInterface of another's", lambda: attach(foreign_interface), refused)
     checks.allowed("AttachNetworkInterface of ours", lambda: attach(own_interface))
     other_box = root.run_instances(**stack.launch())["Instances"][0]["InstanceId"]
     checks.denied("TerminateInstances of another's", lambda: ec2.terminate_instances(InstanceIds=[other_box]), refused)
-    checks.denied("TerminateInstances of ours and another's at once", lambda: ec2.terminate_instances(InstanceIds=[box, other_box]), refused)
+    checks.denied(
+        "TerminateInstances of ours and another's at once",
+        lambda: ec2.terminate_instances(InstanceIds=[box, other_box]),
+        refused,
+    )
     checks.allowed("TerminateInstances of ours", lambda: ec2.terminate_instances(InstanceIds=[box]))
     root.terminate_instances(InstanceIds=[other_box])
-    ended = lambda i: root.describe_instances(InstanceIds=[i])["Reservations"][0]["Instances"][0]["State"]["Name"] == "terminated"  # noqa: E731
+    ended = (
+        lambda i: root.describe_instances(InstanceIds=[i])["Reservations"][0]["Instances"][0]["State"]["Name"]
+        == "terminated"
+    )  # noqa: E731
     until(lambda: ended(box) and ended(other_box))
-    checks.denied("DeleteNetworkInterface of another's", lambda: ec2.delete_network_interface(NetworkInterfaceId=foreign_interface), refused)
-    checks.allowed("DeleteNetworkInterface of ours", lambda: ec2.delete_network_interface(NetworkInterfaceId=own_interface))
+    checks.denied(
+        "DeleteNetworkInterface of another's",
+        lambda: ec2.delete_network_interface(NetworkInterfaceId=foreign_interface),
+        refused,
+    )
+    checks.allowed(
+        "DeleteNetworkInterface of ours", lambda: ec2.delete_network_interface(NetworkInterfaceId=own_interface)
+    )
     checks.denied("DeleteSecurityGroup of another's", lambda: ec2.delete_security_group(GroupId=foreign), refused)
     checks.allowed("DeleteSecurityGroup of ours", lambda: ec2.delete_security_group(GroupId=mine))
     root.delete_network_interface(NetworkInterfaceId=foreign_interface)

@@ -18,7 +18,12 @@ from testbed.common.run import Run
 S3_URL = f"http://{S3_ADDRESS}:{API_PORT}"
 API_URL = f"http://{API_ADDRESS}:{API_PORT}"
 # One try, so that a refusal is seen at once and a 500 is not asked three times.
-ONCE = Config(retries={"max_attempts": 1, "mode": "standard"}, s3={"addressing_style": "path"}, read_timeout=60, signature_version="v4")
+ONCE = Config(
+    retries={"max_attempts": 1, "mode": "standard"},
+    s3={"addressing_style": "path"},
+    read_timeout=60,
+    signature_version="v4",
+)
 
 Call = Callable[[], Any]
 
@@ -35,7 +40,9 @@ class Checks:
             self.passed += 1
         else:
             self.failed.append(name)
-        print(f"{'ok  ' if holds else 'FAIL'} {name}" + (f"  [{str(detail)[:200]}]" if detail != "" else ""), flush=True)
+        print(
+            f"{'ok  ' if holds else 'FAIL'} {name}" + (f"  [{str(detail)[:200]}]" if detail != "" else ""), flush=True
+        )
         return bool(holds)
 
     def allowed(self, name: str, call: Call) -> Any:
@@ -87,11 +94,11 @@ class Bed:
         self.facts = json.loads(run.facts("aws").read_text())
         self._root = (self.facts["root"]["access_key_id"], self.facts["root"]["secret_access_key"])
 
-    def client(self, service: str, key: tuple[str, ...] | None = None) -> Any:
-        """A client as the account's root, or with (id, secret[, token])."""
+    def client(self, service: str, key: tuple[str, ...] | None = None, endpoint: str | None = None) -> Any:
+        """A client as the account's root, or with (id, secret[, token]); at the host's view of the API or elsewhere."""
         session = boto3.Session(*(key or self._root), region_name=REGION)
         config = ONCE.merge(Config(signature_version="s3v4")) if service == "s3" else ONCE
-        return session.client(service, endpoint_url=self.facts["endpoint"], config=config)
+        return session.client(service, endpoint_url=endpoint or self.facts["endpoint"], config=config)
 
     def user(self, name: str, *statements: dict[str, Any]) -> tuple[str, str]:
         """A user with one policy; its access key."""
@@ -124,15 +131,32 @@ class Bed:
 
     def outside(self, *command: str) -> subprocess.CompletedProcess[str]:
         """A program as somebody on the internet who is no client."""
-        return subprocess.run([*self.facts["outside_command"], *command], capture_output=True, text=True, timeout=20, check=False)
+        return subprocess.run(
+            [*self.facts["outside_command"], *command], capture_output=True, text=True, timeout=20, check=False
+        )
 
     def s3_inside(self, instance: str, method: str, path: str, *options: str) -> str:
         """Status of a signed S3 request with the instance profile's credentials; `000` when nothing answers."""
         keys = json.loads(aws.credentials(self.run, instance))
         curl = [
-            "curl", "-s", "-m", "2", "-o", "/dev/null", "-w", "'%{http_code}'", "-X", method, "--aws-sigv4", f"aws:amz:{REGION}:s3",
-            "--user", f"{keys['AccessKeyId']}:{keys['SecretAccessKey']}", "-H", f"'x-amz-security-token: {keys['Token']}'",
-            *options, S3_URL + path,
+            "curl",
+            "-s",
+            "-m",
+            "2",
+            "-o",
+            "/dev/null",
+            "-w",
+            "'%{http_code}'",
+            "-X",
+            method,
+            "--aws-sigv4",
+            f"aws:amz:{REGION}:s3",
+            "--user",
+            f"{keys['AccessKeyId']}:{keys['SecretAccessKey']}",
+            "-H",
+            f"'x-amz-security-token: {keys['Token']}'",
+            *options,
+            S3_URL + path,
         ]
         return self.inside(instance, " ".join(curl)).stdout
 

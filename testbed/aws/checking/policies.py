@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 
 from testbed.aws.layout import ACCOUNT
 
-from .kit import Bed, Checks, allow, policy
+from .kit import S3_URL, Bed, Checks, allow, policy
 
 BUCKET = "checks-once"
 OBJECTS = f"arn:aws:s3:::{BUCKET}/*"
@@ -46,23 +46,55 @@ def _multipart(s3: Any, root: Any, checks: Checks) -> None:
         where = {"Bucket": BUCKET, "Key": "large"}
         upload_id = client.create_multipart_upload(**where)["UploadId"]
         parts = [
-            {"PartNumber": n, "ETag": client.upload_part(**where, UploadId=upload_id, PartNumber=n, Body=PART[:size])["ETag"]}
+            {
+                "PartNumber": n,
+                "ETag": client.upload_part(**where, UploadId=upload_id, PartNumber=n, Body=PART[:size])["ETag"],
+            }
             for n, size in enumerate(sizes, 1)
         ]
         return {**where, "UploadId": upload_id, "MultipartUpload": {"Parts": parts}}
 
-    ready = checks.allowed("CreateMultipartUpload and UploadPart need no If-None-Match", lambda: upload(s3, len(PART), 10))
+    ready = checks.allowed(
+        "CreateMultipartUpload and UploadPart need no If-None-Match", lambda: upload(s3, len(PART), 10)
+    )
     rival = upload(s3, 10)
     checks.denied("CompleteMultipartUpload without it", lambda: s3.complete_multipart_upload(**ready), "AccessDenied")
     checks.allowed("CompleteMultipartUpload with it", lambda: s3.complete_multipart_upload(**ready, IfNoneMatch="*"))
     checks.denied("... retried", lambda: s3.complete_multipart_upload(**ready, IfNoneMatch="*"), "PreconditionFailed")
-    checks.denied("... by another upload", lambda: s3.complete_multipart_upload(**rival, IfNoneMatch="*"), "PreconditionFailed")
+    checks.denied(
+        "... by another upload", lambda: s3.complete_multipart_upload(**rival, IfNoneMatch="*"), "PreconditionFailed"
+    )
     small = {**upload(s3, 1000, 10), "IfNoneMatch": "*"}
-    checks.denied("a part under 5 MiB that is not the last", lambda: s3.complete_multipart_upload(**small), "EntityTooSmall")
-    checks.denied("AbortMultipartUpload without the right", lambda: s3.abort_multipart_upload(Bucket=BUCKET, Key="large", UploadId=rival["UploadId"]), "AccessDenied")
-    checks.allowed("AbortMultipartUpload with it", lambda: root.abort_multipart_upload(Bucket=BUCKET, Key="large", UploadId=rival["UploadId"]))
-    presigned = s3.generate_presigned_url("put_object", Params={"Bucket": BUCKET, "Key": "ready", "IfNoneMatch": "*"})
-    checks.that("a presigned write-once PUT names its header", "if-none-match" in presigned, presigned[-200:])
+    checks.denied(
+        "a part under 5 MiB that is not the last", lambda: s3.complete_multipart_upload(**small), "EntityTooSmall"
+    )
+    checks.denied(
+        "AbortMultipartUpload without the right",
+        lambda: s3.abort_multipart_upload(Bucket=BUCKET, Key="large", UploadId=rival["UploadId"]),
+        "AccessDenied",
+    )
+    checks.allowed(
+        "AbortMultipartUpload with it",
+        lambda: root.abort_multipart_upload(Bucket=BUCKET, Key="large", UploadId=rival["UploadId"]),
+    )
+
+
+def presigned(bed: Bed, checks: Checks) -> None:
+    """What `create` hands to the box: a PUT of one object, once, with the signer's rights, at S3's own address."""
+    key = bed.user("checks-signer", allow("s3:PutObject", OBJECTS))
+    signer = bed.client("s3", key, S3_URL)
+    url = signer.generate_presigned_url("put_object", Params={"Bucket": BUCKET, "Key": "ready", "IfNoneMatch": "*"})
+
+    def put(to: str, *headers: str) -> str:
+        curl = ("curl", "-s", "-m", "3", "-o", "/dev/null", "-w", "%{http_code}", "-X", "PUT", "-H", "content-type:")
+        return bed.outside(*curl, *headers, "--data-binary", "x", to).stdout
+
+    once = ("-H", "if-none-match: *")
+    checks.that("a presigned PUT names the header that makes it write-once", "if-none-match" in url)
+    checks.that("... without that header it is refused", put(url) == "403")
+    checks.that("... for another key it is refused", put(url.replace("/ready", "/other"), *once) == "403")
+    checks.that("... as it was signed it is taken", put(url, *once) == "200")
+    checks.that("... and no second time", put(url, *once) == "412")
 
 
 def unknown_keys(bed: Bed, checks: Checks) -> None:
@@ -74,15 +106,31 @@ def unknown_keys(bed: Bed, checks: Checks) -> None:
         "StringEqualz": {"StringEqualz": {"aws:SourceVpce": "x"}},
     }
     for number, (name, condition) in enumerate(cases.items()):
-        key = bed.user(f"checks-unknown-{number}", allow("s3:ListAllMyBuckets"), allow("s3:GetObject", OBJECTS, Condition=condition))
+        key = bed.user(
+            f"checks-unknown-{number}",
+            allow("s3:ListAllMyBuckets"),
+            allow("s3:GetObject", OBJECTS, Condition=condition),
+        )
         checks.that(f"{name} in an identity's policy fails loudly", _names(bed.client("s3", key), name))
-    reader = bed.user("checks-known", allow("s3:ListAllMyBuckets"), allow("s3:GetObject", OBJECTS, Condition={"Null": {"aws:SourceVpce": "false"}}))
+    reader = bed.user(
+        "checks-known",
+        allow("s3:ListAllMyBuckets"),
+        allow("s3:GetObject", OBJECTS, Condition={"Null": {"aws:SourceVpce": "false"}}),
+    )
     checks.allowed("... a known key does not", lambda: bed.client("s3", reader).list_buckets())
     s3.create_bucket(Bucket="checks-unknown")
-    statement = {"Effect": "Deny", "Principal": "*", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::checks-unknown/*", "Condition": cases["s3:NoSuchKeyAtAll"]}
+    statement = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:GetObject",
+        "Resource": "arn:aws:s3:::checks-unknown/*",
+        "Condition": cases["s3:NoSuchKeyAtAll"],
+    }
     s3.put_bucket_policy(Bucket="checks-unknown", Policy=policy(statement))
     lister = bed.user("checks-lister", allow("s3:ListBucket"))
-    checks.that("... nor in a bucket's policy silently", _names(bed.client("s3", lister), "s3:NoSuchKeyAtAll", "checks-unknown"))
+    checks.that(
+        "... nor in a bucket's policy silently", _names(bed.client("s3", lister), "s3:NoSuchKeyAtAll", "checks-unknown")
+    )
     errors = [line["reason"] for line in bed.audit() if line["decision"] == "error"]
     checks.that("the audit log names them", all(any(name in reason for reason in errors) for name in cases), errors[:1])
 
@@ -111,7 +159,11 @@ def invoke_only(bed: Bed, checks: Checks, function: str) -> None:
         "TerminateInstances": lambda: bed.client("ec2", key).terminate_instances(InstanceIds=["i-0deadbeef0deadbee"]),
         "AssumeRole": lambda: bed.client("sts", key).assume_role(RoleArn=box_role, RoleSessionName="stolen"),
         "GetParameter": lambda: bed.client("ssm", key).get_parameter(Name="/x"),
-        "UpdateFunctionConfiguration": lambda: functions.update_function_configuration(FunctionName=function, Timeout=1),
+        "UpdateFunctionConfiguration": lambda: functions.update_function_configuration(
+            FunctionName=function, Timeout=1
+        ),
     }
     for name, call in refusals.items():
-        checks.denied(f"{name} by the invoke-only user", call, "AccessDenied UnauthorizedOperation AccessDeniedException")
+        checks.denied(
+            f"{name} by the invoke-only user", call, "AccessDenied UnauthorizedOperation AccessDeniedException"
+        )

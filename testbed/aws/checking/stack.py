@@ -47,12 +47,16 @@ class Stack:
             "InstanceInitiatedShutdownBehavior": "terminate",
             "IamInstanceProfile": {"Arn": self.profile},
             "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 1},
-            "TagSpecifications": [{"ResourceType": t, "Tags": tags} for t in ("instance", "volume", "network-interface")],
+            "TagSpecifications": [
+                {"ResourceType": t, "Tags": tags} for t in ("instance", "volume", "network-interface")
+            ],
             **changes,
         }
 
     def interface(self, index: int, **changes: Any) -> dict[str, Any]:
-        subnet, group = (self.public_subnet, self.public_group) if index == 0 else (self.private_subnet, self.private_group)
+        subnet, group = (
+            (self.public_subnet, self.public_group) if index == 0 else (self.private_subnet, self.private_group)
+        )
         return {"DeviceIndex": index, "SubnetId": subnet, "Groups": [group], "DeleteOnTermination": True, **changes}
 
 
@@ -75,10 +79,15 @@ def make(bed: Bed) -> Stack:
         tables.append(table)
     ec2.create_route(RouteTableId=tables[0], DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway)
     endpoint = ec2.create_vpc_endpoint(
-        VpcId=vpc, ServiceName=f"com.amazonaws.{REGION}.s3", VpcEndpointType="Gateway", RouteTableIds=[tables[1]],
+        VpcId=vpc,
+        ServiceName=f"com.amazonaws.{REGION}.s3",
+        VpcEndpointType="Gateway",
+        RouteTableIds=[tables[1]],
         PolicyDocument=endpoint_policy(),
-    )["VpcEndpoint"]["VpcEndpointId"]  # fmt: skip
-    public_group = ec2.create_security_group(GroupName="checks-public", Description="ssh in, nothing out", VpcId=vpc)["GroupId"]
+    )["VpcEndpoint"]["VpcEndpointId"]
+    public_group = ec2.create_security_group(GroupName="checks-public", Description="ssh in, nothing out", VpcId=vpc)[
+        "GroupId"
+    ]
     ec2.revoke_security_group_egress(GroupId=public_group, IpPermissions=ALL_TRAFFIC)
     ec2.authorize_security_group_ingress(GroupId=public_group, IpPermissions=tcp(22, f"{CLUSTER_ADDRESS}/32"))
     private_group = ec2.create_security_group(GroupName="checks-private", Description="S3 out", VpcId=vpc)["GroupId"]
@@ -92,7 +101,18 @@ def make(bed: Bed) -> Stack:
     iam.add_role_to_instance_profile(InstanceProfileName="checks-box", RoleName="checks-box")
     image = bed.client("ssm").get_parameter(Name=AMI_PARAMETER)["Parameter"]["Value"]
     return Stack(
-        image, vpc, subnets[0], subnets[1], tables[0], tables[1], gateway, endpoint, public_group, private_group, profile, role
+        image,
+        vpc,
+        subnets[0],
+        subnets[1],
+        tables[0],
+        tables[1],
+        gateway,
+        endpoint,
+        public_group,
+        private_group,
+        profile,
+        role,
     )
 
 
@@ -100,9 +120,12 @@ def create_function(bed: Bed, name: str, package: bytes, role: str) -> str:
     """A function of the custom runtime, ready to be invoked."""
     functions = bed.client("lambda")
     functions.create_function(
-        FunctionName=name, Runtime="provided.al2023", Handler="bootstrap", Role=role, Code={"ZipFile": package}, Timeout=20
+        FunctionName=name,
+        Runtime="provided.al2023",
+        Handler="bootstrap",
+        Role=role,
+        Code={"ZipFile": package},
+        Timeout=20,
     )
     functions.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1})
     return f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}"
-
-

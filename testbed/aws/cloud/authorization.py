@@ -68,7 +68,9 @@ def enforce(
         checks = [Check(*check) for check in found] if found is not None else checks
     elif service == "s3" and action == "s3:PutObject" and "/" in resource_arn:
         headers = request.current().headers
-        checks += [Check(needed, resource_arn, context) for header, needed in HEADER_ACTIONS.items() if headers.get(header)]
+        checks += [
+            Check(needed, resource_arn, context) for header, needed in HEADER_ACTIONS.items() if headers.get(header)
+        ]
     checks += _passed_roles(action, context)
     for check in checks:
         # The first check keeps ministack's name of the service, by which it finds the resource's own policy.

@@ -55,7 +55,9 @@ class UnjudgeablePolicy(Exception):
 
 
 def _refuse(what: str) -> None:
-    message = f"{what} is not modelled by the testbed: teach testbed/aws/cloud/conditions.py, or take it out of the policy"
+    message = (
+        f"{what} is not modelled by the testbed: teach testbed/aws/cloud/conditions.py, or take it out of the policy"
+    )
     audit.write("error", "-", "-", reason=message)
     raise UnjudgeablePolicy(message)
 

@@ -105,7 +105,9 @@ def _ids(request: Request, parameter: str) -> list[str]:
 def _direct_tags(request: Request) -> dict[str, Any]:
     """CreateTags and DeleteTags carry tags without a TagSpecification."""
     keys = [n for n in request.parameters if re.fullmatch(r"Tag\.\d+\.Key", n)]
-    return _tag_context({request.parameter(n) or "": request.parameter(n.removesuffix("Key") + "Value") or "" for n in keys})
+    return _tag_context(
+        {request.parameter(n) or "": request.parameter(n.removesuffix("Key") + "Value") or "" for n in keys}
+    )
 
 
 class _Scope:
@@ -132,7 +134,9 @@ class _Scope:
             found["ec2:AvailabilityZone"] = facts["zone"]
         return found
 
-    def existing(self, resource_id: str, facts: dict[str, Any] | None, more: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
+    def existing(
+        self, resource_id: str, facts: dict[str, Any] | None, more: dict[str, Any] | None = None
+    ) -> tuple[str, dict[str, Any]]:
         """A resource by id; an unknown one has no tags, so a condition on them refuses it, as EC2 does."""
         kind = PREFIXES.get(resource_id.split("-", 1)[0], "*")
         facts = facts or {}
@@ -140,7 +144,12 @@ class _Scope:
         found.update({f"aws:ResourceTag/{k}": v for k, v in facts.get("tags", {}).items()})
         properties = {"ec2:InstanceType": "instance_type", "ec2:InstanceProfile": "instance_profile"}
         found.update({key: facts[name] for key, name in properties.items() if facts.get(name)})
-        own = {"instance": "ec2:InstanceID", "network-interface": "ec2:NetworkInterfaceID", "security-group": "ec2:SecurityGroupID", "subnet": "ec2:SubnetID"}
+        own = {
+            "instance": "ec2:InstanceID",
+            "network-interface": "ec2:NetworkInterfaceID",
+            "security-group": "ec2:SecurityGroupID",
+            "subnet": "ec2:SubnetID",
+        }
         if kind in own:
             found[own[kind]] = resource_id
         return self.arn(kind, resource_id), found

@@ -40,7 +40,11 @@ def service_may_invoke(function_arn: str, service: str, source_arn: str) -> bool
     )
     decision = evaluator.evaluate_resource_policy(found[0], context, service=service).decision
     audit.write(
-        "allow" if decision == "Allow" else "deny", "lambda:InvokeFunction", function_arn, who=service, reason=source_arn
+        "allow" if decision == "Allow" else "deny",
+        "lambda:InvokeFunction",
+        function_arn,
+        who=service,
+        reason=source_arn,
     )
     return decision == "Allow"
 
@@ -76,7 +80,8 @@ def _install_notifications() -> None:
     def validate_checked(configs: list[dict[str, Any]], region: str, bucket: str = "", skip: bool = False) -> Any:
         """S3 refuses a notification that it could not deliver."""
         wrong = [
-            c["arn"] for c in configs
+            c["arn"]
+            for c in configs
             if c["type"] == "lambda" and not service_may_invoke(c["arn"], "s3.amazonaws.com", f"arn:aws:s3:::{bucket}")
         ]
         if wrong and not skip:
@@ -125,7 +130,13 @@ def _install_network_place(namespace: str) -> None:
     listen = socketserver.TCPServer.__init__
 
     def listen_on_link(self: Any, address: tuple[str, int], handler: Any, *args: Any, **options: Any) -> None:
-        listen(self, (RUNTIME_ADDRESS, 0) if handler.__name__ == "RuntimeAPIHandler" else address, handler, *args, **options)
+        listen(
+            self,
+            (RUNTIME_ADDRESS, 0) if handler.__name__ == "RuntimeAPIHandler" else address,
+            handler,
+            *args,
+            **options,
+        )
 
     environment = lambda_svc._provided_worker_env
 

@@ -90,7 +90,11 @@ async def _refuse(send: Send, status: int, code: str, message: str) -> None:
     text = message.replace("&", "and").replace("<", "(").replace(">", ")")
     error = f"<Error><Code>{code}</Code><Message>{text}</Message></Error>"
     body = f'<?xml version="1.0"?><ErrorResponse>{error}<Errors>{error}</Errors></ErrorResponse>'.encode()
-    headers = [(b"content-type", b"application/xml"), (b"content-length", str(len(body)).encode()), (b"x-amzn-errortype", code.encode())]
+    headers = [
+        (b"content-type", b"application/xml"),
+        (b"content-length", str(len(body)).encode()),
+        (b"x-amzn-errortype", code.encode()),
+    ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
@@ -109,7 +113,9 @@ async def _private(path: str, receive: Receive, send: Send) -> None:
         case "credentials":
             result = instance_credentials.issue(asked["instance"], asked["seconds"])
         case "instance-state":
-            await asyncio.to_thread(functions.instance_state_changed, asked["instance"], asked["state"], asked["account"])
+            await asyncio.to_thread(
+                functions.instance_state_changed, asked["instance"], asked["state"], asked["account"]
+            )
         case "ready":
             pass
         case _:

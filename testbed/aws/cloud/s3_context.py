@@ -28,7 +28,9 @@ _HEADER_KEYS = {
 _original = iam_actions.s3_service_context
 
 
-def _context(action: str, query: dict[str, Any] | None, path: str = "", headers: dict[str, str] | None = None) -> dict[str, Any]:
+def _context(
+    action: str, query: dict[str, Any] | None, path: str = "", headers: dict[str, str] | None = None
+) -> dict[str, Any]:
     query, headers = query or {}, headers or {}
     request.current().headers = dict(headers)
     found = dict(_original(action, query, path, headers) or {})

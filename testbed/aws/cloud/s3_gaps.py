@@ -16,7 +16,9 @@ def install() -> None:
     s3 = app._get_module("s3")
     original = s3._complete_multipart_upload
 
-    def complete(bucket: str, key: str, body: bytes, query: dict[str, Any], headers: dict[str, str] | None = None) -> Answer:
+    def complete(
+        bucket: str, key: str, body: bytes, query: dict[str, Any], headers: dict[str, str] | None = None
+    ) -> Answer:
         upload_id = s3._qp(query, "uploadId")
         resource = f"/{bucket}/{key}"
         if upload_id in s3._completed_multipart_uploads and (headers or {}).get("if-none-match"):

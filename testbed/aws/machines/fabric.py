@@ -32,12 +32,12 @@ class Fabric:
         link, name = device(interface), f"ens{5 + interface['index']}"
         network = ipaddress.ip_network(interface["subnet_range"])
         router, address = str(network[1]), interface["ip"]
-        ip_batch(self._names.fabric, [f"link add {link} type veth peer name {name} netns {namespace}", f"link set {link} up"])
+        ip_batch(
+            self._names.fabric, [f"link add {link} type veth peer name {name} netns {namespace}", f"link set {link} up"]
+        )
         succeeds("ip", "-n", self._names.fabric, "addr", "add", f"{router}/32", "dev", "lo")
         ip_batch(self._names.fabric, [f"route replace {address}/32 dev {link}"])
-        settings(
-            self._names.fabric, {f"net.ipv4.conf.{link}.proxy_arp": 1, f"net.ipv4.neigh.{link}.proxy_delay": 0}
-        )
+        settings(self._names.fabric, {f"net.ipv4.conf.{link}.proxy_arp": 1, f"net.ipv4.neigh.{link}.proxy_delay": 0})
         table = FIRST_TABLE + interface["index"]
         ip_batch(
             namespace,

@@ -35,7 +35,13 @@ class Machine:
     """Made for one instance and never used again after `end`."""
 
     def __init__(
-        self, instance: Json, directory: Path, names: Names, fabric: Fabric, made: Made, credentials: Callable[[Json], str]
+        self,
+        instance: Json,
+        directory: Path,
+        names: Names,
+        fabric: Fabric,
+        made: Made,
+        credentials: Callable[[Json], str],
     ) -> None:
         self.instance = instance
         self.id: str = instance["id"]
@@ -60,7 +66,9 @@ class Machine:
             self._plug(interface)
         self._fabric.apply(snapshot)
         listening = metadata.listen(self.namespace, self.instance["metadata"]["hops"])
-        self._metadata = metadata.MetadataService(listening, lambda: self.instance, lambda: self._credentials(self.instance))
+        self._metadata = metadata.MetadataService(
+            listening, lambda: self.instance, lambda: self._credentials(self.instance)
+        )
         self.start()
 
     def _prepare(self) -> None:

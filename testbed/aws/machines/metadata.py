@@ -149,7 +149,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         token = self.headers.get("X-aws-ec2-metadata-token")
         if instance["metadata"]["endpoint"] == "disabled":
             return self._answer(403)
-        if token is None and instance["metadata"]["tokens"] == "required" or token is not None and not self.server.is_valid(token):
+        if (
+            token is None
+            and instance["metadata"]["tokens"] == "required"
+            or token is not None
+            and not self.server.is_valid(token)
+        ):
             return self._answer(401)
         found = look_up(instance, unquote(self.path), self.server.credentials) if instance["nics"] else None
         self._answer(404 if found is None else 200, found or b"")
