@@ -16,7 +16,7 @@ from ministack.core import iam_actions, iam_evaluator as evaluator
 from ministack.core.responses import get_account_id
 
 from . import audit, ec2_authorization, request
-from .endpoint_policy import refused_by_endpoint
+from .anyones_policy import is_unsigned, refused_by_endpoint, refused_to_nobody
 from .s3_context import HEADER_ACTIONS
 
 _original_enforce = evaluator.enforce
@@ -75,7 +75,10 @@ def enforce(
     for check in checks:
         # The first check keeps ministack's name of the service, by which it finds the resource's own policy.
         used = service if check.action.partition(":")[0] == action.partition(":")[0] else check.service
-        denied = _original_enforce(access_key, check.action, used, region, check.resource, check.context)
+        if is_unsigned(access_key, service):
+            denied = refused_to_nobody(check.action, region, check.resource, check.context)
+        else:
+            denied = _original_enforce(access_key, check.action, used, region, check.resource, check.context)
         denied = denied or refused_by_endpoint(access_key, check.action, region, check.resource, check.context)
         _audit(check, denied)
         if denied:
