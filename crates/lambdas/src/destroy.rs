@@ -4,7 +4,10 @@
 //! so that none goes on; what EC2 has follows from the inside out; the state goes last, so that whoever comes after
 //! a crash finds what is left. One call makes one pass and never waits.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use drawbridge_protocol::{ClusterName, ObjectPrefix, SessionId, session::CleanupOutcome};
 use jiff::{SignedDuration, Timestamp};
@@ -128,7 +131,8 @@ impl Destroyer {
                 Ok(instance) => found.push(instance),
                 Err(error) if error.kind == Ec2ErrorKind::NotFound && young => {
                     // EC2 knows it and does not show it yet; it can be terminated all the same, or soon.
-                    tolerate(self.machines.terminate(&id).await, &[Ec2ErrorKind::NotFound])?;
+                    let gone = [Ec2ErrorKind::NotFound, Ec2ErrorKind::Refused];
+                    tolerate(self.machines.terminate(&id).await, &gone)?;
                     left.add(format!("instance {id} (not visible yet)"));
                 }
                 Err(error) => tolerate(Err(error), &[Ec2ErrorKind::NotFound])?,
@@ -162,7 +166,16 @@ impl Destroyer {
         }
         for (id, attached) in interfaces {
             // The machine is gone, so EC2 is about to detach it, or to delete it with the machine.
-            if attached || !deleted(self.machines.delete_interface(&id).await)? {
+            let gone = !attached
+                && match deleted(self.machines.delete_interface(&id).await)? {
+                    Deleted::Gone => true,
+                    Deleted::InUse => false,
+                    Deleted::Refused(refusal) => match self.machines.interface(&id).await {
+                        Err(error) if error.kind == Ec2ErrorKind::NotFound => true,
+                        _ => return Err(refusal.into()),
+                    },
+                };
+            if !gone {
                 left.add(format!("network interface {id} (in use)"));
             }
         }
@@ -175,17 +188,27 @@ impl Destroyer {
         known: Option<GroupId>,
         left: &mut Left,
     ) -> Result<(), Error> {
-        let mut groups: Vec<_> =
-            self.machines.groups(Of::Session(session)).await?.into_iter().map(|group| group.id).collect();
+        let mut groups: BTreeSet<GroupId> = self.groups(session).await?;
         groups.extend(known);
-        groups.sort();
-        groups.dedup();
         for id in groups {
-            if !deleted(self.machines.delete_group(&id).await)? {
+            let gone = match deleted(self.machines.delete_group(&id).await)? {
+                Deleted::Gone => true,
+                Deleted::InUse => false,
+                Deleted::Refused(refusal) if self.groups(session).await?.contains(&id) => {
+                    return Err(refusal.into());
+                }
+                Deleted::Refused(_) => true,
+            };
+            if !gone {
                 left.add(format!("security group {id} (in use)"));
             }
         }
         Ok(())
+    }
+
+    async fn groups(&self, session: &SessionId) -> Result<BTreeSet<GroupId>, Error> {
+        let found = self.machines.groups(Of::Session(session)).await?;
+        Ok(found.into_iter().map(|group| group.id).collect())
     }
 
     /// Aborts what the box began and did not complete. The box is gone, so it begins no more.
@@ -236,12 +259,22 @@ fn tolerate(result: Result<(), Ec2Error>, kinds: &[Ec2ErrorKind]) -> Result<(), 
     }
 }
 
-/// Whether it is gone; false when something still uses it.
-fn deleted(result: Result<(), Ec2Error>) -> Result<bool, Error> {
-    match result {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind == Ec2ErrorKind::NotFound => Ok(true),
-        Err(error) if matches!(error.kind, Ec2ErrorKind::InUse | Ec2ErrorKind::State) => Ok(false),
-        Err(error) => Err(error.into()),
+/// What became of a deletion.
+enum Deleted {
+    Gone,
+    /// Something still uses it.
+    InUse,
+    /// We may delete what bears the stack's tag, and what is gone bears none: then EC2 refuses instead of saying that
+    /// it is not there, as when another cleanup was faster.
+    Refused(Ec2Error),
+}
+
+fn deleted(result: Result<(), Ec2Error>) -> Result<Deleted, Error> {
+    let Err(error) = result else { return Ok(Deleted::Gone) };
+    match error.kind {
+        Ec2ErrorKind::NotFound => Ok(Deleted::Gone),
+        Ec2ErrorKind::InUse | Ec2ErrorKind::State => Ok(Deleted::InUse),
+        Ec2ErrorKind::Refused => Ok(Deleted::Refused(error)),
+        _ => Err(error.into()),
     }
 }

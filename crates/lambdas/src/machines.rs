@@ -136,6 +136,8 @@ pub enum Ec2ErrorKind {
     Quota,
     /// The resource's state does not allow it now.
     State,
+    /// No policy allows it. Ours allow by tag, so this is also what becomes of a resource that is gone.
+    Refused,
     Other,
 }
 
@@ -163,6 +165,7 @@ impl Ec2ErrorKind {
             | "SecurityGroupLimitExceeded"
             | "InsufficientFreeAddressesInSubnet" => Self::Quota,
             "IncorrectState" | "IncorrectInstanceState" | "InvalidInstanceState" => Self::State,
+            "UnauthorizedOperation" => Self::Refused,
             _ => Self::Other,
         }
     }

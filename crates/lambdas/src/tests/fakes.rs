@@ -106,6 +106,11 @@ impl Uploads for FakeUploads {
     }
 }
 
+/// What deleting a resource that there is not comes to: it has no tags, by which the policies allow.
+fn refused<T>() -> Result<T> {
+    Err(ec2_error("UnauthorizedOperation", Ec2ErrorKind::Refused))
+}
+
 fn missing<T>(code: &str) -> Result<T> {
     Err(ec2_error(code, Ec2ErrorKind::NotFound))
 }
@@ -193,7 +198,7 @@ impl Machines for FakeEc2 {
             if world.instances.values().any(|instance| instance.launch.group == *group && alive(instance)) {
                 return Err(ec2_error("DependencyViolation", Ec2ErrorKind::InUse));
             }
-            world.groups.remove(group).map(|_| ()).map_or_else(|| missing("InvalidGroup.NotFound"), Ok)
+            world.groups.remove(group).map(|_| ()).map_or_else(refused, Ok)
         };
         self.0.call("DeleteSecurityGroup", delete).await?
     }
@@ -256,7 +261,7 @@ impl Machines for FakeEc2 {
                 }
                 Ok(())
             }
-            None => missing("InvalidInstanceID.NotFound"),
+            None => refused(),
         };
         self.0.call("TerminateInstances", end).await?
     }
@@ -334,7 +339,7 @@ impl Machines for FakeEc2 {
                 world.interfaces.remove(id);
                 Ok(())
             }
-            None => missing("InvalidNetworkInterfaceID.NotFound"),
+            None => refused(),
         };
         self.0.call("DeleteNetworkInterface", delete).await?
     }

@@ -187,3 +187,22 @@ async fn two_sessions_at_any_call_get_two_slots() {
         assert_eq!(stack.world.inner().instances.len(), 2, "{at}");
     }
 }
+
+#[tokio::test]
+async fn a_second_cleanup_at_any_call_hinders_neither() {
+    for at in 1..=25 {
+        let stack = Stack::new();
+        assert!(is_ready(&stack.ask_until_settled(&request(1), 1).await));
+        stack.upload(1);
+        stack.close(1).await.unwrap();
+        stack.world.tick();
+        let (other, calls) = (stack.clone(), stack.world.inner().calls.len());
+        stack.world.intrude_at(calls + at, move || async move {
+            other.close(1).await.unwrap();
+        });
+        for _ in 0..3 {
+            stack.close(1).await.unwrap();
+        }
+        assert_eq!(stack.world.left(), Vec::<String>::new(), "{at}");
+    }
+}
