@@ -30,10 +30,10 @@ def families() -> list[Family]:
 
 def _state() -> Family:
     family = Family("cleanup: state")
-    for key in ("slots/probe", "sessions/probe.json", "ready/probe.json", "closed/probe"):
+    for key in ("slots/probe", "sessions/probe.json", "closed/probe"):
         family.allowed(WHO, f"get {key}", get(WHO, "state", key))
-    family.denied(WHO, "get elsewhere/", get(WHO, "state", "elsewhere/probe"))
-    family.denied(WHO, "get boot orders", get(WHO, "state", "boot/probe/orders.json"))
+    for key in ("elsewhere/probe", "ready/probe.json", "boot/probe/orders.json"):
+        family.denied(WHO, f"get {key}", get(WHO, "state", key))
     for key in ("sessions/probe", "closed/probe"):
         family.allowed(WHO, f"put {key}", put(WHO, "state", key))
     for key in ("slots/probe", "boot/probe/orders", "boot/program/probe", "ready/probe"):
