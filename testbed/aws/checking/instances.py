@@ -355,6 +355,16 @@ def authorization(bed: Bed, stack: Stack, checks: Checks) -> None:
         wanted = stack.launch(TagSpecifications=specifications, NetworkInterfaces=nic, **changes)
         return ec2.run_instances(**wanted)["Instances"][0]["InstanceId"]
 
+    checks.denied(
+        "DeleteNetworkInterface of one that is gone",
+        lambda: ec2.delete_network_interface(NetworkInterfaceId="eni-0deadbeef0deadbee"),
+        "InvalidNetworkInterfaceID.NotFound",
+    )
+    checks.denied(
+        "StopInstances of one that is gone, without the right",
+        lambda: ec2.stop_instances(InstanceIds=["i-0deadbeef0deadbee"]),
+        refused,
+    )
     box = checks.allowed("RunInstances with our tags, group and role", lambda: launch("one"))
     checks.denied("RunInstances with another's tags", lambda: launch("two"), refused)
     checks.denied("RunInstances with another's group", lambda: launch("one", group=foreign), refused)

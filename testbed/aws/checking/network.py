@@ -207,4 +207,6 @@ class Network:
         checks.that("nobody reads an object", status(f"{S3_URL}/{BUCKET}/a") == "403")
         checks.that("nobody lists buckets", status(f"{S3_URL}/") == "403")
         checks.that("nobody makes a bucket", status("-X", "PUT", f"{S3_URL}/checks-nobody") == "403")
-        checks.that("nobody asks EC2", status("-d", "Action=DescribeInstances", f"http://{API_ADDRESS}:{API_PORT}/") != "200")
+        checks.that(
+            "nobody asks EC2", status("-d", "Action=DescribeInstances", f"http://{API_ADDRESS}:{API_PORT}/") != "200"
+        )

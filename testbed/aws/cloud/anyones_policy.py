@@ -24,7 +24,9 @@ def refused_by_endpoint(access_key: str, action: str, region: str, resource: str
     principal = evaluator.resolve_principal(access_key, get_account_id()) if access_key else None
     if isinstance(principal, evaluator.AuthError):
         return principal
-    result = evaluator.evaluate_resource_policy(now.origin["policy"], _facts(principal, action, region, resource, context))
+    result = evaluator.evaluate_resource_policy(
+        now.origin["policy"], _facts(principal, action, region, resource, context)
+    )
     if result.decision == "Allow":
         return None
     result.principal_arn = principal.arn if principal else ANONYMOUS

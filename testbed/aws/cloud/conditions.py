@@ -7,6 +7,7 @@ with an error that names it, whether or not the statement would have mattered.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
@@ -44,6 +45,18 @@ KNOWN_FAMILIES = (
     "s3:requestobjecttag/",
 )
 
+# Context of a check on a resource that does not exist: what its tags and place would be, nobody can say.
+MISSING = "drawbridge:missing"
+OF_THE_RESOURCE = (
+    "aws:resourcetag/",
+    "ec2:resourcetag/",
+    "ec2:vpc",
+    "ec2:subnet",
+    "ec2:availabilityzone",
+    "ec2:instance",
+)
+
+_original_first_match = evaluator._first_match
 _original_resolve = evaluator._resolve_condition_key
 _original_parse = evaluator.parse_policy_document
 _original_resource_policy = evaluator.evaluate_resource_policy
@@ -104,6 +117,22 @@ def _trust_policy(document: Any, *args: Any, **options: Any) -> Any:
     return _original_trust_policy(document, *args, **options)
 
 
+def _first_match(context: Any, statements: list[Any], effect: str) -> Any:
+    """For a missing resource, conditions on the resource itself hold in an Allow and do not in a Deny."""
+    if context.service_context.get(MISSING):
+        statements = [s for s in (_without_resource(s) for s in statements) if s is not None]
+    return _original_first_match(context, statements, effect)
+
+
+def _without_resource(statement: Any) -> Any:
+    kept: dict[str, Any] = {}
+    for operator, pairs in statement.conditions.items():
+        kept[operator] = {k: v for k, v in pairs.items() if not k.lower().startswith(OF_THE_RESOURCE)}
+        if statement.effect == "Deny" and len(kept[operator]) < len(pairs):
+            return None
+    return dataclasses.replace(statement, conditions=kept)
+
+
 def _resolve(key: str, context: Any) -> Any:
     check_key(key)
     lower = key.lower()
@@ -133,3 +162,4 @@ def install() -> None:
     evaluator.evaluate_resource_policy = _resource_policy
     evaluator.evaluate_trust_policy = _trust_policy
     evaluator._resolve_condition_key = _resolve
+    evaluator._first_match = _first_match

@@ -12,6 +12,7 @@ from typing import Any
 from ministack import app
 
 from . import control
+from .conditions import MISSING
 from .request import Request, current
 
 Found = tuple[str, str, dict[str, Any]]
@@ -137,9 +138,10 @@ class _Scope:
     def existing(
         self, resource_id: str, facts: dict[str, Any] | None, more: dict[str, Any] | None = None
     ) -> tuple[str, dict[str, Any]]:
-        """A resource by id; an unknown one has no tags, so a condition on them refuses it, as EC2 does."""
+        """A resource by id. Of one that is not there EC2 says so, to whoever may do the thing to some such resource."""
         kind = PREFIXES.get(resource_id.split("-", 1)[0], "*")
-        facts = facts or {}
+        if facts is None:
+            return self.arn(kind, resource_id), {**self.context, **(more or {}), MISSING: True}
         found = {**self.context, **(more or {}), **self.place(facts, facts.get("subnet"))}
         found.update({f"aws:ResourceTag/{k}": v for k, v in facts.get("tags", {}).items()})
         properties = {"ec2:InstanceType": "instance_type", "ec2:InstanceProfile": "instance_profile"}
