@@ -42,7 +42,8 @@ def _value(name: str, declared: dict[str, Any], given: str | None, image_of: Cal
 
 def _check(name: str, declared: dict[str, Any], value: str) -> None:
     def refuse(why: str) -> TemplateError:
-        return TemplateError(f"parameter {name}: '{value}' {declared.get('ConstraintDescription', why)}")
+        expected = declared.get("ConstraintDescription")
+        return TemplateError(f"parameter {name}: '{value}' {why}" + (f"; expected {expected}" if expected else ""))
 
     pattern = declared.get("AllowedPattern")
     if pattern and not re.fullmatch(pattern, value):
