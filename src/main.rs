@@ -1,6 +1,11 @@
 //! `drawbridge-controller`: runs the operator, prints its custom resources, drains it before it is uninstalled.
 
-use std::{io::Write as _, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
@@ -49,7 +54,7 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     if let Command::Crds { out } = arguments.command {
-        return write_definitions(out);
+        return write_definitions(out.as_deref());
     }
     let filter = EnvFilter::try_new(&arguments.log).context("DRAWBRIDGE_LOG cannot be read")?;
     tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).init();
@@ -132,11 +137,11 @@ async fn act(
 }
 
 /// The files of `crds/`, or all of them on standard output.
-fn write_definitions(directory: Option<PathBuf>) -> anyhow::Result<()> {
+fn write_definitions(directory: Option<&Path>) -> anyhow::Result<()> {
     for (name, definition) in drawbridge::api::definitions() {
         let yaml = drawbridge::api::to_yaml(&definition)
             .with_context(|| format!("{name} cannot be written as YAML"))?;
-        match &directory {
+        match directory {
             Some(directory) => {
                 let path = directory.join(name);
                 std::fs::write(&path, yaml)

@@ -48,7 +48,7 @@ pub struct Settings {
 
 impl Flags {
     /// The longest wait between two attempts.
-    const LONGEST_BACKOFF: Duration = Duration::from_secs(600);
+    const LONGEST_BACKOFF: Duration = Duration::from_mins(10);
 
     pub fn settings(&self) -> Settings {
         Settings {

@@ -1,5 +1,8 @@
 //! `BackupJob`: one backup. Its spec never changes; what happens to it stands in its status.
 
+// Clippy takes the arguments of printcolumn for lints.
+#![allow(clippy::duplicated_attributes)]
+
 use drawbridge_protocol::Envelope;
 use jiff::Timestamp;
 use kube::CustomResource;

@@ -1,5 +1,8 @@
 //! `BackupVault`: where backups go. Cluster-scoped, because an admin decides who may use which stack.
 
+// Clippy takes the arguments of printcolumn for lints.
+#![allow(clippy::duplicated_attributes)]
+
 use jiff::Timestamp;
 use kube::CustomResource;
 use schemars::JsonSchema;

@@ -174,13 +174,14 @@ fn invoke_error(function: &Function, error: &SdkError<InvokeError>) -> BrokerErr
                 _ => BrokerError::Service { function, message },
             }
         }
-        SdkError::TimeoutError(_) => BrokerError::Unreachable { function, message },
         // Credentials are looked for after the request was built, so a missing identity is a dispatch failure
         // that never reached a connection.
         SdkError::DispatchFailure(failure) if failure.is_other() => {
             BrokerError::Credentials { function, message }
         }
-        SdkError::DispatchFailure(_) => BrokerError::Unreachable { function, message },
+        SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) => {
+            BrokerError::Unreachable { function, message }
+        }
         SdkError::ConstructionFailure(_) => BrokerError::Credentials { function, message },
         _ => BrokerError::Service { function, message },
     }

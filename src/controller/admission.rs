@@ -11,7 +11,7 @@ use std::{
 };
 
 /// A waiting job that has not asked for this long is gone.
-const FORGOTTEN: Duration = Duration::from_secs(120);
+const FORGOTTEN: Duration = Duration::from_mins(2);
 /// For this long after a session was closed the cache may still show it.
 const STALE: Duration = Duration::from_secs(30);
 

@@ -31,8 +31,7 @@ use crate::{
 /// How many waiting jobs are woken when a session closes. One place is free; the others are for those that are gone.
 const WOKEN: usize = 4;
 /// Waits of errors that come from Kubernetes.
-const ERROR_BACKOFF: Backoff =
-    Backoff { first: Duration::from_millis(500), longest: Duration::from_secs(60) };
+const ERROR_BACKOFF: Backoff = Backoff { first: Duration::from_millis(500), longest: Duration::from_mins(1) };
 
 /// Shared by the reconciles of both kinds.
 pub struct Context {

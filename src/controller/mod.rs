@@ -91,11 +91,17 @@ pub async fn run(parts: Parts, stop: impl Future<Output = ()> + Send) {
     let jobs = jobs
         .graceful_shutdown_on(async { drop(jobs_stopped.await) })
         .run(backupjob::reconcile, backupjob::on_error, Arc::clone(&context))
-        .for_each(|result| future::ready(note("backupjob", result)));
+        .for_each(|result| {
+            note("backupjob", result);
+            future::ready(())
+        });
     let vaults = vaults
         .graceful_shutdown_on(async { drop(vaults_stopped.await) })
         .run(backupvault::reconcile, backupvault::on_error, Arc::clone(&context))
-        .for_each(|result| future::ready(note("backupvault", result)));
+        .for_each(|result| {
+            note("backupvault", result);
+            future::ready(())
+        });
     let end = async {
         stop.await;
         wind_down(&context).await;

@@ -25,7 +25,7 @@ const CHUNK: usize = 128 << 10;
 /// would stop tar.
 const STDERR_KEPT: usize = 2 << 10;
 /// Nothing for this long means that the connection is gone: tar is never silent while it works.
-const SILENCE: Duration = Duration::from_secs(300);
+const SILENCE: Duration = Duration::from_mins(5);
 /// How long after the end of its output tar's exit may take to be reported.
 const EXIT_REPORT: Duration = Duration::from_secs(30);
 /// What tar writes when a file is lost, whatever it exits with.

@@ -17,7 +17,7 @@ use crate::api::GATHERER_ACCOUNT;
 const TOKEN_SECONDS: i64 = 600;
 /// A token that is this close to its end is not used to begin anything. What began under it goes on: the API
 /// server checks a connection when it is made.
-const MARGIN: Duration = Duration::from_secs(120);
+const MARGIN: Duration = Duration::from_mins(2);
 
 /// Clients that act as the gatherer of one namespace.
 pub struct Gatherer {

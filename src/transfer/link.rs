@@ -164,11 +164,16 @@ impl Link {
 
     /// Waits for an acknowledgement past the one last seen.
     pub(super) async fn acknowledged(acked: &mut watch::Receiver<u64>) -> u64 {
-        // Once the reader is gone, `receive` says why; this has nothing to add.
-        if acked.changed().await.is_err() {
-            std::future::pending::<()>().await;
+        loop {
+            // Once the reader is gone, `receive` says why; this has nothing to add.
+            if acked.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            match *acked.borrow_and_update() {
+                0 => {}
+                offset => return offset,
+            }
         }
-        *acked.borrow_and_update()
     }
 
     /// Both things that the box may say, for a `select`.
@@ -233,9 +238,9 @@ async fn read(
                 Ok(None) => break,
                 Err(error) => Err(error.into()),
             };
-            if let Ok(BoxFrame::Begun(begun)) = &frame {
-                // Acknowledgements of the artifact before it end here.
-                acked.send_replace(begun.offset);
+            if let Ok(BoxFrame::Begun(_)) = &frame {
+                // Those of the artifact before it mean nothing any more; the box says how far it is with this one.
+                acked.send_replace(0);
             }
             // A box that says more than it was asked is not waited for.
             if frame.is_err() || frames.try_send(frame).is_err() {

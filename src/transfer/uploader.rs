@@ -24,6 +24,8 @@ use super::{
 
 /// How often a connection may break in a row with nothing gained in between.
 const FRUITLESS: u32 = 5;
+/// How long a sender may take to notice that its source has failed.
+const WINDING_UP: Duration = Duration::from_secs(10);
 /// How long the box may take to write its last three objects.
 const SEALING: Duration = Duration::from_mins(3);
 
@@ -141,12 +143,10 @@ impl Uploader {
             self.link = None;
         }
         let (feed, mut pieces) = pipeline::start(Arc::clone(&self.progress));
-        // Whichever fails first ends the other: a failed source stops the sender before it can say End.
-        let both = async { tokio::try_join!(pump(source, feed), self.send(name, claim, &mut pieces)) };
-        let result = both.await;
+        let result = both(pump(source, feed), self.send(name, claim, &mut pieces)).await;
         self.busy = false;
         match result {
-            Ok(((), uploaded)) => {
+            Ok(uploaded) => {
                 self.progress.stored();
                 Ok(uploaded)
             }
@@ -231,9 +231,7 @@ impl Uploader {
         let link = self.linked().await?;
         link.send(ClientFrame::Begin(Begin { name: name.clone() })).await?;
         match link.receive().await? {
-            BoxFrame::Begun(Begun { offset }) => {
-                progress.acknowledged(sending.resume(address, name, offset)?)
-            }
+            BoxFrame::Begun(Begun { offset }) => sending.resume(address, name, offset)?,
             BoxFrame::Rejected(answer) => return Err(rejected(answer)),
             other => return Err(unexpected(&other)),
         }
@@ -321,13 +319,8 @@ struct Sending {
 }
 
 impl Sending {
-    /// Goes on where the box says. Returns how many bytes that acknowledges.
-    fn resume(
-        &mut self,
-        address: SocketAddr,
-        name: &ArtifactName,
-        offset: u64,
-    ) -> Result<u64, TransferError> {
+    /// Goes on where the box says.
+    fn resume(&mut self, address: SocketAddr, name: &ArtifactName, offset: u64) -> Result<(), TransferError> {
         if !std::mem::replace(&mut self.begun, true) && offset > 0 {
             let message =
                 format!("the box has {offset} bytes under the name '{name}' that this upload did not send");
@@ -359,6 +352,30 @@ impl Claim {
             original_sha256,
         };
         End { bytes, sha256, claimed }
+    }
+}
+
+/// Runs source and sender until the sender is done. A failed source ends the pipeline without an end, and so the
+/// sender, which is waited for: dropped in the middle of a frame, it could not tell the box any more.
+async fn both(
+    pump: impl Future<Output = Result<(), TransferError>>,
+    send: impl Future<Output = Result<Uploaded, TransferError>>,
+) -> Result<Uploaded, TransferError> {
+    let (mut pump, mut send) = (std::pin::pin!(pump), std::pin::pin!(send));
+    let pumped = tokio::select! {
+        // The source's own error says more than the sender's that follows from it.
+        biased;
+        pumped = &mut pump => pumped,
+        sent = &mut send => return sent,
+    };
+    match pumped {
+        Ok(()) => send.await,
+        Err(error @ TransferError::Source(_)) => {
+            let _ = tokio::time::timeout(WINDING_UP, send).await;
+            Err(error)
+        }
+        // The pipeline went first; the sender knows why.
+        Err(error) => send.await.and(Err(error)),
     }
 }
 

@@ -73,12 +73,16 @@ impl Window {
         Ok(freed)
     }
 
-    /// A new connection goes on at `offset`.
-    pub(super) fn resume(&mut self, offset: u64) -> Result<u64, TransferError> {
-        // It may have had more than it acknowledged, but never more than was ever sent.
-        let freed = self.acknowledge(offset)?;
+    /// A new connection goes on at `offset`. That acknowledges nothing: the box has what comes before, but may
+    /// still be busy with it, and the window counts from what it is done with.
+    pub(super) fn resume(&mut self, offset: u64) -> Result<(), TransferError> {
+        if offset < self.base || offset > self.sent {
+            let why =
+                format!("it goes on at byte {offset}, between {} and {} were sent", self.base, self.sent);
+            return Err(TransferError::Protocol(why));
+        }
         self.sent = offset;
-        Ok(freed)
+        Ok(())
     }
 }
 
@@ -109,7 +113,8 @@ mod tests {
         let mut window = window();
         while window.next().is_some() {}
         assert_eq!(window.acknowledge(2).unwrap(), 2);
-        assert_eq!(window.resume(7).unwrap(), 5);
+        window.resume(7).unwrap();
+        assert_eq!(window.held(), 8);
         assert_eq!(window.next(), Some((7, Bytes::from_static(b"789"))));
         assert_eq!(window.next(), None);
         window.push(Bytes::from_static(b"abc"));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use drawbridge_protocol::{
     CleanupRequest, CreateRequest, JobRef, SessionId, Version,
-    session::{CleanupOutcome, CreateOutcome},
+    session::{CleanupOutcome, CreateOutcome, Waiting},
 };
 use jiff::{SignedDuration, Timestamp};
 use kube::{Resource as _, ResourceExt as _, runtime::reflector::ObjectRef};
@@ -152,8 +152,12 @@ impl Work<'_> {
             Ok(CreateOutcome::Ready(ready)) => Opening::Ready(ready),
             Ok(CreateOutcome::Refused { reason, message }) => Opening::Refused { reason, message },
             Ok(CreateOutcome::Pending { retry_after_seconds, waiting_for }) => {
-                let again_at = self.again_at(&session, retry_after_seconds);
-                Opening::Pending { waiting_for, again_at }
+                let again_at = self.again_at(session, retry_after_seconds);
+                let since = match &self.seen.local.opening {
+                    Opening::Pending { waiting_for: before, since, .. } if *before != Waiting::Slot => *since,
+                    _ => self.now,
+                };
+                Opening::Pending { waiting_for, since, again_at }
             }
             Err(error) => {
                 warn!(session = session.id, kind = error.kind(), %error, "create could not be asked");
@@ -273,7 +277,7 @@ impl Work<'_> {
         info!(session = session.id, ending = ?ending, "the session is closed");
         match ending {
             Ending::Complete => {
-                self.normal("Conclude", "Complete", "the backup is stored and its box is gone").await
+                self.normal("Conclude", "Complete", "the backup is stored and its box is gone").await;
             }
             Ending::Failed(fault) => self.warn("Conclude", fault.reason.as_str(), &fault.message).await,
             Ending::Retry { .. } => {}

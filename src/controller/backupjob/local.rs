@@ -31,6 +31,8 @@ pub enum Opening {
     Unasked,
     Pending {
         waiting_for: Waiting,
+        /// Since when it has waited for something else than a slot.
+        since: Timestamp,
         again_at: Timestamp,
     },
     Ready(Box<ReadyBox>),

@@ -9,8 +9,6 @@ mod transfer;
 mod write;
 
 #[cfg(test)]
-mod plan_tests;
-#[cfg(test)]
 mod status_tests;
 
 use std::{sync::Arc, time::Duration};

@@ -166,7 +166,7 @@ impl<'a> Draft<'a> {
                 self.finish(Phase::Complete, COMPLETE, "Sealed", &message);
             }
             Ending::Failed(fault) => {
-                self.finish(Phase::Failed, FAILED, fault.reason.as_str(), &fault.message)
+                self.finish(Phase::Failed, FAILED, fault.reason.as_str(), &fault.message);
             }
             Ending::Retry { at } => {
                 self.status.phase = Phase::Pending;
@@ -273,7 +273,7 @@ fn human(bytes: u64) -> String {
         return format!("{bytes} B");
     }
     let power = usize::try_from(bytes.ilog2() / 10).unwrap_or(1).min(UNITS.len());
-    let tenths = u128::from(bytes) * 10 >> (10 * power);
+    let tenths = (u128::from(bytes) * 10) >> (10 * power);
     format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[power - 1])
 }
 

@@ -50,7 +50,7 @@ pub(super) fn spawn(context: &Arc<Context>, crossing: Crossing) {
                     "the backup is stored"
                 ),
                 Err(fault) => {
-                    warn!(reason = fault.reason.as_str(), message = fault.message, "the transfer failed")
+                    warn!(reason = fault.reason.as_str(), message = fault.message, "the transfer failed");
                 }
             }
             context.metrics.transferred(figures);
@@ -104,15 +104,15 @@ async fn lane(
 ) -> Result<(Uploader, Vec<Entry>), Fault> {
     let target = Landing::new(&crossing.ready, crossing.session.clone(), crossing.job.clone());
     let (key, across) = (crossing.key.clone(), Arc::clone(&progress.across));
-    let mut uploader = Uploader::connect(target, key, Patience::default(), across)
+    let mut connection = Uploader::connect(target, key, Patience::default(), across)
         .await
         .map_err(|error| Fault::from(&error))?;
     let mut sent = Vec::new();
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-        let Some(target) = next else { return Ok((uploader, sent)) };
+        let Some(target) = next else { return Ok((connection, sent)) };
         let stream = gather::open(gatherer, &target).await?;
-        let uploaded = uploader
+        let uploaded = connection
             .upload(&target.artifact, claim(&target), stream.map_err(io::Error::other).boxed())
             .await
             .map_err(|error| Fault::from(&error))?;

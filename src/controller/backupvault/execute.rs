@@ -35,7 +35,7 @@ pub(super) async fn execute(
         }
         Step::Ask => {
             let answer = ask(context, vault).await;
-            let changed = status::asked(vault, answer.clone(), now);
+            let changed = status::asked(vault, &answer, now);
             write(&context.client, vault, changed.clone()).await?;
             tell(context, vault, &changed).await;
             Ok(Duration::ZERO)

@@ -9,11 +9,11 @@ use crate::{
 };
 
 /// The functions were asked.
-pub(super) fn asked(vault: &BackupVault, answer: Result<(), Fault>, now: Timestamp) -> BackupVaultStatus {
+pub(super) fn asked(vault: &BackupVault, answer: &Result<(), Fault>, now: Timestamp) -> BackupVaultStatus {
     let mut status = vault.status.clone().unwrap_or_default();
     status.observed_generation = vault.metadata.generation;
     status.checked_at = Some(now);
-    let (holds, reason, message) = match &answer {
+    let (holds, reason, message) = match answer {
         Ok(()) => (ConditionStatus::True, "Answering", "the stack's functions answer"),
         Err(fault) => (ConditionStatus::False, fault.reason.as_str(), fault.message.as_str()),
     };

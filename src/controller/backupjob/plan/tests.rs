@@ -8,13 +8,14 @@ use drawbridge_protocol::session::{ReadyBox, Refusal, Waiting};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{
-    local::{Closing, Figures, LocalView, Opening, Sealed, Transfer},
-    plan::{Ending, Observation, Step, VaultView, could_begin, plan},
-};
+use super::{Ending, Observation, Step, VaultView, could_begin, plan};
 use crate::{
     api::BackupJob,
-    controller::{admission::Turn, backoff::Backoff},
+    controller::{
+        admission::Turn,
+        backoff::Backoff,
+        backupjob::local::{Closing, Figures, LocalView, Opening, Sealed, Transfer},
+    },
     fault::{Fault, Reason},
     transfer::Snapshot,
 };
@@ -23,7 +24,7 @@ const SESSION: &str = "0123456789abcdef0123456789abcdef";
 const START: i64 = 1_000;
 /// The table's clock, a minute after the job's start.
 const NOW: i64 = 1_060;
-const BACKOFF: Backoff = Backoff { first: Duration::from_secs(10), longest: Duration::from_secs(300) };
+const BACKOFF: Backoff = Backoff { first: Duration::from_secs(10), longest: Duration::from_mins(5) };
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
@@ -259,7 +260,9 @@ fn a_job_that_is_over() {
 
 #[test]
 fn a_session_that_opens() {
-    let pending = |waiting_for, second| Opening::Pending { waiting_for, again_at: at(second) };
+    let pending =
+        |waiting_for, second| Opening::Pending { waiting_for, since: at(NOW - 5), again_at: at(second) };
+    let long = |waiting_for| Opening::Pending { waiting_for, since: at(NOW - 601), again_at: at(NOW + 1) };
     let failed = |needs_a_person, errors, second| Opening::Failed {
         fault: fault(Reason::BrokerThrottled),
         needs_a_person,
@@ -267,13 +270,6 @@ fn a_session_that_opens() {
         again_at: at(second),
     };
     let asked = |opening| ours(opening, Transfer::Idle);
-    let late = open_with(
-        "Opening",
-        json!({ "session": {
-        "id": SESSION, "openedAt": at(NOW - 601), "deadline": at(NOW + 3_000), "abandonAfter": at(NOW + 3_600),
-        "region": "r", "cleanupFunction": "c" }, "startTime": at(NOW - 500) }),
-        json!({}),
-    );
     let expired = open_with(
         "Opening",
         json!({ "session": {
@@ -292,8 +288,8 @@ fn a_session_that_opens() {
         ),
         ("time to ask again", open("Opening"), asked(pending(Waiting::Report, NOW)), "ask_for_box"),
         ("no slot", open("Opening"), asked(pending(Waiting::Slot, NOW + 1)), "wait WaitingForSlot"),
-        ("no slot for long", late.clone(), asked(pending(Waiting::Slot, NOW + 1)), "wait WaitingForSlot"),
-        ("no box for too long", late, asked(pending(Waiting::Report, NOW + 1)), "stop BoxNotReady"),
+        ("no slot for long", open("Opening"), asked(long(Waiting::Slot)), "wait WaitingForSlot"),
+        ("no box for too long", open("Opening"), asked(long(Waiting::Report)), "stop BoxNotReady"),
         ("ready", open("Opening"), asked(Opening::Ready(ready())), "cross"),
         ("AWS is throttled", open("Opening"), asked(failed(false, 1, NOW + 1)), "wait BrokerThrottled"),
         ("and asked again", open("Opening"), asked(failed(false, 1, NOW)), "ask_for_box"),
@@ -468,7 +464,7 @@ fn vault_and_pods_are_looked_at_only_by_a_job_that_could_begin() {
 
 #[test]
 fn every_step_stands_in_the_table() {
-    let table = include_str!("plan_tests.rs");
+    let table = include_str!("tests.rs");
     for step in [
         "rest",
         "look_again",
