@@ -17,7 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from testbed.aws import aws  # noqa: E402
-from testbed.aws.checking import events, instances, network, policies, stack  # noqa: E402
+from testbed.aws.checking import events, instances, network, policies, rights, stack  # noqa: E402
 from testbed.aws.checking.kit import Bed, Checks, until  # noqa: E402
 from testbed.aws.layout import Names  # noqa: E402
 from testbed.common import run as runs  # noqa: E402
@@ -56,7 +56,7 @@ def behaviour(checks: Checks, slow: bool) -> None:
     until(lambda: all(i["state"] == "terminated" or i["id"] == box for i in aws.instances(bed.run)))
     life.terminate(box)
     life.crash_leaks_interface()
-    instances.authorization(bed, made, checks)
+    rights.authorization(bed, made, checks)
     policies.write_once(bed, checks)
     policies.presigned(bed, checks)
     heard = events.Events(bed, made, checks)
