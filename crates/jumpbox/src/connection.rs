@@ -276,7 +276,9 @@ async fn write(channel: ChannelWriteHalf<Msg>, mut queue: mpsc::Receiver<Answer>
                     acks = None;
                     frame
                 }
-                Some(Answer::Follow(follow)) => {
+                Some(Answer::Follow(mut follow)) => {
+                    // Said at once: a client that comes back may have missed all of it.
+                    follow.mark_changed();
                     acks = Some(follow);
                     continue;
                 }
