@@ -3,7 +3,10 @@
 /// A document or a frame that was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProtocolError {
-    #[error("protocol version {got} is not supported: this side speaks version {}; upgrade the older side", crate::Version::NUMBER)]
+    #[error(
+        "protocol version {got} is not supported: this side speaks version {}; upgrade the older side",
+        crate::Version::NUMBER
+    )]
     Version { got: u32 },
     #[error("{what} has {got} bytes, more than the {max} allowed")]
     TooLarge { what: &'static str, got: usize, max: usize },

@@ -62,7 +62,8 @@ impl SessionId {
     /// A new id from the system's random generator.
     pub fn random() -> Result<Self, ProtocolError> {
         let mut bits = [0_u8; 16];
-        rand::fill(&mut bits).map_err(|_| ProtocolError::invalid("session id", "the system gave no random bytes"))?;
+        rand::fill(&mut bits)
+            .map_err(|_| ProtocolError::invalid("session id", "the system gave no random bytes"))?;
         Ok(Self(hex(&bits)))
     }
 }
@@ -115,6 +116,9 @@ checked_string!(
     }
 );
 
+/// Where the boxes' markers lie below the cluster's prefix, beside its namespaces.
+const ENDED: &str = "ended";
+
 checked_string!(
     /// Where one session's objects lie in the backup bucket; ends in `/`.
     ObjectPrefix,
@@ -127,7 +131,15 @@ checked_string!(
 
 impl ObjectPrefix {
     /// The prefix of one session: `clusters/<cluster>/<namespace>/<job>/<session>/`.
-    pub fn of_session(cluster: &ClusterName, job: &JobRef, session: &SessionId) -> Result<Self, ProtocolError> {
+    pub fn of_session(
+        cluster: &ClusterName,
+        job: &JobRef,
+        session: &SessionId,
+    ) -> Result<Self, ProtocolError> {
+        if job.namespace == ENDED {
+            let why = format!("the namespace '{ENDED}' would lie where the boxes put their ended markers");
+            return Err(ProtocolError::invalid("object prefix", why));
+        }
         Self::try_from(format!("clusters/{cluster}/{}/{}/{session}/", job.namespace, job.name))
     }
 
@@ -162,7 +174,7 @@ checked_string!(
 impl ObjectKey {
     /// The marker whose S3 event invokes cleanup when a box's own timer ran out.
     pub fn ended(cluster: &ClusterName, session: &SessionId) -> Self {
-        Self(format!("clusters/{cluster}/ended/{session}"))
+        Self(format!("clusters/{cluster}/{ENDED}/{session}"))
     }
 }
 
@@ -287,7 +299,11 @@ fn object_path(text: &str, max: usize) -> Result<(), String> {
             && part != ".."
             && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
     };
-    if text.split('/').all(step) { Ok(()) } else { Err(format!("'{text}' has an empty, '.', '..' or odd step")) }
+    if text.split('/').all(step) {
+        Ok(())
+    } else {
+        Err(format!("'{text}' has an empty, '.', '..' or odd step"))
+    }
 }
 
 /// The key's blob: string "ssh-ed25519", string of 32 bytes.

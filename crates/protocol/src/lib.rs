@@ -15,7 +15,8 @@ pub mod upload;
 pub use dsse::{Envelope, SessionSigner};
 pub use error::ProtocolError;
 pub use ids::{
-    ArtifactName, ClusterName, JobRef, ObjectKey, ObjectPrefix, SessionId, SessionPublicKey, Sha256, SshPublicKey,
+    ArtifactName, ClusterName, JobRef, ObjectKey, ObjectPrefix, SessionId, SessionPublicKey, Sha256,
+    SshPublicKey,
 };
 pub use manifest::{Manifest, Receipt};
 pub use orders::{Orders, ReadyReport};

@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Envelope, JobRef, ObjectKey, ObjectPrefix, ProtocolError, SessionId, SessionPublicKey, Sha256, Version, json};
+use crate::{
+    Envelope, JobRef, ObjectKey, ObjectPrefix, ProtocolError, SessionId, SessionPublicKey, Sha256, Version,
+    json,
+};
 
 const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
 const MANIFEST_TYPE: &str = "https://drawbridge.dev/manifest/v1";
@@ -164,7 +167,12 @@ impl Receipt {
 }
 
 fn statement<P>(predicate_type: &str, subject: Vec<Subject>, predicate: P) -> Statement<P> {
-    Statement { kind: STATEMENT_TYPE.to_owned(), subject, predicate_type: predicate_type.to_owned(), predicate }
+    Statement {
+        kind: STATEMENT_TYPE.to_owned(),
+        subject,
+        predicate_type: predicate_type.to_owned(),
+        predicate,
+    }
 }
 
 fn open<P: serde::de::DeserializeOwned>(
@@ -176,7 +184,8 @@ fn open<P: serde::de::DeserializeOwned>(
     let payload = envelope.verify(what, key)?;
     let statement: Statement<P> = json::parse(what, &payload, json::MAX_MANIFEST)?;
     if statement.kind != STATEMENT_TYPE || statement.predicate_type != predicate_type {
-        let why = format!("expected a {predicate_type}, got a {} {}", statement.kind, statement.predicate_type);
+        let why =
+            format!("expected a {predicate_type}, got a {} {}", statement.kind, statement.predicate_type);
         return Err(ProtocolError::invalid(what, why));
     }
     Ok(statement.predicate)

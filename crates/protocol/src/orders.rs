@@ -6,7 +6,9 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{ClusterName, JobRef, ObjectKey, ObjectPrefix, SessionId, SessionPublicKey, Sha256, SshPublicKey, Version};
+use crate::{
+    ClusterName, JobRef, ObjectKey, ObjectPrefix, SessionId, SessionPublicKey, Sha256, SshPublicKey, Version,
+};
 
 /// The largest orders, in bytes: two presigned URLs with session tokens of up to 4 KiB.
 pub const MAX_ORDERS: usize = 32 << 10;

@@ -224,7 +224,10 @@ impl Frame for ClientFrame {
             kind::BEGIN => Self::Begin(json::parse("Begin", &payload, MAX_CONTROL)?),
             kind::DATA => {
                 if payload.len() < 9 {
-                    return Err(ProtocolError::invalid("Data", "an offset and at least one byte were expected"));
+                    return Err(ProtocolError::invalid(
+                        "Data",
+                        "an offset and at least one byte were expected",
+                    ));
                 }
                 Self::Data(Data { offset: payload.get_u64(), bytes: payload })
             }
@@ -316,7 +319,12 @@ pub fn data_header(offset: u64, len: usize) -> Result<[u8; DATA_HEADER], Protoco
     Ok(header)
 }
 
-fn put_json<T: Serialize>(out: &mut BytesMut, kind: u8, what: &'static str, body: &T) -> Result<(), ProtocolError> {
+fn put_json<T: Serialize>(
+    out: &mut BytesMut,
+    kind: u8,
+    what: &'static str,
+    body: &T,
+) -> Result<(), ProtocolError> {
     let payload = json::write(what, body)?;
     let max = if kind == kind::COMMIT { MAX_COMMIT } else { MAX_CONTROL };
     if payload.len() > max {

@@ -1,0 +1,241 @@
+//! One message of each kind, always the same.
+
+#![allow(clippy::unwrap_used)]
+#![allow(dead_code, reason = "each test file uses some of them")]
+
+use drawbridge_protocol::{
+    CleanupAnswer, CleanupRequest, ClusterName, CreateAnswer, CreateRequest, Envelope, JobRef, Manifest,
+    ObjectKey, ObjectPrefix, Orders, ReadyReport, Receipt, SessionId, SessionPublicKey, Sha256, SshPublicKey,
+    Version,
+    dsse::{PAYLOAD_TYPE, Signature},
+    manifest::{ArtifactRecord, Claimed, Observed, StoredObject, Verdict},
+    orders::Limits,
+    session::{CleanupOutcome, CreateOutcome, ReadyBox, Refusal, Waiting},
+    upload::{
+        Accepted, Begin, Begun, Commit, End, Entry, Failure, FailureCode, Hello, Rejected, Sealed, Welcome,
+    },
+};
+use jiff::Timestamp;
+
+const SSH_KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcH";
+
+pub(crate) fn session() -> SessionId {
+    "00112233445566778899aabbccddeeff".parse().unwrap()
+}
+
+pub(crate) fn ssh_key() -> SshPublicKey {
+    SSH_KEY.parse().unwrap()
+}
+
+pub(crate) fn session_key() -> SessionPublicKey {
+    SessionPublicKey::from_raw(&[9; 32]).unwrap()
+}
+
+pub(crate) fn cluster() -> ClusterName {
+    "prod-1".parse().unwrap()
+}
+
+pub(crate) fn job() -> JobRef {
+    let uid = "3f2b6c1e-9a54-4c8e-8d2a-1b7d5e9c0a42";
+    JobRef::new("shop".to_owned(), "nightly".to_owned(), uid.to_owned(), 1).unwrap()
+}
+
+pub(crate) fn prefix() -> ObjectPrefix {
+    ObjectPrefix::of_session(&cluster(), &job(), &session()).unwrap()
+}
+
+pub(crate) fn at(minute: u8) -> Timestamp {
+    format!("2026-11-21T10:{minute:02}:00Z").parse().unwrap()
+}
+
+pub(crate) fn create_request() -> CreateRequest {
+    CreateRequest { version: Version, session: session(), client_key: ssh_key(), job: job() }
+}
+
+fn create(outcome: CreateOutcome) -> CreateAnswer {
+    CreateAnswer { version: Version, session: session(), outcome }
+}
+
+pub(crate) fn create_pending() -> CreateAnswer {
+    create(CreateOutcome::Pending { retry_after_seconds: 2, waiting_for: Waiting::Instance })
+}
+
+pub(crate) fn create_ready() -> CreateAnswer {
+    create(CreateOutcome::Ready(Box::new(ReadyBox {
+        address: "198.51.100.20".parse().unwrap(),
+        port: 22,
+        host_key: ssh_key(),
+        session_key: session_key(),
+        instance: "i-0123456789abcdef0".to_owned(),
+        deadline: at(59),
+        bucket: "backups".to_owned(),
+        prefix: prefix(),
+    })))
+}
+
+pub(crate) fn create_refused() -> CreateAnswer {
+    let message = "all 4 boxes are in use".to_owned();
+    create(CreateOutcome::Refused { reason: Refusal::Quota, message })
+}
+
+pub(crate) fn cleanup_request(receipt: Option<Envelope>) -> CleanupRequest {
+    CleanupRequest { version: Version, session: session(), receipt }
+}
+
+fn cleanup(outcome: CleanupOutcome) -> CleanupAnswer {
+    CleanupAnswer { version: Version, session: session(), outcome }
+}
+
+pub(crate) fn cleanup_destroying() -> CleanupAnswer {
+    let remaining = vec!["instance i-0123456789abcdef0 (shutting-down)".to_owned()];
+    cleanup(CleanupOutcome::Destroying { retry_after_seconds: 2, remaining })
+}
+
+pub(crate) fn cleanup_destroyed() -> CleanupAnswer {
+    cleanup(CleanupOutcome::Destroyed)
+}
+
+pub(crate) fn cleanup_refused() -> CleanupAnswer {
+    cleanup(CleanupOutcome::Refused { message: "the request cannot be read".to_owned() })
+}
+
+pub(crate) fn orders() -> Orders {
+    Orders {
+        version: Version,
+        session: session(),
+        job: job(),
+        cluster: cluster(),
+        client_key: ssh_key(),
+        bucket: "backups".to_owned(),
+        region: "eu-central-1".to_owned(),
+        s3_endpoint: Some("http://198.51.100.3:4566".to_owned()),
+        prefix: prefix(),
+        ended_key: ObjectKey::ended(&cluster(), &session()),
+        ready_url: "https://state.s3.eu-central-1.amazonaws.com/ready/x.json?X-Amz-Signature=0".to_owned(),
+        deadline: at(59),
+        limits: Limits::default(),
+    }
+}
+
+pub(crate) fn ready_report() -> ReadyReport {
+    ReadyReport {
+        version: Version,
+        session: session(),
+        instance: "i-0123456789abcdef0".to_owned(),
+        host_key: ssh_key(),
+        session_key: session_key(),
+        program: Sha256::of(b"program"),
+        at: at(1),
+    }
+}
+
+pub(crate) fn hello() -> Hello {
+    Hello { version: Version, session: session() }
+}
+
+pub(crate) fn welcome() -> Welcome {
+    Welcome { version: Version, window_bytes: 4 << 20 }
+}
+
+pub(crate) fn begin() -> Begin {
+    Begin { name: "config-web-0.tar.zst".parse().unwrap() }
+}
+
+pub(crate) fn begun() -> Begun {
+    Begun { offset: 1 << 20 }
+}
+
+pub(crate) fn claimed() -> Claimed {
+    Claimed {
+        source: "config".to_owned(),
+        namespace: "shop".to_owned(),
+        pod: "web-0".to_owned(),
+        pod_uid: "77c0ffee-0000-4000-8000-000000000000".to_owned(),
+        container: "web".to_owned(),
+        image: "sha256:11".to_owned(),
+        paths: vec!["/etc/web".to_owned()],
+        original_bytes: 8,
+        original_sha256: Sha256::of(b"original"),
+    }
+}
+
+pub(crate) fn end() -> End {
+    End { bytes: 4, sha256: Sha256::of(b"data"), claimed: claimed() }
+}
+
+pub(crate) fn object() -> StoredObject {
+    StoredObject { key: prefix().artifact(&begin().name, 0), bytes: 4, sha256: Sha256::of(b"data") }
+}
+
+pub(crate) fn accepted() -> Accepted {
+    Accepted {
+        name: begin().name,
+        objects: vec![object()],
+        bytes: 4,
+        sha256: Sha256::of(b"data"),
+        verdict: Verdict::Accepted,
+    }
+}
+
+pub(crate) fn rejected() -> Rejected {
+    Rejected { name: begin().name, check: "digest".to_owned(), reason: "another one arrived".to_owned() }
+}
+
+pub(crate) fn commit() -> Commit {
+    Commit { entries: vec![Entry { name: begin().name, bytes: 4, sha256: Sha256::of(b"data") }] }
+}
+
+pub(crate) fn sealed() -> Sealed {
+    Sealed { receipt: envelope() }
+}
+
+pub(crate) fn failure() -> Failure {
+    Failure { code: FailureCode::Limit, message: "the session's bytes are used up".to_owned() }
+}
+
+pub(crate) fn manifest() -> Manifest {
+    let observed = Observed {
+        objects: vec![object()],
+        bytes: 4,
+        sha256: Sha256::of(b"data"),
+        accepted_at: at(2),
+        verdict: Verdict::Accepted,
+    };
+    Manifest {
+        version: Version,
+        session: session(),
+        job: job(),
+        client_key: ssh_key().fingerprint(),
+        instance: "i-0123456789abcdef0".to_owned(),
+        program: Sha256::of(b"program"),
+        bucket: "backups".to_owned(),
+        prefix: prefix(),
+        sealed_at: at(3),
+        artifacts: vec![ArtifactRecord { observed, claimed: claimed() }],
+    }
+}
+
+pub(crate) fn receipt() -> Receipt {
+    Receipt {
+        version: Version,
+        session: session(),
+        job: job(),
+        client_key: ssh_key().fingerprint(),
+        bucket: "backups".to_owned(),
+        manifest: prefix().manifest(),
+        manifest_sha256: Sha256::of(b"manifest"),
+        artifacts: 1,
+        bytes: 4,
+        sealed_at: at(3),
+    }
+}
+
+/// Of the right shape; the signature is none.
+pub(crate) fn envelope() -> Envelope {
+    let signature = Signature { keyid: session_key().as_str().to_owned(), sig: "c2lnbmF0dXJl".to_owned() };
+    Envelope {
+        payload_type: PAYLOAD_TYPE.to_owned(),
+        payload: "e30=".to_owned(),
+        signatures: vec![signature],
+    }
+}
