@@ -192,12 +192,11 @@ impl Destroyer {
         groups.extend(known);
         for id in groups {
             let gone = match deleted(self.machines.delete_group(&id).await)? {
-                Deleted::Gone => true,
                 Deleted::InUse => false,
                 Deleted::Refused(refusal) if self.groups(session).await?.contains(&id) => {
                     return Err(refusal.into());
                 }
-                Deleted::Refused(_) => true,
+                Deleted::Gone | Deleted::Refused(_) => true,
             };
             if !gone {
                 left.add(format!("security group {id} (in use)"));
