@@ -71,7 +71,10 @@ fn backup_and_restore(bed: &Bed) -> Result<String> {
     say("restoring with aws s3 cp, sha256sum, zstd and tar alone");
     let dir = paths::target().join(format!("demo-restore-{}", bed.run));
     let restored = restore::and_compare(bed, &watched.job, &dir)?;
-    say(&format!("  {} files of {} pods are what they were in the pods", restored.files, restored.artifacts));
+    say(&format!(
+        "  {} files in {} artifacts are what they were in the pods",
+        restored.files, restored.artifacts
+    ));
     let leftovers = bed.leftovers()?;
     let actions = bed.operator_actions()?;
     let session =

@@ -29,6 +29,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let tools = tools::ensure()?;
     let package = package::build(&tools)?;
     unit(&tools)?;
+    parts(&tools)?;
     if !options.skip_checks {
         checks::all(&tools)?;
     }
@@ -49,6 +50,25 @@ fn unit(tools: &Tools) -> Result<()> {
     shown("cargo test --workspace", &mut cargo)
 }
 
+/// The test bed's own tests: its programs, and each half of it against what it stands for.
+fn parts(tools: &Tools) -> Result<()> {
+    let python = |arguments: &[&str]| {
+        let mut python = command(tools.python());
+        python.args(arguments).env("DRAWBRIDGE_BIN", &tools.bin).env("DRAWBRIDGE_VENV", &tools.venv);
+        python
+    };
+    let modules = [
+        "-m",
+        "unittest",
+        "testbed.test_common",
+        "testbed.test_cloudformation",
+        "tests.policy.test_catalogue",
+    ];
+    shown("the test bed's units", &mut python(&modules))?;
+    // Its two runs stand side by side, are killed, and must leave nothing.
+    shown("the local AWS behaves as EC2, S3 and IAM do", &mut python(&["testbed/aws/checks.py"]))
+}
+
 /// Tests on the real parts.
 fn on_the_bed(bed: &Bed) -> Result<()> {
     let script = |path: &str| {
@@ -60,7 +80,6 @@ fn on_the_bed(bed: &Bed) -> Result<()> {
             .env("DRAWBRIDGE_VENV", &bed.tools.venv);
         python
     };
-    shown("the local AWS behaves as EC2, S3 and IAM do", &mut script("testbed/aws/checks.py"))?;
     shown("the cluster behaves as a cluster", &mut script("testbed/kubernetes/smoke.py"))?;
     bed.install()?;
     shown(
