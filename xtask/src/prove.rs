@@ -37,7 +37,7 @@ fn policies(bed: &Bed) -> Result<()> {
     let begun = Instant::now();
     let mut python = command(bed.tools.python());
     python
-        .args(["tests/policy/mutate.py", "--run", &bed.run, "--stack"])
+        .args(["tests/policy/mutate.py", "--parts", "--run", &bed.run, "--stack"])
         .arg(&bed.stack_file)
         .arg("--table")
         .arg(&table)
@@ -48,8 +48,8 @@ fn policies(bed: &Bed) -> Result<()> {
     let evidence = paths::root().join("docs/evidence");
     fs::create_dir_all(&evidence)?;
     let text = format!(
-        "# Policy mutation\n\nEvery statement of `infra/policies/` was removed once, the policies were deployed again, and the probes of \
-         `tests/policy/probes.py` ran. A statement counts as held when at least one probe turned red.\n\n\
+        "# Policy mutation\n\nEvery statement of `infra/policies/`, every condition and every action or resource of a list was removed once, the policies were deployed again, and the probes of \
+         `tests/policy/probes.py` ran. It counts as held when at least one probe turned red.\n\n\
          Made by `cargo xtask prove` at commit `{}` in {:.0} s, against the local AWS.\n\n{rows}",
         checks::commit(&paths::root()),
         begun.elapsed().as_secs_f64(),
