@@ -362,13 +362,13 @@ async fn both(
     send: impl Future<Output = Result<Uploaded, TransferError>>,
 ) -> Result<Uploaded, TransferError> {
     let (mut pump, mut send) = (std::pin::pin!(pump), std::pin::pin!(send));
-    let pumped = tokio::select! {
+    let source_end = tokio::select! {
         // The source's own error says more than the sender's that follows from it.
         biased;
-        pumped = &mut pump => pumped,
-        sent = &mut send => return sent,
+        end = &mut pump => end,
+        result = &mut send => return result,
     };
-    match pumped {
+    match source_end {
         Ok(()) => send.await,
         Err(error @ TransferError::Source(_)) => {
             let _ = tokio::time::timeout(WINDING_UP, send).await;

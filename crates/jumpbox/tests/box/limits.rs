@@ -79,7 +79,7 @@ async fn a_port_that_is_taken_is_named() {
         Jumpbox::start(rig.orders.clone(), &Place { listen: rig.address, interface: None }, machine()).await;
     match second {
         Err(error @ BoxError::PortTaken { .. }) => {
-            assert!(error.to_string().contains(&rig.address.to_string()))
+            assert!(error.to_string().contains(&rig.address.to_string()));
         }
         other => panic!("the port was to be taken, got {other:?}"),
     }

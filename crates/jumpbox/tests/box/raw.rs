@@ -1,6 +1,6 @@
 //! A client without manners: speaks frames as a test dictates them.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use drawbridge::transfer::ClientKey;
@@ -61,7 +61,7 @@ pub(crate) struct Raw {
     buffer: BytesMut,
     acked: u64,
     /// Came while the test waited for an acknowledgement.
-    early: std::collections::VecDeque<BoxFrame>,
+    early: VecDeque<BoxFrame>,
 }
 
 impl Raw {
@@ -79,7 +79,7 @@ impl Raw {
         let mut channel = ssh.channel_open_session().await.unwrap();
         channel.request_subsystem(true, SUBSYSTEM).await.unwrap();
         assert!(matches!(channel.wait().await, Some(ChannelMsg::Success)));
-        Self { _ssh: ssh, channel, buffer: BytesMut::new(), acked: 0, early: Default::default() }
+        Self { _ssh: ssh, channel, buffer: BytesMut::new(), acked: 0, early: VecDeque::new() }
     }
 
     pub(crate) async fn send(&mut self, frame: ClientFrame) {

@@ -91,7 +91,7 @@ fn cached_venv() -> PathBuf {
 }
 
 fn wait_for(port: u16) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
         assert!(Instant::now() < deadline, "the local S3 does not listen on {port}");
         std::thread::sleep(Duration::from_millis(50));

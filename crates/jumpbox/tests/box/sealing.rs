@@ -1,6 +1,8 @@
 //! Manifest and receipt.
 
-use drawbridge::transfer::{Target, TransferError, Uploader};
+use std::sync::Arc;
+
+use drawbridge::transfer::{Patience, Target, TransferError, Uploader};
 use drawbridge_protocol::{Receipt, SessionSigner, Sha256, upload::FailureCode};
 
 use crate::support::{Rig, rig};
@@ -8,7 +10,7 @@ use crate::support::{Rig, rig};
 async fn refused(rig: &Rig, entries: &[drawbridge_protocol::upload::Entry], because: &str) {
     match rig.uploader().await.commit(entries).await {
         Err(TransferError::Box { code: FailureCode::State, message }) => {
-            assert!(message.contains(because), "{message}")
+            assert!(message.contains(because), "{message}");
         }
         other => panic!("the commit was to be refused, got {other:?}"),
     }
@@ -60,7 +62,7 @@ async fn a_receipt_under_another_key_or_for_another_session_is_no_receipt() {
     ];
     for target in lies {
         let mut uploader =
-            Uploader::connect(target, rig.key.clone(), Default::default(), Default::default()).await.unwrap();
+            Uploader::connect(target, rig.key.clone(), Patience::default(), Arc::default()).await.unwrap();
         let result = uploader.commit(&a).await;
         assert!(matches!(result, Err(TransferError::Protocol(_))), "{result:?}");
     }

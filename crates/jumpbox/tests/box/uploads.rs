@@ -60,8 +60,8 @@ async fn one_connection_carries_artifacts_one_after_the_other() {
     let rig = rig().await;
     let mut uploader = rig.uploader().await;
     for name in ["a.tar.zst", "b.log.zst", "c.jsonl.zst"] {
-        let uploaded = uploader.upload(&artifact(name), claim(), source(name.as_bytes())).await.unwrap();
-        assert_eq!(uploaded.accepted.name, artifact(name));
+        let stored = uploader.upload(&artifact(name), claim(), source(name.as_bytes())).await.unwrap();
+        assert_eq!(stored.accepted.name, artifact(name));
     }
     assert_eq!(rig.objects().await.len(), 3);
 }
@@ -149,7 +149,7 @@ async fn an_object_that_somebody_else_put_there_is_not_overwritten_either() {
         rig.s3.put_object().bucket(crate::s3::BUCKET).key(key).body(body).send().await.unwrap();
         match rig.upload(name, &noise(size)).await {
             Err(TransferError::Box { code: FailureCode::Storage, message }) => {
-                assert!(message.contains("taken"))
+                assert!(message.contains("taken"));
             }
             other => panic!("an overwrite was to be refused, got {other:?}"),
         }
