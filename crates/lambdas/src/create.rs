@@ -7,8 +7,8 @@
 use std::{net::Ipv4Addr, sync::Arc};
 
 use drawbridge_protocol::{
-    CreateRequest, ObjectPrefix, ReadyReport, SessionId, Sha256,
-    session::{CreateOutcome, ReadyBox, Refusal, Waiting},
+    CreateRequest, SessionId, Sha256,
+    session::{CreateOutcome, Refusal, Waiting},
 };
 use tracing::{info, warn};
 
@@ -20,10 +20,9 @@ use crate::{
     machines::{Ec2Error, Ec2ErrorKind, Instance, InstanceState, Machines, Owner},
     names::InterfaceId,
     state::{Machine, Moment, Phase, Remains, Session},
-    store::{Loaded, Saved, Store, StoreError},
+    store::{Loaded, Saved, Store},
 };
 
-const SSH_PORT: u16 = 22;
 /// How soon to ask again while something of the box is on its way.
 const SOON_SECONDS: u32 = 1;
 /// How soon to ask again for a slot: somebody else's session must end first.
@@ -67,8 +66,19 @@ impl Creator {
     pub async fn answer(&self, request: &CreateRequest, moment: Moment) -> Result<CreateOutcome, Error> {
         let session = &request.session;
         match self.advance(request, moment).await {
-            Ok(outcome) | Err(Interrupt::Answer(outcome)) => Ok(outcome),
-            Err(Interrupt::Failed(error)) => Err(error),
+            Ok(outcome) | Err(Interrupt::Answer(outcome)) => {
+                if let CreateOutcome::Refused { .. } = outcome {
+                    self.stand_down(session, moment).await;
+                }
+                Ok(outcome)
+            }
+            Err(Interrupt::Failed(error)) => {
+                // Without an answer nobody knows whether EC2 does what it was asked.
+                if !matches!(&error, Error::Ec2(error) if error.kind == Ec2ErrorKind::NoAnswer) {
+                    self.stand_down(session, moment).await;
+                }
+                Err(error)
+            }
             Err(Interrupt::Overtaken(made)) => {
                 let closed = self.store().is_closed(session).await?;
                 if !closed {
@@ -77,7 +87,21 @@ impl Creator {
                 }
                 warn!(%session, ?made, "closed under way: ending what this call has made");
                 self.destroyer.destroy(session, made, moment.now).await?;
+                self.stand_down(session, moment).await;
                 Ok(ended("the session was closed while its box was being made"))
+            }
+        }
+    }
+
+    /// Says in the state that this call is not at work any more, so that cleanup need not wait for its time limit.
+    /// It may fail: then cleanup waits.
+    async fn stand_down(&self, session: &SessionId, moment: Moment) {
+        let Ok(Loaded::Session(saved)) = self.store().load(session).await else { return };
+        // Another limit is another call's.
+        if saved.session.in_flight_until == Some(moment.until) {
+            let idle = Session { in_flight_until: None, ..saved.session };
+            if let Err(error) = self.store().save(idle, Some(&saved.etag)).await {
+                warn!(%session, %error, "the state still says that this call is at work");
             }
         }
     }
@@ -225,46 +249,6 @@ impl Creator {
         }
         self.save(saved, Phase::Booting { machine, interface }, false, moment).await
     }
-
-    /// Looks for the box's own report and checks it.
-    async fn reported(&self, session: &Session, machine: &Machine, address: Ipv4Addr) -> Step<CreateOutcome> {
-        let report = match self.store().report(&session.session).await {
-            Ok(Some(report)) => report,
-            Ok(None) => return Err(wait(Waiting::Report)),
-            // It is write-once: it will never be better.
-            Err(StoreError::Unreadable { why, .. }) => {
-                return Ok(ended(format!("the box's report is not valid: {why}")));
-            }
-            Err(error) => return Err(error.into()),
-        };
-        if let Err(why) = check_report(&report, &session.session, machine) {
-            warn!(session = %session.session, why, "the box's report is refused");
-            return Ok(ended(format!("the box's report is not valid: {why}")));
-        }
-        Ok(CreateOutcome::Ready(Box::new(ReadyBox {
-            address,
-            port: SSH_PORT,
-            host_key: report.host_key,
-            session_key: report.session_key,
-            instance: report.instance,
-            deadline: session.deadline,
-            bucket: self.config.stack.backup_bucket.clone(),
-            prefix: ObjectPrefix::of_session(&self.config.stack.cluster, &session.job, &session.session)?,
-        })))
-    }
-}
-
-fn check_report(report: &ReadyReport, session: &SessionId, machine: &Machine) -> Result<(), String> {
-    if report.session != *session {
-        return Err(format!("it is of session {}", report.session));
-    }
-    if report.instance != machine.instance.as_str() {
-        return Err(format!("it is of instance {}, not of {}", report.instance, machine.instance));
-    }
-    if report.program != machine.program {
-        return Err(format!("the box runs program {}, not {}", report.program, machine.program));
-    }
-    Ok(())
 }
 
 pub(crate) fn owner(session: &Session) -> Owner {

@@ -297,8 +297,11 @@ where
     E: ProvideErrorMetadata + std::error::Error + 'static,
     R: fmt::Debug,
 {
-    let code = error.code().unwrap_or("no answer").to_owned();
-    let message = error.message().map_or_else(|| DisplayErrorContext(error).to_string(), str::to_owned);
+    let Some(code) = error.code().map(str::to_owned) else {
+        let message = DisplayErrorContext(error).to_string();
+        return Ec2Error { action, kind: Ec2ErrorKind::NoAnswer, code: "no answer".to_owned(), message };
+    };
+    let message = error.message().unwrap_or("EC2 says no more").to_owned();
     // EC2 says with this general code, and only in words, that an interface is attached.
     let in_use = code == "InvalidParameterValue" && message.contains("currently in use");
     let kind = if in_use { Ec2ErrorKind::InUse } else { Ec2ErrorKind::of(&code) };

@@ -45,6 +45,7 @@ pub mod events;
 pub(crate) mod launch;
 pub mod machines;
 pub mod names;
+pub(crate) mod report;
 pub mod runtime;
 pub mod s3;
 pub mod state;

@@ -138,6 +138,8 @@ pub enum Ec2ErrorKind {
     State,
     /// No policy allows it. Ours allow by tag, so this is also what becomes of a resource that is gone.
     Refused,
+    /// EC2 did not answer; it may do what it was asked all the same.
+    NoAnswer,
     Other,
 }
 

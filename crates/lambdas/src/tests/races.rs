@@ -189,6 +189,19 @@ async fn two_sessions_at_any_call_get_two_slots() {
 }
 
 #[tokio::test]
+async fn a_create_that_was_closed_under_way_does_not_keep_cleanup_waiting() {
+    for at in 1..=calls_until_ready().await {
+        let stack = Stack::new();
+        let _ = cleanup_at(&stack, at);
+        stack.ask_until_settled(&request(1), 1).await;
+        let begun = stack.world.now();
+        stack.close_until_destroyed(1).await;
+        let waited = stack.world.now().duration_since(begun).as_secs();
+        assert!(waited < 15, "{waited} s after a cleanup at call {at}");
+    }
+}
+
+#[tokio::test]
 async fn a_second_cleanup_at_any_call_hinders_neither() {
     for at in 1..=25 {
         let stack = Stack::new();

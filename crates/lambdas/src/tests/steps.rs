@@ -98,6 +98,7 @@ async fn without_capacity_of_any_type_it_is_refused_and_leaves_nothing() {
     stack.world.inner().sold_out.extend(["t3.small".to_owned(), "t3a.small".to_owned()]);
     let outcome = stack.create(&request(1)).await.unwrap();
     assert!(matches!(outcome, CreateOutcome::Refused { reason: Refusal::Capacity, .. }), "{outcome:?}");
+    assert_eq!(stack.saved(1).unwrap().in_flight_until, None, "EC2 has answered: cleanup need not wait");
     stack.close_until_destroyed(1).await;
     assert_eq!(stack.world.left(), Vec::<String>::new());
 }

@@ -90,7 +90,7 @@ pub(crate) struct CutOff;
 
 impl From<CutOff> for Ec2Error {
     fn from(_: CutOff) -> Self {
-        ec2_error("cut off", Ec2ErrorKind::Other)
+        ec2_error("cut off", Ec2ErrorKind::NoAnswer)
     }
 }
 

@@ -1,0 +1,64 @@
+//! The last step of `create`: the box's own report, and whether it can be believed.
+
+use std::net::Ipv4Addr;
+
+use drawbridge_protocol::{
+    ObjectPrefix, ReadyReport, SessionId,
+    session::{CreateOutcome, ReadyBox, Waiting},
+};
+use tracing::warn;
+
+use crate::{
+    create::{Creator, Step, ended, wait},
+    state::{Machine, Session},
+    store::StoreError,
+};
+
+const SSH_PORT: u16 = 22;
+
+impl Creator {
+    /// Looks for the box's own report and checks it.
+    pub(crate) async fn reported(
+        &self,
+        session: &Session,
+        machine: &Machine,
+        address: Ipv4Addr,
+    ) -> Step<CreateOutcome> {
+        let report = match self.store().report(&session.session).await {
+            Ok(Some(report)) => report,
+            Ok(None) => return Err(wait(Waiting::Report)),
+            // It is write-once: it will never be better.
+            Err(StoreError::Unreadable { why, .. }) => {
+                return Ok(ended(format!("the box's report is not valid: {why}")));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if let Err(why) = check_report(&report, &session.session, machine) {
+            warn!(session = %session.session, why, "the box's report is refused");
+            return Ok(ended(format!("the box's report is not valid: {why}")));
+        }
+        Ok(CreateOutcome::Ready(Box::new(ReadyBox {
+            address,
+            port: SSH_PORT,
+            host_key: report.host_key,
+            session_key: report.session_key,
+            instance: report.instance,
+            deadline: session.deadline,
+            bucket: self.config.stack.backup_bucket.clone(),
+            prefix: ObjectPrefix::of_session(&self.config.stack.cluster, &session.job, &session.session)?,
+        })))
+    }
+}
+
+fn check_report(report: &ReadyReport, session: &SessionId, machine: &Machine) -> Result<(), String> {
+    if report.session != *session {
+        return Err(format!("it is of session {}", report.session));
+    }
+    if report.instance != machine.instance.as_str() {
+        return Err(format!("it is of instance {}, not of {}", report.instance, machine.instance));
+    }
+    if report.program != machine.program {
+        return Err(format!("the box runs program {}, not {}", report.program, machine.program));
+    }
+    Ok(())
+}
