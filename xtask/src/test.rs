@@ -87,6 +87,10 @@ fn on_the_bed(bed: &Bed) -> Result<()> {
         script("tests/policy/probes.py").arg("--stack").arg(&bed.stack_file),
     )?;
     shown(
+        "sessions opened and closed, also at the wrong moment",
+        script("tests/sessions/check.py").arg("--stack").arg(&bed.stack_file),
+    )?;
+    shown(
         "Kubernetes identities: what each may and may not",
         &mut script("tests/policy/kubernetes_probes.py"),
     )?;
