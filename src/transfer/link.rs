@@ -3,21 +3,18 @@
 //! A reader task takes frames off the channel at once, whatever the sender does: a channel that nobody reads
 //! would stall the connection in both directions.
 
-use std::{borrow::Cow, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use drawbridge_protocol::{
-    SshPublicKey, Version,
+    Version,
     upload::{
         BoxFrame, ClientFrame, Failure, Hello, MAX_DATA, SUBSYSTEM, USER, UploadCodec, Welcome, data_header,
     },
 };
 use russh::{
-    ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Disconnect, Preferred, SshId, cipher,
+    ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Disconnect,
     client::{self, Msg},
-    compression, kex,
-    keys::{Algorithm, HashAlg, PublicKey, PublicKeyOrCertificate},
-    mac,
 };
 use tokio::{
     net::TcpStream,
@@ -28,7 +25,10 @@ use tokio_util::{
     sync::CancellationToken,
 };
 
-use super::{ClientKey, Target, TransferError};
+use super::{
+    ClientKey, Target, TransferError,
+    pin::{Pin, PinError, config},
+};
 
 /// From the open TCP connection to `Welcome`.
 const HANDSHAKE: Duration = Duration::from_secs(20);
@@ -200,7 +200,7 @@ impl Link {
         loop {
             match self.receive().await {
                 Err(error) => return error,
-                Ok(BoxFrame::Rejected(rejected)) => return super::uploader::rejected(rejected),
+                Ok(BoxFrame::Rejected(rejected)) => return super::artifact::rejected(rejected),
                 Ok(_) => {}
             }
         }
@@ -266,75 +266,4 @@ pub(super) fn unexpected(frame: &BoxFrame) -> TransferError {
         BoxFrame::Error(_) => "Error",
     };
     TransferError::Protocol(format!("it sent {name} where that means nothing"))
-}
-
-/// Accepts one host key and no other.
-pub(super) struct Pin {
-    address: SocketAddr,
-    expected: PublicKey,
-}
-
-impl Pin {
-    fn new(address: SocketAddr, expected: &SshPublicKey) -> Result<Self, TransferError> {
-        let expected = PublicKey::from_openssh(expected.as_str())
-            .map_err(|error| TransferError::Protocol(format!("its host key cannot be read: {error}")))?;
-        Ok(Self { address, expected })
-    }
-}
-
-/// A connection that did not come about.
-#[derive(Debug)]
-pub(super) enum PinError {
-    Mismatch(TransferError),
-    Ssh(russh::Error),
-}
-
-impl From<russh::Error> for PinError {
-    fn from(error: russh::Error) -> Self {
-        Self::Ssh(error)
-    }
-}
-
-impl client::Handler for Pin {
-    type Error = PinError;
-
-    async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, Self::Error> {
-        let got = shown.public_key();
-        if shown.certificate().is_none() && got.key_data() == self.expected.key_data() {
-            return Ok(true);
-        }
-        Err(PinError::Mismatch(TransferError::HostKeyMismatch {
-            address: self.address,
-            expected: self.expected.fingerprint(HashAlg::Sha256).to_string(),
-            got: got.fingerprint(HashAlg::Sha256).to_string(),
-        }))
-    }
-}
-
-fn config() -> client::Config {
-    let preferred = Preferred {
-        kex: Cow::Borrowed(&[
-            kex::MLKEM768X25519_SHA256,
-            kex::CURVE25519,
-            kex::EXTENSION_SUPPORT_AS_CLIENT,
-            kex::EXTENSION_OPENSSH_STRICT_KEX_AS_CLIENT,
-        ]),
-        key: Cow::Borrowed(&[Algorithm::Ed25519]),
-        host_key_certificates: Cow::Borrowed(&[]),
-        cipher: Cow::Borrowed(&[cipher::AES_256_GCM, cipher::CHACHA20_POLY1305]),
-        mac: Cow::Borrowed(&[mac::HMAC_SHA256_ETM]),
-        compression: Cow::Borrowed(&[compression::NONE]),
-    };
-    client::Config {
-        client_id: SshId::Standard(Cow::Borrowed("SSH-2.0-drawbridge")),
-        window_size: 1 << 20,
-        maximum_packet_size: 65_535,
-        channel_buffer_size: 32,
-        preferred,
-        // A dead network shows in about 20 s, so that the box still waits for us when we come back.
-        keepalive_interval: Some(Duration::from_secs(5)),
-        keepalive_max: 3,
-        nodelay: true,
-        ..client::Config::default()
-    }
 }

@@ -6,17 +6,22 @@
 //! Every stage is bounded. An artifact counts as sent only when its source ended well, the box's count and digest equal
 //! ours, and its objects lie where they should; a session counts as sealed only with a receipt that verifies.
 
+mod artifact;
 mod error;
 mod key;
 mod link;
+mod pin;
 mod pipeline;
 mod progress;
 mod receipt;
+mod target;
 mod uploader;
 mod window;
 
+pub use artifact::{Claim, Uploaded};
 pub use error::TransferError;
 pub use key::ClientKey;
 pub use progress::{Progress, Snapshot};
 pub use receipt::SealedReceipt;
-pub use uploader::{Claim, Patience, Target, Uploaded, Uploader};
+pub use target::{Patience, Target};
+pub use uploader::Uploader;

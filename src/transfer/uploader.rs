@@ -4,19 +4,17 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use drawbridge_protocol::{
-    ArtifactName, JobRef, ObjectPrefix, SessionId, SessionPublicKey, SshPublicKey,
-    manifest::Claimed,
-    session::ReadyBox,
+    ArtifactName, Envelope,
     upload::{
-        Accepted, Begin, Begun, BoxFrame, ClientFrame, Commit, End, Entry, Failure, FailureCode, MAX_DATA,
-        RESUME_SECONDS, Rejected, Sealed,
+        Begin, Begun, BoxFrame, ClientFrame, Commit, End, Entry, Failure, FailureCode, MAX_DATA, Sealed,
     },
 };
 use futures::{Stream, StreamExt as _};
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
-    ClientKey, Progress, SealedReceipt, TransferError,
+    Claim, ClientKey, Patience, Progress, SealedReceipt, Target, TransferError, Uploaded,
+    artifact::{check, rejected},
     link::{Link, dropped, unexpected},
     pipeline::{self, Feed, Piece},
     window::Window,
@@ -28,75 +26,6 @@ const FRUITLESS: u32 = 5;
 const WINDING_UP: Duration = Duration::from_secs(10);
 /// How long the box may take to write its last three objects.
 const SEALING: Duration = Duration::from_mins(3);
-
-/// The box to send to, and what its receipt must say.
-#[derive(Clone, Debug)]
-pub struct Target {
-    pub address: SocketAddr,
-    pub host_key: SshPublicKey,
-    pub session_key: SessionPublicKey,
-    pub session: SessionId,
-    pub job: JobRef,
-    pub bucket: String,
-    pub prefix: ObjectPrefix,
-}
-
-impl Target {
-    /// The box that `create` reported for this session and job.
-    pub fn new(ready: &ReadyBox, session: SessionId, job: JobRef) -> Self {
-        Self {
-            address: (ready.address, ready.port).into(),
-            host_key: ready.host_key.clone(),
-            session_key: ready.session_key.clone(),
-            session,
-            job,
-            bucket: ready.bucket.clone(),
-            prefix: ready.prefix.clone(),
-        }
-    }
-}
-
-/// How long to wait for the network.
-#[derive(Clone, Copy, Debug)]
-pub struct Patience {
-    /// For a TCP connection.
-    pub connect: Duration,
-    /// For a broken connection to come back.
-    pub resume: Duration,
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self { connect: Duration::from_secs(10), resume: Duration::from_secs(RESUME_SECONDS) }
-    }
-}
-
-/// What the client says of an artifact; the counts and digests are added as it goes by.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Claim {
-    pub source: String,
-    pub namespace: String,
-    pub pod: String,
-    pub pod_uid: String,
-    pub container: String,
-    pub image: String,
-    pub paths: Vec<String>,
-}
-
-/// An artifact that is stored, says the box, and its count and digest are ours.
-#[derive(Clone, Debug)]
-pub struct Uploaded {
-    pub accepted: Accepted,
-    pub claimed: Claimed,
-}
-
-impl Uploaded {
-    /// The artifact's line in the commit.
-    pub fn entry(&self) -> Entry {
-        let Accepted { name, bytes, sha256, .. } = self.accepted.clone();
-        Entry { name, bytes, sha256 }
-    }
-}
 
 /// A connection to the box. One artifact at a time; parallel artifacts take an uploader each.
 pub struct Uploader {
@@ -179,10 +108,7 @@ impl Uploader {
         }
     }
 
-    async fn commit_once(
-        &mut self,
-        entries: &[Entry],
-    ) -> Result<drawbridge_protocol::Envelope, TransferError> {
+    async fn commit_once(&mut self, entries: &[Entry]) -> Result<Envelope, TransferError> {
         let address = self.target.address;
         let link = self.linked().await?;
         link.send(ClientFrame::Commit(Commit { entries: entries.to_vec() })).await?;
@@ -336,25 +262,6 @@ impl Sending {
     }
 }
 
-impl Claim {
-    fn end(self, summary: pipeline::Summary) -> End {
-        let Self { source, namespace, pod, pod_uid, container, image, paths } = self;
-        let pipeline::Summary { original_bytes, original_sha256, bytes, sha256 } = summary;
-        let claimed = Claimed {
-            source,
-            namespace,
-            pod,
-            pod_uid,
-            container,
-            image,
-            paths,
-            original_bytes,
-            original_sha256,
-        };
-        End { bytes, sha256, claimed }
-    }
-}
-
 /// Runs source and sender until the sender is done. A failed source ends the pipeline without an end, and so the
 /// sender, which is waited for: dropped in the middle of a frame, it could not tell the box any more.
 async fn both(
@@ -389,27 +296,4 @@ where
         feed.push(chunk.map_err(TransferError::Source)?).await?;
     }
     feed.finish().await
-}
-
-/// The box must have stored what we sent, and where it belongs.
-fn check(
-    accepted: Accepted,
-    name: &ArtifactName,
-    end: &End,
-    prefix: &ObjectPrefix,
-) -> Result<Uploaded, TransferError> {
-    let keys = accepted.objects.iter().enumerate();
-    let placed = keys.clone().all(|(index, object)| {
-        u32::try_from(index).is_ok_and(|index| object.key == prefix.artifact(name, index))
-    });
-    let stored: u64 = accepted.objects.iter().map(|object| object.bytes).sum();
-    let same = accepted.name == *name && accepted.bytes == end.bytes && accepted.sha256 == end.sha256;
-    if same && placed && stored == end.bytes && !accepted.objects.is_empty() {
-        return Ok(Uploaded { accepted, claimed: end.claimed.clone() });
-    }
-    Err(TransferError::Protocol(format!("it accepted '{name}' as something else than what was sent")))
-}
-
-pub(super) fn rejected(answer: Rejected) -> TransferError {
-    TransferError::Rejected { artifact: answer.name, check: answer.check, reason: answer.reason }
 }

@@ -1,0 +1,79 @@
+//! What is said of an artifact on both sides, and whether the two agree.
+
+use drawbridge_protocol::{
+    ArtifactName, ObjectPrefix,
+    manifest::Claimed,
+    upload::{Accepted, End, Entry, Rejected},
+};
+
+use super::{TransferError, pipeline::Summary};
+
+/// What the client says of an artifact; the counts and digests are added as it goes by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Claim {
+    pub source: String,
+    pub namespace: String,
+    pub pod: String,
+    pub pod_uid: String,
+    pub container: String,
+    pub image: String,
+    pub paths: Vec<String>,
+}
+
+/// An artifact that is stored, says the box, and its count and digest are ours.
+#[derive(Clone, Debug)]
+pub struct Uploaded {
+    pub accepted: Accepted,
+    pub claimed: Claimed,
+}
+
+impl Uploaded {
+    /// The artifact's line in the commit.
+    pub fn entry(&self) -> Entry {
+        let Accepted { name, bytes, sha256, .. } = self.accepted.clone();
+        Entry { name, bytes, sha256 }
+    }
+}
+
+impl Claim {
+    /// The artifact is whole: `summary` is what the pipeline counted.
+    pub(super) fn end(self, summary: Summary) -> End {
+        let Self { source, namespace, pod, pod_uid, container, image, paths } = self;
+        let Summary { original_bytes, original_sha256, bytes, sha256 } = summary;
+        let claimed = Claimed {
+            source,
+            namespace,
+            pod,
+            pod_uid,
+            container,
+            image,
+            paths,
+            original_bytes,
+            original_sha256,
+        };
+        End { bytes, sha256, claimed }
+    }
+}
+
+/// The box must have stored what we sent, and where it belongs.
+pub(super) fn check(
+    accepted: Accepted,
+    name: &ArtifactName,
+    end: &End,
+    prefix: &ObjectPrefix,
+) -> Result<Uploaded, TransferError> {
+    let keys = accepted.objects.iter().enumerate();
+    let placed = keys.clone().all(|(index, object)| {
+        u32::try_from(index).is_ok_and(|index| object.key == prefix.artifact(name, index))
+    });
+    let stored: u64 = accepted.objects.iter().map(|object| object.bytes).sum();
+    let same = accepted.name == *name && accepted.bytes == end.bytes && accepted.sha256 == end.sha256;
+    if same && placed && stored == end.bytes && !accepted.objects.is_empty() {
+        return Ok(Uploaded { accepted, claimed: end.claimed.clone() });
+    }
+    Err(TransferError::Protocol(format!("it accepted '{name}' as something else than what was sent")))
+}
+
+pub(super) fn rejected(answer: Rejected) -> TransferError {
+    TransferError::Rejected { artifact: answer.name, check: answer.check, reason: answer.reason }
+}
