@@ -57,7 +57,7 @@ fn main() -> anyhow::Result<()> {
         return write_definitions(out.as_deref());
     }
     let filter = EnvFilter::try_new(&arguments.log).context("DRAWBRIDGE_LOG cannot be read")?;
-    tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).init();
+    tracing_subscriber::fmt().json().flatten_event(true).with_span_list(false).with_env_filter(filter).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
     runtime.block_on(async {
         let (cluster, client) = connect().await?;

@@ -3,7 +3,10 @@
 use std::{collections::HashMap, sync::Mutex, time::Duration};
 
 use async_trait::async_trait;
-use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_config::{
+    BehaviorVersion, Region, SdkConfig, environment::EnvironmentVariableRegionProvider, retry::RetryConfig,
+    timeout::TimeoutConfig,
+};
 use aws_sdk_lambda::{
     Client,
     error::{ProvideErrorMetadata as _, SdkError},
@@ -52,6 +55,8 @@ impl LambdaBroker {
         // The controller repeats on its own and knows why; the SDK only bridges a hiccup.
         let base = aws_config::defaults(BehaviorVersion::v2026_01_12())
             .http_client(http)
+            // Each vault names its region; looking for another one in a metadata service would only cost time.
+            .region(EnvironmentVariableRegionProvider::new())
             .timeout_config(timeouts)
             .retry_config(RetryConfig::standard().with_max_attempts(2))
             .load()

@@ -25,7 +25,7 @@ pub enum GatherError {
     NotRunning { source_name: String, pod: String, phase: String },
     #[error("source {source_name}: pod {pod} has no container {container}; it has {present}")]
     ContainerMissing { source_name: String, pod: String, container: String, present: String },
-    #[error("pod {pod}, container {container}: there is no tar in it ({message})")]
+    #[error("pod {pod}, container {container}: there is no tar in it, or no sh to run it ({message})")]
     TarMissing { pod: String, container: String, message: String },
     #[error("pod {pod}, container {container}: a path does not exist ({message})")]
     PathMissing { pod: String, container: String, message: String },

@@ -1,4 +1,9 @@
 //! Runs tar in a container and reads what it writes, to a proven end.
+//!
+//! When a process exits, the container runtime resets its streams, and whatever the API server has not passed on by
+//! then is dropped; the exit is reported as a success all the same. A reader that is slower than tar, as a network is,
+//! loses the archive's end that way. So tar's shell waits for a line on standard input, which is sent when the end
+//! marker has come.
 
 use std::{future::Future, pin::Pin, time::Duration};
 
@@ -10,7 +15,7 @@ use kube::{
     api::{AttachParams, AttachedProcess},
 };
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     task::JoinHandle,
     time::timeout,
 };
@@ -28,6 +33,8 @@ const STDERR_KEPT: usize = 2 << 10;
 const SILENCE: Duration = Duration::from_mins(5);
 /// How long after the end of its output tar's exit may take to be reported.
 const EXIT_REPORT: Duration = Duration::from_secs(30);
+/// A failed tar ends at once: nobody needs the rest, and one that never ran has no end marker to wait for.
+const SCRIPT: &str = "tar -c -f - -C / \"$@\" || exit; read -r _; exit 0";
 /// What tar writes when a file is lost, whatever it exits with.
 const FATAL_WORDS: [&str; 5] =
     ["No such file", "Cannot ", "can't open", "Permission denied", "Error is not recoverable"];
@@ -40,7 +47,7 @@ pub async fn open(gatherer: &Gatherer, target: &Target) -> Result<TarStream, Gat
     let pods: Api<Pod> = Api::namespaced(gatherer.client().await?, gatherer.namespace());
     let parameters = AttachParams::default()
         .container(&target.container)
-        .stdin(false)
+        .stdin(true)
         .stdout(true)
         .stderr(true)
         .max_stdout_buf_size(STDOUT_BUFFER)
@@ -61,10 +68,10 @@ pub async fn open(gatherer: &Gatherer, target: &Target) -> Result<TarStream, Gat
     })))
 }
 
-/// `tar -c`, with paths relative to `/` so that no tar complains about leading slashes. Options end before the
-/// user's words begin.
+/// The script and its arguments: paths are relative to `/`, so that no tar complains about leading slashes; options
+/// end before the user's words begin, and none of those is ever read by the shell.
 fn command(target: &Target) -> Vec<String> {
-    let words = ["tar", "-c", "-f", "-", "-C", "/"].map(str::to_owned);
+    let words = ["sh", "-c", SCRIPT, "sh"].map(str::to_owned);
     let exclude = target.exclude.iter().map(|pattern| format!("--exclude={pattern}"));
     let paths = target.paths.iter().map(|path| match path.trim_matches('/') {
         "" => ".".to_owned(),
@@ -78,6 +85,9 @@ struct Reading {
     /// Dropped, it ends the exec.
     _process: AttachedProcess,
     stdout: Box<dyn AsyncRead + Send + Unpin>,
+    /// Its shell waits for a line here before it ends.
+    stdin: Box<dyn AsyncWrite + Send + Unpin>,
+    released: bool,
     stderr: JoinHandle<String>,
     exit: Pin<Box<dyn Future<Output = Option<Status>> + Send>>,
     scan: TarScan,
@@ -88,10 +98,12 @@ struct Reading {
 impl Reading {
     fn new(mut process: AttachedProcess, target: &Target) -> Result<Self, GatherError> {
         let (pod, container) = (target.pod.clone(), target.container.clone());
-        match (process.stdout(), process.stderr(), process.take_status()) {
-            (Some(stdout), Some(stderr), Some(exit)) => Ok(Self {
+        match (process.stdin(), process.stdout(), process.stderr(), process.take_status()) {
+            (Some(stdin), Some(stdout), Some(stderr), Some(exit)) => Ok(Self {
                 _process: process,
                 stdout: Box::new(stdout),
+                stdin: Box::new(stdin),
+                released: false,
                 stderr: tokio::spawn(drain(stderr)),
                 exit: Box::pin(exit),
                 scan: TarScan::default(),
@@ -115,16 +127,30 @@ impl Reading {
             if read == 0 {
                 break;
             }
+            let before = chunk.len() - read;
+            if let Err(error) = self.scan.feed(&chunk[before..]) {
+                // Words instead of an archive usually mean that tar never ran; its exit says more than the words.
+                self.release().await;
+                let said = self.end().await.err();
+                return Err(said.unwrap_or_else(|| self.failed(error.to_string())));
+            }
+            if self.scan.has_ended() {
+                self.release().await;
+            }
         }
         if chunk.is_empty() {
             return self.end().await.map(|()| None);
         }
-        if let Err(error) = self.scan.feed(&chunk) {
-            // Words instead of an archive usually mean that tar never ran; its exit says more than the words.
-            let said = self.end().await.err();
-            return Err(said.unwrap_or_else(|| self.failed(error.to_string())));
-        }
         Ok(Some(chunk.freeze()))
+    }
+
+    /// Lets the shell end.
+    async fn release(&mut self) {
+        if !self.released {
+            self.released = true;
+            // A connection that is gone shows when the exit is not reported.
+            let _ = self.stdin.write_all(b"\n").await;
+        }
     }
 
     /// What the end of the output was worth.
@@ -284,7 +310,7 @@ mod tests {
         };
         let words = command(&target);
         let end = words.iter().position(|word| word == "--").unwrap();
-        assert_eq!(words[..end], ["tar", "-c", "-f", "-", "-C", "/", "--exclude=*.tmp"]);
+        assert_eq!(words[..end], ["sh", "-c", SCRIPT, "sh", "--exclude=*.tmp"]);
         assert_eq!(words[end + 1..], ["etc", ".", "--checkpoint-action=exec=sh"]);
     }
 

@@ -56,6 +56,11 @@ impl TarScan {
         Ok(())
     }
 
+    /// Whether the end marker has come.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended
+    }
+
     /// Whether the stream may end here.
     pub(super) fn finish(&self) -> Result<(), TarError> {
         if !self.ended || !self.bytes.is_multiple_of(BLOCK as u64) {

@@ -99,7 +99,9 @@ impl Work<'_> {
                 "VaultNotFound" | "VaultNotReady" | "NamespaceNotAllowed" | "ClosingFailed" => {
                     self.warn("Wait", why.reason, &why.message).await;
                 }
-                _ => self.normal("Wait", why.reason, &why.message).await,
+                "Queued" | "WaitingForSlot" => self.normal("Wait", why.reason, &why.message).await,
+                // The rest passes within seconds, and the condition shows it.
+                _ => {}
             }
             self.context.wake_vault(&self.job.spec.vault);
         }
@@ -189,6 +191,7 @@ impl Work<'_> {
             sources: self.job.spec.sources.clone(),
             ready: ready.clone(),
             key,
+            artifacts: self.job.status.as_ref().map_or(0, |status| status.artifacts.total.unsigned_abs()),
         };
         transfer::spawn(self.context, crossing);
         info!(session = session.id, address = %ready.address, instance = ready.instance, "the box is ready");

@@ -28,11 +28,13 @@ pub(super) struct Crossing {
     pub sources: Vec<Source>,
     pub ready: ReadyBox,
     pub key: ClientKey,
+    /// How many artifacts were counted before the session was opened.
+    pub artifacts: u64,
 }
 
 /// Begins the transfer as a task of its own.
 pub(super) fn spawn(context: &Arc<Context>, crossing: Crossing) {
-    let progress = Arc::new(Progress::default());
+    let progress = Arc::new(Progress { artifacts_total: crossing.artifacts.into(), ..Progress::default() });
     let (uid, session) = (crossing.uid.clone(), crossing.session.to_string());
     let reference = ObjectRef::<BackupJob>::new(&crossing.job.name).within(&crossing.job.namespace);
     let span = info_span!("transfer", session, namespace = crossing.job.namespace, job = crossing.job.name);
