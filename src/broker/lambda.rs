@@ -4,8 +4,8 @@ use std::{collections::HashMap, sync::Mutex, time::Duration};
 
 use async_trait::async_trait;
 use aws_config::{
-    BehaviorVersion, Region, SdkConfig, environment::EnvironmentVariableRegionProvider, retry::RetryConfig,
-    timeout::TimeoutConfig,
+    BehaviorVersion, Region, SdkConfig, environment::EnvironmentVariableRegionProvider,
+    meta::region::RegionProviderChain, retry::RetryConfig, timeout::TimeoutConfig,
 };
 use aws_sdk_lambda::{
     Client,
@@ -28,6 +28,8 @@ use super::{Broker, BrokerError, Function};
 /// A function answers in a second or two; one that hangs must not hold a reconcile for long.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Where identity is asked for when the environment names no region.
+const DEFAULT_REGION: &str = "us-east-1";
 /// The longest text of an error that is kept.
 const MAX_ERROR_TEXT: usize = 400;
 
@@ -52,11 +54,13 @@ impl LambdaBroker {
             .connect_timeout(CONNECT_TIMEOUT)
             .operation_attempt_timeout(ANSWER_TIMEOUT)
             .build();
+        // Each vault names its region; looking for one in a metadata service would only cost time.
+        let region =
+            RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new()).or_else(DEFAULT_REGION);
         // The controller repeats on its own and knows why; the SDK only bridges a hiccup.
         let base = aws_config::defaults(BehaviorVersion::v2026_01_12())
             .http_client(http)
-            // Each vault names its region; looking for another one in a metadata service would only cost time.
-            .region(EnvironmentVariableRegionProvider::new())
+            .region(region)
             .timeout_config(timeouts)
             .retry_config(RetryConfig::standard().with_max_attempts(2))
             .load()
@@ -166,7 +170,14 @@ fn thrown(kind: &str, answer: &[u8]) -> String {
 
 fn invoke_error(function: &Function, error: &SdkError<InvokeError>) -> BrokerError {
     let function = function.clone();
-    let message = bounded(&error_chain(error));
+    let message = match error {
+        // The service's own words; its code stands in the kind.
+        SdkError::ServiceError(context) => {
+            context.err().message().map_or_else(|| error_chain(error), str::to_owned)
+        }
+        _ => error_chain(error),
+    };
+    let message = bounded(&message);
     match error {
         SdkError::ServiceError(context) => {
             let status = context.raw().status().as_u16();

@@ -20,7 +20,12 @@ use tokio::{
     time::timeout,
 };
 
-use super::{GatherError, Gatherer, Target, tar::TarScan, token};
+use super::{
+    GatherError, Gatherer, Target,
+    tar::TarScan,
+    token,
+    verdict::{Kind, Verdict, verdict},
+};
 
 /// What kube keeps of standard output before it stops reading the socket. Its default of 1 KiB halves the speed.
 const STDOUT_BUFFER: usize = 1 << 20;
@@ -35,9 +40,6 @@ const SILENCE: Duration = Duration::from_mins(5);
 const EXIT_REPORT: Duration = Duration::from_secs(30);
 /// A failed tar ends at once: nobody needs the rest, and one that never ran has no end marker to wait for.
 const SCRIPT: &str = "tar -c -f - -C / \"$@\" || exit; read -r _; exit 0";
-/// What tar writes when a file is lost, whatever it exits with.
-const FATAL_WORDS: [&str; 5] =
-    ["No such file", "Cannot ", "can't open", "Permission denied", "Error is not recoverable"];
 
 /// A tar archive as it is written. The last item is an error unless the archive is whole.
 pub type TarStream = Pin<Box<dyn Stream<Item = Result<Bytes, GatherError>> + Send>>;
@@ -194,106 +196,11 @@ async fn drain(mut stderr: impl AsyncRead + Unpin) -> String {
     String::from_utf8_lossy(&kept).into_owned()
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    TarMissing,
-    PathMissing,
-    Unreadable,
-    Failed,
-    Truncated,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-struct Verdict {
-    kind: Kind,
-    message: String,
-}
-
-/// Success needs all three: tar's exit, a silent standard error, the archive's end.
-fn verdict(exit: Option<&Status>, errors: &str, scanned: Result<(), String>) -> Result<(), Verdict> {
-    let said = one_line(errors);
-    let Some(exit) = exit else {
-        let message = format!("the connection closed before tar's exit was reported. {said}");
-        return Err(Verdict { kind: Kind::Truncated, message: message.trim_end().to_owned() });
-    };
-    let text = exit.message.clone().unwrap_or_default();
-    let fatal = FATAL_WORDS.iter().any(|word| errors.contains(word));
-    if exit.status.as_deref() != Some("Success") || fatal {
-        let kind = if no_tar(&text, errors) {
-            Kind::TarMissing
-        } else if errors.contains("No such file") {
-            Kind::PathMissing
-        } else if errors.contains("Permission denied") {
-            Kind::Unreadable
-        } else {
-            Kind::Failed
-        };
-        let message = [one_line(&text), said]
-            .into_iter()
-            .filter(|part| !part.is_empty())
-            .collect::<Vec<_>>()
-            .join(": ");
-        return Err(Verdict { kind, message });
-    }
-    scanned.map_err(|message| Verdict { kind: Kind::Truncated, message })
-}
-
-/// Runtimes say it in different words; shells that stand in for tar say it too.
-fn no_tar(exit: &str, errors: &str) -> bool {
-    ["executable file not found", "no such file or directory: unknown", "tar: not found", "exit code 127"]
-        .iter()
-        .any(|words| exit.contains(words) || errors.contains(words))
-}
-
-fn one_line(text: &str) -> String {
-    text.lines().map(str::trim).filter(|line| !line.is_empty()).take(4).collect::<Vec<_>>().join("; ")
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
     use super::*;
-
-    fn exit(status: &str, message: &str) -> Status {
-        Status { status: Some(status.into()), message: Some(message.into()), ..Status::default() }
-    }
-
-    fn kind(exit: Option<&Status>, errors: &str, scanned: Result<(), String>) -> Option<Kind> {
-        verdict(exit, errors, scanned).err().map(|verdict| verdict.kind)
-    }
-
-    #[test]
-    fn success_needs_exit_silence_and_end() {
-        let good = exit("Success", "");
-        assert_eq!(kind(Some(&good), "", Ok(())), None);
-        assert_eq!(kind(Some(&good), "tar: removing leading '/'", Ok(())), None);
-        assert_eq!(kind(None, "", Ok(())), Some(Kind::Truncated));
-        assert_eq!(kind(Some(&good), "", Err("no end".into())), Some(Kind::Truncated));
-        assert_eq!(
-            kind(Some(&good), "tar: x: Cannot stat: No such file or directory", Ok(())),
-            Some(Kind::PathMissing)
-        );
-        assert_eq!(kind(Some(&exit("Failure", "exit status 2")), "", Ok(())), Some(Kind::Failed));
-    }
-
-    #[test]
-    fn faults_of_a_container_have_names() {
-        let failure = exit("Failure", "command terminated with non-zero exit code");
-        let absent = exit(
-            "Failure",
-            "OCI runtime exec failed: exec: \"tar\": executable file not found in $PATH: unknown",
-        );
-        assert_eq!(kind(Some(&absent), "", Ok(())), Some(Kind::TarMissing));
-        assert_eq!(
-            kind(Some(&failure), "tar: nope: Cannot stat: No such file or directory\n", Ok(())),
-            Some(Kind::PathMissing)
-        );
-        assert_eq!(
-            kind(Some(&failure), "tar: s: Cannot open: Permission denied\n", Ok(())),
-            Some(Kind::Unreadable)
-        );
-    }
 
     #[test]
     fn a_users_words_are_never_options() {

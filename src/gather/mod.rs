@@ -10,6 +10,7 @@ mod name;
 mod select;
 mod tar;
 mod token;
+mod verdict;
 
 pub use error::GatherError;
 pub use exec::{TarStream, open};

@@ -52,7 +52,7 @@ pub(super) fn spawn(context: &Arc<Context>, crossing: Crossing) {
                     "the backup is stored"
                 ),
                 Err(fault) => {
-                    warn!(reason = fault.reason.as_str(), message = fault.message, "the transfer failed");
+                    warn!(reason = fault.reason.as_str(), why = fault.message, "the transfer failed");
                 }
             }
             context.metrics.transferred(figures);

@@ -69,7 +69,7 @@ async fn tell(context: &Context, vault: &BackupVault, changed: &BackupVaultStatu
     {
         return;
     }
-    info!(reason = ready.reason, message = ready.message, "the vault's readiness changed");
+    info!(reason = ready.reason, why = ready.message, "the vault's readiness changed");
     let about = vault.object_ref(&());
     if ready.status == ConditionStatus::True {
         context.events.normal(&about, "Ask", &ready.reason, &ready.message).await;

@@ -1,37 +1,26 @@
 //! Does one step. What a step intends is in the job's status before anything outside Kubernetes hears of it.
 
+mod asking;
+
 use std::sync::Arc;
 
-use drawbridge_protocol::{
-    CleanupRequest, CreateRequest, JobRef, SessionId, Version,
-    session::{CleanupOutcome, CreateOutcome, Waiting},
-};
+use drawbridge_protocol::{JobRef, SessionId};
 use jiff::{SignedDuration, Timestamp};
 use kube::{Resource as _, ResourceExt as _, runtime::reflector::ObjectRef};
 use tracing::{info, warn};
 
 use super::{
-    local::{Closing, Opening},
     plan::{Ending, Observation, Step, Why, later},
     status::Draft,
-    transfer::{self, Crossing},
     write,
 };
 use crate::{
     api::{AbandonedSession, BackupJob, SessionStatus},
-    broker::{BrokerError, Function},
-    controller::{Context, ReconcileError, backoff::Backoff, backupvault},
+    broker::Function,
+    controller::{Context, ReconcileError, backupvault},
     fault::Fault,
     transfer::ClientKey,
 };
-
-/// Waits between questions to AWS that failed.
-const BROKER_BACKOFF: Backoff =
-    Backoff { first: std::time::Duration::from_secs(1), longest: std::time::Duration::from_secs(30) };
-/// In a session's first minute, when most boxes come up, AWS is asked at least this often, in seconds.
-const EAGER: i64 = 1;
-/// Later, and whatever the answer says, at least this often.
-const PATIENT: i64 = 10;
 
 /// When the job is looked at next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,69 +126,6 @@ impl Work<'_> {
         Ok(Next::Now)
     }
 
-    async fn ask_for_box(&self) -> Result<Next, ReconcileError> {
-        let (uid, session) = (self.uid(), self.session()?);
-        let Some((function, key)) = self.context.attempts.ours(&uid, &session.id) else {
-            return Ok(Next::Now);
-        };
-        let request = CreateRequest {
-            version: Version,
-            session: self.session_id()?,
-            client_key: key.public().clone(),
-            job: self.reference()?,
-        };
-        let answer = self.context.broker.create(&function, &request).await;
-        self.context.metrics.asked("create", answer.as_ref().err().map(BrokerError::kind));
-        let opening = match answer {
-            Ok(CreateOutcome::Ready(ready)) => Opening::Ready(ready),
-            Ok(CreateOutcome::Refused { reason, message }) => Opening::Refused { reason, message },
-            Ok(CreateOutcome::Pending { retry_after_seconds, waiting_for }) => {
-                let again_at = self.again_at(session, retry_after_seconds);
-                let since = match &self.seen.local.opening {
-                    Opening::Pending { waiting_for: before, since, .. } if *before != Waiting::Slot => *since,
-                    _ => self.now,
-                };
-                Opening::Pending { waiting_for, since, again_at }
-            }
-            Err(error) => {
-                warn!(session = session.id, kind = error.kind(), %error, "create could not be asked");
-                let errors = match &self.seen.local.opening {
-                    Opening::Failed { errors, .. } => errors + 1,
-                    _ => 1,
-                };
-                let needs_a_person = error.needs_a_person();
-                Opening::Failed {
-                    fault: Fault::from(&error),
-                    needs_a_person,
-                    errors,
-                    again_at: self.after(errors),
-                }
-            }
-        };
-        self.context.attempts.set_opening(&uid, &session.id, opening);
-        Ok(Next::Now)
-    }
-
-    async fn cross(&self, ready: &drawbridge_protocol::session::ReadyBox) -> Result<Next, ReconcileError> {
-        let (uid, session) = (self.uid(), self.session()?);
-        let Some((_, key)) = self.context.attempts.ours(&uid, &session.id) else { return Ok(Next::Now) };
-        self.write(self.draft().crosses(ready)).await?;
-        let crossing = Crossing {
-            uid,
-            job: self.reference()?,
-            session: self.session_id()?,
-            sources: self.job.spec.sources.clone(),
-            ready: ready.clone(),
-            key,
-            artifacts: self.job.status.as_ref().map_or(0, |status| status.artifacts.total.unsigned_abs()),
-        };
-        transfer::spawn(self.context, crossing);
-        info!(session = session.id, address = %ready.address, instance = ready.instance, "the box is ready");
-        self.normal("Cross", "BoxReady", &format!("box {} listens at {}", ready.instance, ready.address))
-            .await;
-        Ok(Next::At(later(self.now, SignedDuration::from_secs(2))))
-    }
-
     async fn stop(&self, fault: &Fault) -> Result<Next, ReconcileError> {
         let session = self.session()?;
         self.context.attempts.abort(&self.uid(), &session.id);
@@ -207,43 +133,10 @@ impl Work<'_> {
         warn!(
             session = session.id,
             reason = fault.reason.as_str(),
-            message = fault.message,
+            why = fault.message,
             "the session is given up"
         );
         self.warn("Stop", fault.reason.as_str(), &fault.message).await;
-        Ok(Next::Now)
-    }
-
-    async fn ask_to_close(&self) -> Result<Next, ReconcileError> {
-        let (uid, session) = (self.uid(), self.session()?);
-        let function = Function { region: session.region.clone(), name: session.cleanup_function.clone() };
-        let receipt = self.job.status.as_ref().and_then(|status| status.receipt.as_ref());
-        let receipt =
-            receipt.filter(|receipt| receipt.session == session.id).map(|receipt| receipt.envelope.clone());
-        let request = CleanupRequest { version: Version, session: self.session_id()?, receipt };
-        let answer = self.context.broker.cleanup(&function, &request).await;
-        self.context.metrics.asked("cleanup", answer.as_ref().err().map(BrokerError::kind));
-        let failed = |message: String| {
-            let errors = match &self.seen.local.closing {
-                Closing::Failed { errors, .. } => errors + 1,
-                _ => 1,
-            };
-            warn!(session = session.id, message, "the session could not be closed yet");
-            Closing::Failed { message, errors, again_at: self.after(errors) }
-        };
-        let closing = match answer {
-            Ok(CleanupOutcome::Destroyed) => Closing::Destroyed,
-            Ok(CleanupOutcome::Destroying { retry_after_seconds, remaining }) => {
-                let seconds = i64::from(retry_after_seconds).clamp(EAGER, PATIENT);
-                Closing::Destroying {
-                    remaining,
-                    again_at: later(self.now, SignedDuration::from_secs(seconds)),
-                }
-            }
-            Ok(CleanupOutcome::Refused { message }) => failed(format!("cleanup refused: {message}")),
-            Err(error) => failed(error.to_string()),
-        };
-        self.context.attempts.set_closing(&uid, &session.id, closing);
         Ok(Next::Now)
     }
 
@@ -263,7 +156,7 @@ impl Work<'_> {
             warn!(%error, vault, "an abandoned session could not be recorded");
         }
         self.context.metrics.abandoned();
-        warn!(session = session.id, message, "the session is let go; the stack's own timers close it");
+        warn!(session = session.id, why = message, "the session is let go; the stack's own timers close it");
         let note = format!("session {} could not be closed in time and is let go: {message}", session.id);
         self.warn("Abandon", "SessionAbandoned", &note).await;
         self.conclude(ending).await
@@ -277,7 +170,7 @@ impl Work<'_> {
         self.context.attempts.forget(&uid);
         self.context.session_closed(&uid, &self.job.spec.vault);
         write::drop_finalizer(&self.context.client, &written).await?;
-        info!(session = session.id, ending = ?ending, "the session is closed");
+        info!(session = session.id, ending = ?ending, "the attempt is over");
         match ending {
             Ending::Complete => {
                 self.normal("Conclude", "Complete", "the backup is stored and its box is gone").await;
@@ -307,17 +200,6 @@ impl Work<'_> {
             write::status(&self.context.client, self.job, draft.status).await?;
         }
         Ok(())
-    }
-
-    fn again_at(&self, session: &SessionStatus, seconds: u32) -> Timestamp {
-        let eager = self.now < later(session.opened_at, SignedDuration::from_mins(1));
-        let longest = if eager { EAGER } else { PATIENT };
-        later(self.now, SignedDuration::from_secs(i64::from(seconds).clamp(EAGER, longest)))
-    }
-
-    fn after(&self, errors: u32) -> Timestamp {
-        let delay = BROKER_BACKOFF.delay(errors, &self.uid());
-        later(self.now, SignedDuration::try_from(delay).unwrap_or(SignedDuration::from_secs(30)))
     }
 
     fn uid(&self) -> String {
