@@ -96,9 +96,7 @@ fn crds_match() -> Result<()> {
 fn crd(name: &str) -> Result<String> {
     let out = paths::target().join("crds");
     fs::create_dir_all(&out).with_context(|| format!("making {}", out.display()))?;
-    let mut cargo = command("cargo");
-    cargo.args(["run", "--quiet", "--release", "--locked", "--bin", "drawbridge-controller", "--", "crds"]);
-    output(cargo.arg("--out").arg(&out))?;
+    output(command(package::controller()).args(["crds", "--out"]).arg(&out))?;
     let path = out.join(format!("{name}.yaml"));
     fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))
 }
