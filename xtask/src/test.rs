@@ -100,8 +100,8 @@ fn on_the_bed(bed: &Bed) -> Result<()> {
             "test",
             "--release",
             "--locked",
-            "--package",
-            "drawbridge",
+            // With the features that the units were compiled with: another choice compiles most dependencies again.
+            "--workspace",
             "--test",
             "e2e",
             "--",
