@@ -1,0 +1,96 @@
+//! `cargo xtask prove`: what takes long. Each part writes its figures, with the commit they belong to, to
+//! `docs/evidence/<part>.md`.
+
+mod policy;
+
+use std::{fs, time::Instant};
+
+use anyhow::{Context as _, Result};
+use clap::{Args, ValueEnum};
+
+use crate::{
+    bed::Bed,
+    checks,
+    package::{self, Package},
+    paths,
+    shell::{say, started},
+    tools::{self, Tools},
+};
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Names the test bed's run.
+    #[arg(long, default_value = "prove")]
+    run: String,
+    /// Which parts; none named: all, one after the other.
+    #[arg(value_enum)]
+    parts: Vec<Part>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Every statement of every policy is removed once; some probe must notice.
+    Policy,
+}
+
+impl Part {
+    fn run(self, proof: &Proof) -> Result<()> {
+        match self {
+            Self::Policy => policy::run(proof),
+        }
+    }
+}
+
+/// What every part works with.
+#[derive(Debug)]
+pub(crate) struct Proof {
+    tools: Tools,
+    package: Package,
+    run: String,
+    begun: Instant,
+}
+
+impl Proof {
+    /// Runs `work` on a test bed of its own: what one part breaks, the next does not meet.
+    fn on_a_bed(&self, work: impl FnOnce(&Bed) -> Result<()>) -> Result<()> {
+        Bed::down(&self.run)?;
+        let result = Bed::up(&self.run, &self.tools, &self.package).and_then(|bed| work(&bed));
+        Bed::down(&self.run)?;
+        result
+    }
+
+    /// Writes `docs/evidence/<name>.md`: a title, the text, the command and the commit, the figures.
+    fn record(&self, name: &str, title: &str, how: &str, figures: &str) -> Result<()> {
+        let evidence = paths::root().join("docs/evidence");
+        fs::create_dir_all(&evidence).with_context(|| format!("making {}", evidence.display()))?;
+        let text = format!(
+            "# {title}\n\n{how}\n\nMade by `cargo xtask prove {name}` at commit `{}` in {:.0} s, on two cores, against the \
+             local AWS.\n\n{}\n",
+            checks::commit(&paths::root()),
+            self.begun.elapsed().as_secs_f64(),
+            figures.trim_end(),
+        );
+        let path = evidence.join(format!("{name}.md"));
+        fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+        say(&format!("wrote {}", path.display()));
+        Ok(())
+    }
+}
+
+/// Runs the parts that were named, or all.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    started();
+    let tools = tools::ensure()?;
+    let package = package::build(&tools)?;
+    let parts = if options.parts.is_empty() { Part::value_variants() } else { &options.parts };
+    for part in parts {
+        let proof = Proof {
+            tools: tools.clone(),
+            package: package.clone(),
+            run: options.run.clone(),
+            begun: Instant::now(),
+        };
+        part.run(&proof)?;
+    }
+    Ok(())
+}
