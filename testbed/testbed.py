@@ -2,7 +2,8 @@
 """Brings a run of the whole testbed up and down: `testbed.py up|down|status --run ID [--without kubernetes|aws]`.
 
 Both halves boot at once, each by its own program; then the node is plugged into the local internet, and testbed.json
-in the run's directory says how everything is reached.
+in the run's directory says how everything is reached. DRAWBRIDGE_CLUSTER=kind takes kind for the cluster, which needs
+a Docker daemon.
 """
 
 from __future__ import annotations
@@ -25,7 +26,16 @@ from testbed.common.process import Daemons, ancestors, end, marked  # noqa: E402
 from testbed.common.run import PARTS, Run  # noqa: E402
 from testbed.common.teardown import claim, is_stale  # noqa: E402
 
-PROGRAMS = {"kubernetes": HERE / "kubernetes" / "cluster.py", "aws": HERE / "aws" / "aws.py"}
+AWS, OWN_CLUSTER, KIND = HERE / "aws" / "aws.py", HERE / "kubernetes" / "cluster.py", HERE / "kubernetes" / "kind.py"
+
+
+def _program(run_id: str, part: str) -> Path:
+    """What brings a part up and down. A cluster goes down by what made it, whatever the environment says by then."""
+    if part == "aws":
+        return AWS
+    run = runs.find(run_id)
+    made_by_kind = run is not None and (run.part(part) / "kind").exists()
+    return KIND if made_by_kind or os.environ.get("DRAWBRIDGE_CLUSTER") == "kind" else OWN_CLUSTER
 
 
 def _interpreter(part: str) -> str:
@@ -35,18 +45,20 @@ def _interpreter(part: str) -> str:
     return str(python) if part == "aws" and python.exists() else sys.executable
 
 
-def _call(part: str, *arguments: str) -> None:
+def _call(part: str, command: str, run_id: str, *more: str) -> None:
     """Runs a part's program to its end; its progress lines go straight to our stderr."""
-    command = [_interpreter(part), str(PROGRAMS[part]), *arguments]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False)
+    program, arguments = _program(run_id, part), (command, "--run", run_id, *more)
+    done = subprocess.run(
+        [_interpreter(part), str(program), *arguments], stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False
+    )
     if done.returncode != 0:
-        raise TestbedError(f"{part}: `{PROGRAMS[part].name} {' '.join(arguments)}` ended with {done.returncode}")
+        raise TestbedError(f"{part}: `{program.name} {' '.join(arguments)}` ended with {done.returncode}")
 
 
-def _call_each(parts: Sequence[str], *arguments: str) -> None:
+def _call_each(parts: Sequence[str], command: str, run_id: str) -> None:
     """The same for several parts at once. Each is waited for, and every failure named."""
     with ThreadPoolExecutor(len(PARTS)) as pool:
-        calls = [pool.submit(_call, part, *arguments) for part in parts]
+        calls = [pool.submit(_call, part, command, run_id) for part in parts]
     failures = [str(error) for call in calls if (error := call.exception()) is not None]
     if failures:
         raise TestbedError("; ".join(failures))
@@ -56,12 +68,12 @@ def up(run_id: str, parts: Sequence[str]) -> Path:
     """Boots the parts, joins them, and returns the path of testbed.json."""
     progress.begin()
     run = claim(run_id, "testbed")
-    _call_each(parts, "up", "--run", run_id)
+    _call_each(parts, "up", run_id)
     facts: dict[str, Any] = {"run": run.id, "index": run.index, "dir": str(run.dir)}
     for part in parts:
         facts[part] = _facts(run, part)
     if set(parts) == set(PARTS):
-        _call("aws", "connect", "--run", run_id, "--node-pid", str(facts["kubernetes"]["node_pid"]))
+        _call("aws", "connect", run_id, "--node-pid", str(facts["kubernetes"]["node_pid"]))
         progress.say("the node is plugged into the local internet")
     path = run.dir / "testbed.json"
     path.touch(mode=0o600)  # it has the local account's root keys
@@ -84,7 +96,7 @@ def down(run_id: str, parts: Sequence[str]) -> None:
     if run is not None:
         own = ancestors()
         end([process for process in runs.claimants(run, "testbed") if process.pid not in own])
-    _call_each([part for part in parts if PROGRAMS[part].exists()], "down", "--run", run_id)
+    _call_each(parts, "down", run_id)
     runs.release(run_id)
 
 

@@ -1,6 +1,7 @@
 """A real single-node Kubernetes without Docker.
 
 - `cluster.py`        the command: up, down, load-image, restart-apiserver
+- `kind.py`           the same on kind, where a Docker daemon answers (untried)
 - `layout.py`         names, addresses and paths of one cluster
 - `binaries.py`       where the programs are
 - `certificates.py`   authorities, certificates, kubeconfigs

@@ -128,6 +128,7 @@ def describe(layout: Layout) -> dict[str, object]:
         "ctr_command": containers.ctr_command(layout),
         "audit_log": str(layout.audit_log),
         "bin": str(binaries.directory()),
+        "program": str(Path(__file__).resolve()),
     }
 
 

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::{
     package::{self, Package},
-    shell::{command, output, say, step, succeeds},
+    shell::{command, output, say, step},
     tools::{self, Tools},
 };
 
@@ -97,7 +97,8 @@ impl Bed {
     /// Installs the CRDs and the operator with Helm, as docs/install.md says.
     pub(crate) fn install(&self) -> Result<()> {
         let mut load = command(self.tools.python());
-        load.args(["testbed/kubernetes/cluster.py", "load-image", "--run", &self.run])
+        load.arg(self.facts["kubernetes"]["program"].as_str().unwrap_or_default())
+            .args(["load-image", "--run", &self.run])
             .arg(&self.package.image);
         load.env("DRAWBRIDGE_BIN", &self.tools.bin);
         step("loading the controller's image into the cluster", &format!("load-{}", self.run), &mut load)?;
@@ -237,16 +238,13 @@ pub(crate) fn up_for_people(options: &RunOptions) -> Result<()> {
 fn testbed(tools: &Tools) -> Command {
     let mut python = command(tools.python());
     python.env("DRAWBRIDGE_BIN", &tools.bin).env("DRAWBRIDGE_VENV", &tools.venv).arg("testbed/testbed.py");
-    if docker_runs() {
+    if tools.kind {
         say(
-            "a Docker daemon answers; kind-config.yaml stands ready for it, but this run uses the project's own cluster",
+            "a Docker daemon answers: the cluster is kind's, of kind-config.yaml (untried); DRAWBRIDGE_CLUSTER=own: ours",
         );
+        python.env("DRAWBRIDGE_CLUSTER", "kind");
     }
     python
-}
-
-fn docker_runs() -> bool {
-    succeeds(command("docker").arg("info"))
 }
 
 fn read_json(path: &Path) -> Result<Value> {

@@ -61,6 +61,8 @@ pub(crate) struct Tools {
     /// The virtual environment of the `aws` command.
     pub(crate) aws_cli: PathBuf,
     pub(crate) cargo_deny: PathBuf,
+    /// Whether the cluster is kind's.
+    pub(crate) kind: bool,
 }
 
 impl Tools {
@@ -72,13 +74,21 @@ impl Tools {
 /// Installs and builds what is missing.
 pub(crate) fn ensure() -> Result<Tools> {
     packages()?;
+    let kind = docker_runs();
     let tools = Tools {
-        bin: go_tools()?,
+        bin: go_tools(kind)?,
         venv: virtualenv("aws", PYTHON)?,
         aws_cli: virtualenv("awscli", AWS_CLI)?,
         cargo_deny: cargo_deny()?,
+        kind,
     };
     Ok(tools)
+}
+
+/// Whether kind can be used, and nobody asked for the project's own cluster.
+fn docker_runs() -> bool {
+    std::env::var_os("DRAWBRIDGE_CLUSTER").is_none_or(|name| name != "own")
+        && succeeds(command("docker").arg("info"))
 }
 
 fn packages() -> Result<()> {
@@ -134,7 +144,7 @@ fn cached(name: &str, inputs: &[&[u8]], build: impl FnOnce(&Path) -> Result<()>)
     Ok(done)
 }
 
-fn go_tools() -> Result<PathBuf> {
+fn go_tools(kind: bool) -> Result<PathBuf> {
     let modules = paths::root().join("testbed/kubernetes/tools");
     let read = |path: &str| {
         fs::read(modules.join(path)).with_context(|| format!("reading testbed/kubernetes/tools/{path}"))
@@ -181,7 +191,12 @@ fn go_tools() -> Result<PathBuf> {
         step("building pause", "pause", &mut gcc)
     })?;
     // One directory with links to all of them.
-    let all = [&kube, &helm, &coredns, &pause];
+    let mut all = vec![kube, helm, coredns, pause];
+    if kind {
+        all.push(cached("kind", &[&read("kind/go.mod")?, &read("kind/go.sum")?], |out| {
+            go_build("kind", "kind", "-s -w", out, &["sigs.k8s.io/kind".to_owned()])
+        })?);
+    }
     let names: Vec<String> = all.iter().map(|dir| dir.display().to_string()).collect();
     cached("bin", &[names.join(" ").as_bytes()], |out| {
         for dir in all {
