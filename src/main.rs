@@ -11,8 +11,13 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use drawbridge::{
     broker::LambdaBroker,
-    controller::{self, Parts},
+    controller::{
+        self, Parts,
+        backupjob::Ssh,
+        ports::{SystemClock, SystemEntropy},
+    },
     drain,
+    gather::TokenClients,
     leader::Election,
     metrics::Metrics,
     serve::{self, Health},
@@ -92,12 +97,21 @@ async fn run(flags: Flags, cluster: Config, client: Client) -> anyhow::Result<()
         Arc::clone(&health),
         Arc::clone(&metrics),
     );
+    let (settings, accounts): (_, Arc<dyn TokenClients>) = (flags.settings(), Arc::new(cluster));
+    let carrier = Ssh {
+        client: client.clone(),
+        accounts: Arc::clone(&accounts),
+        parallel_uploads: settings.parallel_uploads,
+    };
     let parts = Parts {
         client,
-        cluster,
+        accounts,
         broker: Arc::new(LambdaBroker::from_environment().await),
+        carrier: Arc::new(carrier),
+        clock: Arc::new(SystemClock::default()),
+        entropy: Arc::new(SystemEntropy),
         metrics,
-        settings: flags.settings(),
+        settings,
     };
     info!(version = env!("CARGO_PKG_VERSION"), identity, "drawbridge-controller begins");
     let stop = async move {

@@ -7,7 +7,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// A waiting job that has not asked for this long is gone.
@@ -49,27 +49,33 @@ pub struct Open {
 
 #[derive(Default, Debug)]
 struct Inner {
-    waiting: HashMap<String, (Candidate, Instant)>,
+    waiting: HashMap<String, (Candidate, Duration)>,
     /// Let in; its session may not be visible in the cache yet.
     granted: HashMap<String, Open>,
     /// Jobs whose session was closed just now.
-    closed: HashMap<String, Instant>,
+    closed: HashMap<String, Duration>,
 }
 
-/// The queues of all vaults.
+/// The queues of all vaults. `now` is a clock that never goes back.
 #[derive(Default, Debug)]
 pub struct Admission(Mutex<Inner>);
 
 impl Admission {
     /// Asks for `candidate`, given the sessions that the cache knows of.
-    pub fn ask(&self, candidate: Candidate, limit: usize, cached: impl IntoIterator<Item = Open>) -> Turn {
+    pub fn ask(
+        &self,
+        candidate: Candidate,
+        limit: usize,
+        cached: impl IntoIterator<Item = Open>,
+        now: Duration,
+    ) -> Turn {
         let mut inner = self.lock();
         if inner.granted.contains_key(&candidate.uid) {
             return Turn::Granted;
         }
-        inner.waiting.retain(|_, (_, seen)| seen.elapsed() < FORGOTTEN);
-        inner.waiting.insert(candidate.uid.clone(), (candidate.clone(), Instant::now()));
-        let open = inner.open(&candidate.vault, cached);
+        inner.waiting.retain(|_, (_, seen)| now.saturating_sub(*seen) < FORGOTTEN);
+        inner.waiting.insert(candidate.uid.clone(), (candidate.clone(), now));
+        let open = inner.open(&candidate.vault, cached, now);
         let order = inner.in_order(&candidate.vault, &open);
         let ahead = order.iter().position(|waiting| waiting.uid == candidate.uid).unwrap_or(0);
         if open.len() + ahead >= limit {
@@ -83,11 +89,11 @@ impl Admission {
     }
 
     /// The job's session is closed. Says who should ask again, those first that go first.
-    pub fn closed(&self, uid: &str, vault: &str) -> Vec<Candidate> {
+    pub fn closed(&self, uid: &str, vault: &str, now: Duration) -> Vec<Candidate> {
         let mut inner = self.lock();
         inner.waiting.remove(uid);
         inner.granted.remove(uid);
-        inner.closed.insert(uid.to_owned(), Instant::now());
+        inner.closed.insert(uid.to_owned(), now);
         inner.next(vault)
     }
 
@@ -99,8 +105,8 @@ impl Admission {
     }
 
     /// How many sessions `vault` has open, given those that the cache knows of.
-    pub fn open(&self, vault: &str, cached: impl IntoIterator<Item = Open>) -> usize {
-        self.lock().open(vault, cached).len()
+    pub fn open(&self, vault: &str, cached: impl IntoIterator<Item = Open>, now: Duration) -> usize {
+        self.lock().open(vault, cached, now).len()
     }
 
     /// How many jobs wait for `vault`.
@@ -115,8 +121,8 @@ impl Admission {
 
 impl Inner {
     /// The sessions of `vault` that are open: those in the cache, less those closed since, and those let in.
-    fn open(&mut self, vault: &str, cached: impl IntoIterator<Item = Open>) -> HashSet<Open> {
-        self.closed.retain(|_, at| at.elapsed() < STALE);
+    fn open(&mut self, vault: &str, cached: impl IntoIterator<Item = Open>, now: Duration) -> HashSet<Open> {
+        self.closed.retain(|_, at| now.saturating_sub(*at) < STALE);
         cached
             .into_iter()
             .filter(|open| !self.closed.contains_key(&open.uid))
@@ -164,6 +170,8 @@ mod tests {
 
     use super::*;
 
+    const NOW: Duration = Duration::from_mins(10);
+
     fn candidate(namespace: &str, second: i64) -> Candidate {
         Candidate {
             uid: format!("{namespace}-{second}"),
@@ -181,55 +189,61 @@ mod tests {
     #[test]
     fn no_more_are_let_in_than_the_limit() {
         let admission = Admission::default();
-        assert_eq!(admission.ask(candidate("a", 1), 2, none()), Turn::Granted);
-        assert_eq!(admission.ask(candidate("a", 2), 2, none()), Turn::Granted);
-        assert_eq!(admission.ask(candidate("a", 3), 2, none()), Turn::Queued { ahead: 0, open: 2, limit: 2 });
+        assert_eq!(admission.ask(candidate("a", 1), 2, none(), NOW), Turn::Granted);
+        assert_eq!(admission.ask(candidate("a", 2), 2, none(), NOW), Turn::Granted);
         assert_eq!(
-            admission.ask(candidate("a", 1), 2, none()),
+            admission.ask(candidate("a", 3), 2, none(), NOW),
+            Turn::Queued { ahead: 0, open: 2, limit: 2 }
+        );
+        assert_eq!(
+            admission.ask(candidate("a", 1), 2, none(), NOW),
             Turn::Granted,
             "asking again is no second session"
         );
-        assert_eq!(admission.closed("a-1", "v").len(), 1);
-        assert_eq!(admission.ask(candidate("a", 3), 2, none()), Turn::Granted);
+        assert_eq!(admission.closed("a-1", "v", NOW).len(), 1);
+        assert_eq!(admission.ask(candidate("a", 3), 2, none(), NOW), Turn::Granted);
     }
 
     #[test]
     fn sessions_in_the_cache_count_once() {
         let admission = Admission::default();
         let cached = Open { uid: "a-1".into(), namespace: "a".into(), vault: "v".into() };
-        assert_eq!(admission.ask(candidate("a", 1), 2, none()), Turn::Granted);
-        assert_eq!(admission.ask(candidate("a", 2), 2, [cached]), Turn::Granted);
+        assert_eq!(admission.ask(candidate("a", 1), 2, none(), NOW), Turn::Granted);
+        assert_eq!(admission.ask(candidate("a", 2), 2, [cached], NOW), Turn::Granted);
     }
 
     #[test]
     fn a_closed_session_that_the_cache_still_shows_does_not_count() {
         let admission = Admission::default();
         let cached = || [Open { uid: "a-1".into(), namespace: "a".into(), vault: "v".into() }];
-        assert!(matches!(admission.ask(candidate("a", 2), 1, cached()), Turn::Queued { open: 1, .. }));
-        assert_eq!(admission.closed("a-1", "v").len(), 1);
-        assert_eq!(admission.ask(candidate("a", 2), 1, cached()), Turn::Granted);
+        assert!(matches!(admission.ask(candidate("a", 2), 1, cached(), NOW), Turn::Queued { open: 1, .. }));
+        assert_eq!(admission.closed("a-1", "v", NOW).len(), 1);
+        assert_eq!(admission.ask(candidate("a", 2), 1, cached(), NOW), Turn::Granted);
     }
 
     #[test]
     fn the_oldest_goes_first() {
         let admission = Admission::default();
-        admission.ask(candidate("a", 0), 1, none());
-        assert!(matches!(admission.ask(candidate("a", 9), 1, none()), Turn::Queued { ahead: 0, .. }));
-        assert!(matches!(admission.ask(candidate("a", 5), 1, none()), Turn::Queued { ahead: 0, .. }));
-        assert!(matches!(admission.ask(candidate("a", 9), 1, none()), Turn::Queued { ahead: 1, .. }));
+        admission.ask(candidate("a", 0), 1, none(), NOW);
+        assert!(matches!(admission.ask(candidate("a", 9), 1, none(), NOW), Turn::Queued { ahead: 0, .. }));
+        assert!(matches!(admission.ask(candidate("a", 5), 1, none(), NOW), Turn::Queued { ahead: 0, .. }));
+        assert!(matches!(admission.ask(candidate("a", 9), 1, none(), NOW), Turn::Queued { ahead: 1, .. }));
         let next: Vec<String> = admission.leave("a-0").into_iter().map(|waiting| waiting.uid).collect();
         assert_eq!(next, ["a-5", "a-9"]);
-        assert!(matches!(admission.ask(candidate("a", 9), 1, none()), Turn::Queued { ahead: 1, .. }));
-        assert_eq!(admission.ask(candidate("a", 5), 1, none()), Turn::Granted);
+        assert!(matches!(admission.ask(candidate("a", 9), 1, none(), NOW), Turn::Queued { ahead: 1, .. }));
+        assert_eq!(admission.ask(candidate("a", 5), 1, none(), NOW), Turn::Granted);
     }
 
     #[test]
     fn a_namespace_with_many_jobs_does_not_hold_up_another() {
         let admission = Admission::default();
-        admission.ask(candidate("crowd", 0), 1, none());
+        admission.ask(candidate("crowd", 0), 1, none(), NOW);
         for second in 1..50 {
-            admission.ask(candidate("crowd", second), 1, none());
+            admission.ask(candidate("crowd", second), 1, none(), NOW);
         }
-        assert!(matches!(admission.ask(candidate("single", 99), 1, none()), Turn::Queued { ahead: 0, .. }));
+        assert!(matches!(
+            admission.ask(candidate("single", 99), 1, none(), NOW),
+            Turn::Queued { ahead: 0, .. }
+        ));
     }
 }

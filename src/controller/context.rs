@@ -9,21 +9,24 @@ use std::{
     time::Duration,
 };
 
-use futures::channel::mpsc::UnboundedSender;
+use futures::channel::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use kube::{
-    Client, Config,
+    Client,
     runtime::reflector::{ObjectRef, Store},
 };
 
 use super::{
+    Parts,
     admission::{Admission, Candidate},
     backoff::Backoff,
-    backupjob::Attempts,
+    backupjob::{Attempts, Carrier},
     events::Events,
+    ports::{Clock, Entropy},
 };
 use crate::{
     api::{BackupJob, BackupVault},
     broker::Broker,
+    gather::TokenClients,
     metrics::Metrics,
     settings::Settings,
 };
@@ -36,9 +39,12 @@ const ERROR_BACKOFF: Backoff = Backoff { first: Duration::from_millis(500), long
 /// Shared by the reconciles of both kinds.
 pub struct Context {
     pub client: Client,
-    /// Where the cluster is, for clients that act as someone else.
-    pub cluster: Config,
+    /// Clients that act as someone else.
+    pub accounts: Arc<dyn TokenClients>,
     pub broker: Arc<dyn Broker>,
+    pub carrier: Arc<dyn Carrier>,
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
     pub jobs: Store<BackupJob>,
     pub vaults: Store<BackupVault>,
     pub admission: Admission,
@@ -46,10 +52,17 @@ pub struct Context {
     pub events: Events,
     pub metrics: Arc<Metrics>,
     pub settings: Settings,
-    pub(super) wake_jobs: UnboundedSender<ObjectRef<BackupJob>>,
-    pub(super) wake_vaults: UnboundedSender<ObjectRef<BackupVault>>,
-    pub(super) stopping: Arc<AtomicBool>,
-    pub(super) errors: Mutex<HashMap<(String, &'static str), u32>>,
+    wake_jobs: UnboundedSender<ObjectRef<BackupJob>>,
+    wake_vaults: UnboundedSender<ObjectRef<BackupVault>>,
+    pub(super) stopping: AtomicBool,
+    errors: Mutex<HashMap<(String, &'static str), u32>>,
+}
+
+/// Whom the reconciles and what runs beside them want looked at.
+#[derive(Debug)]
+pub struct Wakes {
+    pub jobs: UnboundedReceiver<ObjectRef<BackupJob>>,
+    pub vaults: UnboundedReceiver<ObjectRef<BackupVault>>,
 }
 
 impl std::fmt::Debug for Context {
@@ -59,6 +72,33 @@ impl std::fmt::Debug for Context {
 }
 
 impl Context {
+    /// A process that knows nothing yet but what `jobs` and `vaults` show of the cluster.
+    pub fn new(parts: Parts, jobs: Store<BackupJob>, vaults: Store<BackupVault>) -> (Arc<Self>, Wakes) {
+        let Parts { client, accounts, broker, carrier, clock, entropy, metrics, settings } = parts;
+        let (wake_jobs, jobs_woken) = mpsc::unbounded();
+        let (wake_vaults, vaults_woken) = mpsc::unbounded();
+        let context = Self {
+            events: Events::new(client.clone(), &settings.identity),
+            client,
+            accounts,
+            broker,
+            carrier,
+            clock,
+            entropy,
+            jobs,
+            vaults,
+            admission: Admission::default(),
+            attempts: Attempts::default(),
+            metrics,
+            settings,
+            wake_jobs,
+            wake_vaults,
+            stopping: AtomicBool::new(false),
+            errors: Mutex::default(),
+        };
+        (Arc::new(context), Wakes { jobs: jobs_woken, vaults: vaults_woken })
+    }
+
     /// Has a job looked at soon.
     pub fn wake(&self, job: ObjectRef<BackupJob>) {
         // The other side is gone only when the process ends.
@@ -70,6 +110,11 @@ impl Context {
         let _ = self.wake_vaults.unbounded_send(ObjectRef::new(name));
     }
 
+    /// From now on nothing new begins.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
     /// Whether the process is about to end and begins nothing new.
     pub fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
@@ -77,7 +122,7 @@ impl Context {
 
     /// A job's session is closed: the next one may have its place.
     pub fn session_closed(&self, uid: &str, vault: &str) {
-        let next = self.admission.closed(uid, vault);
+        let next = self.admission.closed(uid, vault, self.clock.elapsed());
         self.wake_waiting(&next);
         self.wake_vault(vault);
     }

@@ -10,18 +10,13 @@ pub mod backupvault;
 mod context;
 mod error;
 mod events;
+pub mod ports;
 
-use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use futures::{StreamExt as _, channel::mpsc, future};
+use futures::{StreamExt as _, future};
 use kube::{
-    Api, Client, Config,
+    Api, Client,
     runtime::{
         Controller,
         controller::{self, Config as ControllerConfig},
@@ -31,22 +26,29 @@ use kube::{
 use tokio::{sync::oneshot, time::Instant};
 use tracing::{debug, info};
 
-pub use context::Context;
+pub use context::{Context, Wakes};
 pub use error::ReconcileError;
 pub use events::Events;
 
 use crate::{
     api::{BackupJob, BackupVault},
     broker::Broker,
+    gather::TokenClients,
     metrics::Metrics,
     settings::Settings,
 };
+use backupjob::Carrier;
+use ports::{Clock, Entropy};
 
 /// What [`run`] needs from outside.
 pub struct Parts {
     pub client: Client,
-    pub cluster: Config,
+    /// Clients that act as someone else.
+    pub accounts: Arc<dyn TokenClients>,
     pub broker: Arc<dyn Broker>,
+    pub carrier: Arc<dyn Carrier>,
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
     pub metrics: Arc<Metrics>,
     pub settings: Settings,
 }
@@ -60,32 +62,15 @@ impl std::fmt::Debug for Parts {
 /// Runs both controllers until `stop` resolves and what is under way has come to an end or `settings.shutdown` has
 /// passed. A session that is still open then is closed by the next process.
 pub async fn run(parts: Parts, stop: impl Future<Output = ()> + Send) {
-    let Parts { client, cluster, broker, metrics, settings } = parts;
-    let (wake_jobs, jobs_woken) = mpsc::unbounded();
-    let (wake_vaults, vaults_woken) = mpsc::unbounded();
-    let config = ControllerConfig::default().concurrency(settings.concurrency);
+    let client = parts.client.clone();
+    let config = ControllerConfig::default().concurrency(parts.settings.concurrency);
     let jobs = Controller::new(Api::<BackupJob>::all(client.clone()), watcher::Config::default())
-        .with_config(config.clone())
-        .reconcile_on(jobs_woken);
-    let vaults = Controller::new(Api::<BackupVault>::all(client.clone()), watcher::Config::default())
-        .with_config(config)
-        .reconcile_on(vaults_woken);
-    let context = Arc::new(Context {
-        events: Events::new(client.clone(), &settings.identity),
-        client,
-        cluster,
-        broker,
-        jobs: jobs.store(),
-        vaults: vaults.store(),
-        admission: admission::Admission::default(),
-        attempts: backupjob::Attempts::default(),
-        metrics,
-        settings,
-        wake_jobs,
-        wake_vaults,
-        stopping: Arc::new(AtomicBool::new(false)),
-        errors: Mutex::default(),
-    });
+        .with_config(config.clone());
+    let vaults =
+        Controller::new(Api::<BackupVault>::all(client), watcher::Config::default()).with_config(config);
+    let (context, wakes) = Context::new(parts, jobs.store(), vaults.store());
+    let jobs = jobs.reconcile_on(wakes.jobs);
+    let vaults = vaults.reconcile_on(wakes.vaults);
     let (stop_jobs, jobs_stopped) = oneshot::channel::<()>();
     let (stop_vaults, vaults_stopped) = oneshot::channel::<()>();
     let jobs = jobs
@@ -114,7 +99,7 @@ pub async fn run(parts: Parts, stop: impl Future<Output = ()> + Send) {
 
 /// Begins nothing new and waits for what is under way.
 async fn wind_down(context: &Context) {
-    context.stopping.store(true, Ordering::Relaxed);
+    context.stop();
     let until = Instant::now() + context.settings.shutdown;
     let mut open = context.attempts.open();
     info!(open, "stopping: nothing new begins");

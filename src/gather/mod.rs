@@ -15,4 +15,4 @@ mod verdict;
 pub use error::GatherError;
 pub use exec::{TarStream, open};
 pub use select::Target;
-pub use token::Gatherer;
+pub use token::{Gatherer, TokenClients};

@@ -19,11 +19,24 @@ const TOKEN_SECONDS: i64 = 600;
 /// server checks a connection when it is made.
 const MARGIN: Duration = Duration::from_mins(2);
 
+/// Makes clients that act with a minted token and with nothing else.
+pub trait TokenClients: Send + Sync {
+    fn with_token(&self, token: String) -> Result<Client, kube::Error>;
+}
+
+/// Where the cluster is. Its own credentials are never used here.
+impl TokenClients for Config {
+    fn with_token(&self, token: String) -> Result<Client, kube::Error> {
+        let mut config = self.clone();
+        config.auth_info = AuthInfo { token: Some(token.into()), ..AuthInfo::default() };
+        Client::try_from(config)
+    }
+}
+
 /// Clients that act as the gatherer of one namespace.
 pub struct Gatherer {
     operator: Client,
-    /// Where the cluster is. Its own credentials are never used here.
-    config: Config,
+    clients: Arc<dyn TokenClients>,
     namespace: String,
     current: Mutex<Option<(Client, Instant)>>,
 }
@@ -35,10 +48,10 @@ impl std::fmt::Debug for Gatherer {
 }
 
 impl Gatherer {
-    /// Nothing is minted yet. `operator` mints; `config` says where the cluster is.
-    pub fn new(operator: Client, config: &Config, namespace: &str) -> Arc<Self> {
+    /// Nothing is minted yet. `operator` mints; `clients` acts with what was minted.
+    pub fn new(operator: Client, clients: &Arc<dyn TokenClients>, namespace: &str) -> Arc<Self> {
         let namespace = namespace.to_owned();
-        Arc::new(Self { operator, config: config.clone(), namespace, current: Mutex::default() })
+        Arc::new(Self { operator, clients: Arc::clone(clients), namespace, current: Mutex::default() })
     }
 
     pub fn namespace(&self) -> &str {
@@ -54,7 +67,9 @@ impl Gatherer {
             return Ok(client.clone());
         }
         let minted = Instant::now();
-        let client = self.client_with(self.mint().await?)?;
+        let token = self.mint().await?;
+        let made = self.clients.with_token(token);
+        let client = made.map_err(|error| api_error(&self.namespace, "make a client", &error))?;
         let life = Duration::from_secs(TOKEN_SECONDS.unsigned_abs()).saturating_sub(MARGIN);
         *current = Some((client.clone(), minted + life));
         Ok(client)
@@ -81,12 +96,6 @@ impl Gatherer {
             what,
             message: "the answer holds no token".to_owned(),
         })
-    }
-
-    fn client_with(&self, token: String) -> Result<Client, GatherError> {
-        let mut config = self.config.clone();
-        config.auth_info = AuthInfo { token: Some(token.into()), ..AuthInfo::default() };
-        Client::try_from(config).map_err(|error| api_error(&self.namespace, "make a client", &error))
     }
 }
 

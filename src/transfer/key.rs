@@ -22,10 +22,16 @@ pub struct ClientKey {
 impl ClientKey {
     /// A new key.
     pub fn generate() -> Result<Self, TransferError> {
-        let failed = |why: &dyn fmt::Display| TransferError::Key(why.to_string());
         let mut seed = Zeroizing::new([0_u8; 32]);
-        rand::fill(seed.as_mut_slice()).map_err(|_| failed(&"the system gave no random bytes"))?;
-        let pair = KeypairData::Ed25519(Ed25519Keypair::from_seed(&seed));
+        rand::fill(seed.as_mut_slice())
+            .map_err(|_| TransferError::Key("the system gave no random bytes".to_owned()))?;
+        Self::from_seed(&seed)
+    }
+
+    /// The key that these bytes are. Whoever calls it answers for their randomness, and wipes them.
+    pub fn from_seed(seed: &[u8; 32]) -> Result<Self, TransferError> {
+        let failed = |why: &dyn fmt::Display| TransferError::Key(why.to_string());
+        let pair = KeypairData::Ed25519(Ed25519Keypair::from_seed(seed));
         let private = PrivateKey::new(pair, "").map_err(|error| failed(&error))?;
         let text = private.public_key().to_openssh().map_err(|error| failed(&error))?;
         let public = text.trim().parse().map_err(|error| failed(&error))?;

@@ -31,15 +31,18 @@ impl Progress {
         }
     }
 
-    pub(super) fn read(&self, bytes: u64) {
+    /// So many bytes came from a source.
+    pub fn read(&self, bytes: u64) {
         self.original.fetch_add(bytes, Relaxed);
     }
 
-    pub(super) fn acknowledged(&self, bytes: u64) {
+    /// The box answers for so many bytes more.
+    pub fn acknowledged(&self, bytes: u64) {
         self.sent.fetch_add(bytes, Relaxed);
     }
 
-    pub(super) fn stored(&self) {
+    /// One artifact more is stored.
+    pub fn stored(&self) {
         self.artifacts.fetch_add(1, Relaxed);
     }
 }

@@ -13,7 +13,7 @@ pub struct SealedReceipt {
 
 impl SealedReceipt {
     /// Checks the signature under the pinned session key, and every field against what this side knows.
-    pub(super) fn verify(
+    pub fn verify(
         envelope: Envelope,
         target: &Target,
         key: &ClientKey,

@@ -64,7 +64,12 @@ impl SessionId {
         let mut bits = [0_u8; 16];
         rand::fill(&mut bits)
             .map_err(|_| ProtocolError::invalid("session id", "the system gave no random bytes"))?;
-        Ok(Self(hex(&bits)))
+        Ok(Self::from_bits(bits))
+    }
+
+    /// The id that these bits are. Whoever calls it answers for their randomness.
+    pub fn from_bits(bits: [u8; 16]) -> Self {
+        Self(hex(&bits))
     }
 }
 

@@ -21,7 +21,7 @@ use tokio::task::AbortHandle;
 use crate::{
     broker::Function,
     fault::Fault,
-    transfer::{self, ClientKey},
+    transfer::{self, ClientKey, SealedReceipt},
 };
 
 /// How far `create` is.
@@ -84,6 +84,12 @@ pub enum Transfer {
 pub struct Sealed {
     pub envelope: Envelope,
     pub receipt: Receipt,
+}
+
+impl From<&SealedReceipt> for Sealed {
+    fn from(sealed: &SealedReceipt) -> Self {
+        Self { envelope: sealed.envelope().clone(), receipt: sealed.receipt().clone() }
+    }
 }
 
 /// Counts that a running transfer keeps.
@@ -219,8 +225,14 @@ impl Attempts {
     }
 
     /// The transfer's last words.
-    pub fn set_ended(&self, uid: &str, session: &str, result: Result<Box<Sealed>, Fault>, figures: Figures) {
-        let at = Timestamp::now();
+    pub fn set_ended(
+        &self,
+        uid: &str,
+        session: &str,
+        result: Result<Box<Sealed>, Fault>,
+        figures: Figures,
+        at: Timestamp,
+    ) {
         self.change(uid, session, |attempt| attempt.task = Task::Ended { result, figures, at });
     }
 

@@ -4,6 +4,7 @@ mod execute;
 mod local;
 mod observe;
 mod plan;
+mod ssh;
 mod status;
 mod transfer;
 mod write;
@@ -13,13 +14,14 @@ mod status_tests;
 
 use std::{sync::Arc, time::Duration};
 
-use jiff::Timestamp;
 use kube::{Api, ResourceExt as _, runtime::controller::Action};
 use tracing::Instrument as _;
 use tracing::{debug, info_span, warn};
 
-pub use local::{Attempts, Figures};
+pub use local::{Attempts, Figures, Progress};
 pub use observe::open_sessions;
+pub use ssh::Ssh;
+pub use transfer::{Carrier, Crossing};
 
 use super::{Context, ReconcileError};
 use crate::api::{BackupJob, Phase, SESSION_FINALIZER};
@@ -52,7 +54,7 @@ pub async fn reconcile(cached: Arc<BackupJob>, context: Arc<Context>) -> Result<
 }
 
 async fn step(context: &Arc<Context>, job: &BackupJob) -> Result<Action, ReconcileError> {
-    let now = Timestamp::now();
+    let now = context.clock.now();
     let seen = observe::observe(context, job, now).await?;
     let step = plan::plan(job, &seen, context.settings.backoff, now);
     let step_name = step.name();
@@ -72,7 +74,7 @@ async fn step(context: &Arc<Context>, job: &BackupJob) -> Result<Action, Reconci
     Ok(match next {
         Next::Now => Action::requeue(Duration::ZERO),
         Next::At(at) => {
-            let wait = Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default();
+            let wait = Duration::try_from(at.duration_since(context.clock.now())).unwrap_or_default();
             Action::requeue(wait.max(Duration::from_millis(50)))
         }
         Next::OnChange => Action::await_change(),

@@ -52,7 +52,7 @@ pub(super) async fn observe(
     // Pods are looked at only by the job whose turn it is: two hundred waiting jobs cost no API calls.
     if turn == Turn::Granted {
         let gatherer =
-            Gatherer::new(context.client.clone(), &context.cluster, &job.namespace().unwrap_or_default());
+            Gatherer::new(context.client.clone(), &context.accounts, &job.namespace().unwrap_or_default());
         let found = gatherer.select(&job.spec.sources).await;
         seen.selection = Some(found.map(|targets| targets.len()).map_err(Fault::from));
     }
@@ -112,7 +112,8 @@ fn ask_for_turn(context: &Context, job: &BackupJob, vault: &BackupVault) -> Turn
         created: job.creation_timestamp().map_or(Timestamp::UNIX_EPOCH, |time| time.0),
     };
     let limit = usize::try_from(vault.spec.max_concurrent_sessions).unwrap_or(1).max(1);
-    context.admission.ask(candidate, limit, open_sessions(&context.jobs.state()))
+    let open = open_sessions(&context.jobs.state());
+    context.admission.ask(candidate, limit, open, context.clock.elapsed())
 }
 
 /// The sessions that the cache knows of.

@@ -7,7 +7,6 @@ mod status;
 
 use std::{sync::Arc, time::Duration};
 
-use jiff::Timestamp;
 use kube::{Api, ResourceExt as _, runtime::controller::Action};
 use tracing::{Instrument as _, info_span, warn};
 
@@ -27,7 +26,7 @@ pub async fn reconcile(cached: Arc<BackupVault>, context: Arc<Context>) -> Resul
             .await
             .map_err(|error| ReconcileError::from_kube("read", &format!("BackupVault {name}"), &error))?;
         let Some(vault) = found else { return Ok(Action::await_change()) };
-        let now = Timestamp::now();
+        let now = context.clock.now();
         let seen = observe::observe(&context, &vault);
         let step = plan::plan(&vault, seen, now);
         context.metrics.step(step.name());

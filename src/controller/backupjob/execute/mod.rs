@@ -8,6 +8,7 @@ use drawbridge_protocol::{JobRef, SessionId};
 use jiff::{SignedDuration, Timestamp};
 use kube::{Resource as _, ResourceExt as _, runtime::reflector::ObjectRef};
 use tracing::{info, warn};
+use zeroize::Zeroizing;
 
 use super::{
     plan::{Ending, Observation, Step, Why, later},
@@ -103,8 +104,11 @@ impl Work<'_> {
         let artifacts =
             self.seen.selection.as_ref().and_then(|found| found.as_ref().ok()).copied().unwrap_or(0);
         let malformed = |what: String| ReconcileError::Malformed { object: self.object(), what };
-        let session = SessionId::random().map_err(|error| malformed(error.to_string()))?;
-        let key = ClientKey::generate().map_err(|error| malformed(error.to_string()))?;
+        let (mut bits, mut seed) = ([0_u8; 16], Zeroizing::new([0_u8; 32]));
+        self.context.entropy.fill(&mut bits).map_err(|error| malformed(error.to_string()))?;
+        self.context.entropy.fill(seed.as_mut_slice()).map_err(|error| malformed(error.to_string()))?;
+        let session = SessionId::from_bits(bits);
+        let key = ClientKey::from_seed(&seed).map_err(|error| malformed(error.to_string()))?;
         let create =
             Function { region: vault.spec.region.clone(), name: vault.spec.functions.create.clone() };
         // The key is kept first: if the write below takes effect and its answer is lost, the session is still ours.

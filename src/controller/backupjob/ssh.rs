@@ -1,0 +1,105 @@
+//! The carrier of the real thing: sources read as the namespace's gatherer, and SSH to the box.
+
+use std::{
+    collections::VecDeque,
+    io,
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+};
+
+use async_trait::async_trait;
+use drawbridge_protocol::upload::Entry;
+use futures::{StreamExt as _, TryStreamExt as _, future::try_join_all};
+use kube::Client;
+use tracing::info;
+
+use super::{Carrier, Crossing, local::Progress};
+use crate::{
+    fault::{Fault, Reason},
+    gather::{self, Gatherer, Target, TokenClients},
+    transfer::{Claim, Patience, SealedReceipt, Target as Landing, Uploader},
+};
+
+/// Carries over SSH.
+pub struct Ssh {
+    pub client: Client,
+    pub accounts: Arc<dyn TokenClients>,
+    /// Artifacts that cross at once, each over a connection of its own.
+    pub parallel_uploads: usize,
+}
+
+impl std::fmt::Debug for Ssh {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ssh").field("parallel_uploads", &self.parallel_uploads).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Carrier for Ssh {
+    async fn carry(
+        &self,
+        crossing: &Crossing,
+        progress: &Progress,
+        sealing: &(dyn Fn() + Send + Sync),
+    ) -> Result<SealedReceipt, Fault> {
+        let gatherer = Gatherer::new(self.client.clone(), &self.accounts, &crossing.job.namespace);
+        // The pods may have changed since the session was opened; what they are now is what is backed up.
+        let targets = gatherer.select(&crossing.sources).await?;
+        progress.artifacts_total.store(targets.len() as u64, Ordering::Relaxed);
+        let lanes = self.parallel_uploads.clamp(1, targets.len().max(1));
+        let queue = Mutex::new(VecDeque::from(targets));
+        let carried = try_join_all((0..lanes).map(|_| lane(crossing, &gatherer, progress, &queue))).await?;
+        let (mut uploaders, mut entries) = (Vec::new(), Vec::new());
+        for (uploader, sent) in carried {
+            uploaders.push(uploader);
+            entries.extend(sent);
+        }
+        entries.sort();
+        sealing();
+        let Some(last) = uploaders.first_mut() else {
+            return Err(Fault::new(Reason::NoPodsMatched, "the sources mean no pods any more"));
+        };
+        let sealed = last.commit(&entries).await.map_err(|error| Fault::from(&error))?;
+        for uploader in uploaders {
+            uploader.close().await;
+        }
+        Ok(sealed)
+    }
+}
+
+/// One connection to the box, and the artifacts that went over it one after the other.
+async fn lane(
+    crossing: &Crossing,
+    gatherer: &Gatherer,
+    progress: &Progress,
+    queue: &Mutex<VecDeque<Target>>,
+) -> Result<(Uploader, Vec<Entry>), Fault> {
+    let target = Landing::new(&crossing.ready, crossing.session.clone(), crossing.job.clone());
+    let (key, across) = (crossing.key.clone(), Arc::clone(&progress.across));
+    let mut connection = Uploader::connect(target, key, Patience::default(), across)
+        .await
+        .map_err(|error| Fault::from(&error))?;
+    let mut sent = Vec::new();
+    loop {
+        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        let Some(target) = next else { return Ok((connection, sent)) };
+        let stream = gather::open(gatherer, &target).await?;
+        let uploaded = connection
+            .upload(&target.artifact, claim(&target), stream.map_err(io::Error::other).boxed())
+            .await
+            .map_err(|error| Fault::from(&error))?;
+        info!(artifact = %target.artifact, bytes = uploaded.accepted.bytes, "artifact stored");
+        sent.push(uploaded.entry());
+    }
+}
+
+fn claim(target: &Target) -> Claim {
+    Claim {
+        source: target.source.clone(),
+        namespace: target.namespace.clone(),
+        pod: target.pod.clone(),
+        pod_uid: target.pod_uid.clone(),
+        container: target.container.clone(),
+        image: target.image.clone(),
+        paths: target.paths.clone(),
+    }
+}
