@@ -9,7 +9,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Condition, Selector, schema};
+use super::{Condition, LogsSource, LogsStatus, Selector, schema};
 
 /// One backup of some pods of the job's namespace.
 #[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -32,6 +32,7 @@ use super::{Condition, Selector, schema};
     printcolumn(name = "Sources", type_ = "integer", json_path = ".status.sources"),
     printcolumn(name = "Artifacts", type_ = "string", json_path = ".status.artifacts.display"),
     printcolumn(name = "Bytes", type_ = "string", json_path = ".status.bytes.display"),
+    printcolumn(name = "Gaps", type_ = "integer", json_path = ".status.logs.gaps"),
     printcolumn(name = "Attempt", type_ = "integer", json_path = ".status.attempt", priority = 1),
     printcolumn(name = "Vault", type_ = "string", json_path = ".spec.vault", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
@@ -73,14 +74,37 @@ fn default_backoff_limit() -> i64 {
     3
 }
 
-/// A named part of a backup; it yields artifacts, one a pod.
+/// A named part of a backup; it yields artifacts, one a container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "has(self.files) != has(self.logs)",
+    "message": "a source is either files or logs: give exactly one of them"
+}]))]
 pub struct Source {
     /// The artifacts' names begin with it.
     #[schemars(length(min = 1, max = 40), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
-    pub files: FilesSource,
+    #[serde(flatten)]
+    pub kind: SourceKind,
+}
+
+/// What a source gathers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum SourceKind {
+    Files(FilesSource),
+    Logs(LogsSource),
+}
+
+impl Source {
+    /// The pods that it means.
+    pub fn selector(&self) -> &Selector {
+        match &self.kind {
+            SourceKind::Files(files) => &files.selector,
+            SourceKind::Logs(logs) => &logs.selector,
+        }
+    }
 }
 
 /// Files of pods, gathered with the tar that the container has.
@@ -152,6 +176,9 @@ pub struct BackupJobStatus {
     /// Present when the backup is stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<ReceiptStatus>,
+    /// Present with the receipt, if logs were stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logs: Option<LogsStatus>,
     /// The last failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<FaultRecord>,

@@ -7,18 +7,20 @@
 mod backupjob;
 mod backupvault;
 mod condition;
+mod logs;
 mod schema;
 mod selector;
 
 pub use backupjob::{
     ArtifactCounts, BackupJob, BackupJobSpec, BackupJobStatus, ByteCounts, FaultRecord, FilesSource, Phase,
-    ReceiptStatus, SessionStatus, Source,
+    ReceiptStatus, SessionStatus, Source, SourceKind,
 };
 pub use backupvault::{
     AbandonedSession, AllowedNamespaces, BackupVault, BackupVaultSpec, BackupVaultStatus, Functions,
     MAX_ABANDONED,
 };
 pub use condition::{Condition, ConditionStatus, MAX_MESSAGE, conditions};
+pub use logs::{GapStatus, KeptLog, LogMark, LogsSource, LogsStatus, MAX_KEPT, MAX_SHOWN_GAPS};
 pub use selector::{Operator, Requirement, Selector};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;

@@ -58,6 +58,17 @@ pub(super) fn exclude_patterns(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// Names of containers, bounded.
+pub(super) fn container_names(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "description": "Only containers of these names; absent: all of them.",
+        "maxItems": 32,
+        "x-kubernetes-list-type": "set",
+        "items": { "type": "string", "minLength": 1, "maxLength": 63, "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$" }
+    })
+}
+
 /// `matchLabels`, bounded.
 pub(super) fn labels(_: &mut SchemaGenerator) -> Schema {
     json_schema!({

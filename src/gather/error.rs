@@ -10,7 +10,7 @@ use crate::{
 pub enum GatherError {
     #[error(
         "namespace {namespace} has no service account {GATHERER_ACCOUNT}: create it and bind it to a role that may \
-         list pods and exec into them"
+         list pods, exec into them and read their logs"
     )]
     AccountMissing { namespace: String },
     #[error(
@@ -35,6 +35,15 @@ pub enum GatherError {
     Failed { pod: String, container: String, message: String },
     #[error("pod {pod}, container {container}: the stream ended early ({message})")]
     Truncated { pod: String, container: String, message: String },
+    #[error("source {source_name}: no container of the selected pods has run yet, so there is no log; the job waits")]
+    NoLogs { source_name: String },
+    #[error("pod {pod}, container {container}: its log cannot be read ({message})")]
+    LogUnreadable { pod: String, container: String, message: String },
+    #[error(
+        "source {source_name} means the logs of {found} containers, but a series can go on from {max} at most: split it \
+         into jobs of several series"
+    )]
+    TooManyContainers { source_name: String, found: usize, max: usize },
     #[error("Kubernetes failed to {what} in namespace {namespace} ({message})")]
     Api { namespace: String, what: String, message: String },
 }
@@ -52,6 +61,9 @@ impl From<GatherError> for Fault {
             GatherError::Unreadable { .. } => Reason::PathUnreadable,
             GatherError::Failed { .. } => Reason::GatherFailed,
             GatherError::Truncated { .. } => Reason::StreamTruncated,
+            GatherError::NoLogs { .. } => Reason::NoLogs,
+            GatherError::LogUnreadable { .. } => Reason::LogUnreadable,
+            GatherError::TooManyContainers { .. } => Reason::TooManyContainers,
             GatherError::Api { .. } => Reason::KubernetesFailed,
         };
         Self::new(reason, error.to_string())

@@ -45,7 +45,12 @@ const SCRIPT: &str = "tar -c -f - -C / \"$@\" || exit; read -r _; exit 0";
 pub type TarStream = Pin<Box<dyn Stream<Item = Result<Bytes, GatherError>> + Send>>;
 
 /// Begins to gather `target`.
-pub async fn open(gatherer: &Gatherer, target: &Target) -> Result<TarStream, GatherError> {
+pub async fn open(
+    gatherer: &Gatherer,
+    target: &Target,
+    paths: &[String],
+    exclude: &[String],
+) -> Result<TarStream, GatherError> {
     let pods: Api<Pod> = Api::namespaced(gatherer.client().await?, gatherer.namespace());
     let parameters = AttachParams::default()
         .container(&target.container)
@@ -56,7 +61,7 @@ pub async fn open(gatherer: &Gatherer, target: &Target) -> Result<TarStream, Gat
         .max_stderr_buf_size(STDERR_KEPT);
     let what = format!("exec into pod {}", target.pod);
     let process = pods
-        .exec(&target.pod, command(target), &parameters)
+        .exec(&target.pod, command(paths, exclude), &parameters)
         .await
         .map_err(|error| token::api_error(gatherer.namespace(), &what, &error))?;
     let reading = Reading::new(process, target)?;
@@ -72,10 +77,10 @@ pub async fn open(gatherer: &Gatherer, target: &Target) -> Result<TarStream, Gat
 
 /// The script and its arguments: paths are relative to `/`, so that no tar complains about leading slashes; options
 /// end before the user's words begin, and none of those is ever read by the shell.
-fn command(target: &Target) -> Vec<String> {
+fn command(paths: &[String], exclude: &[String]) -> Vec<String> {
     let words = ["sh", "-c", SCRIPT, "sh"].map(str::to_owned);
-    let exclude = target.exclude.iter().map(|pattern| format!("--exclude={pattern}"));
-    let paths = target.paths.iter().map(|path| match path.trim_matches('/') {
+    let exclude = exclude.iter().map(|pattern| format!("--exclude={pattern}"));
+    let paths = paths.iter().map(|path| match path.trim_matches('/') {
         "" => ".".to_owned(),
         relative => relative.to_owned(),
     });
@@ -204,18 +209,8 @@ mod tests {
 
     #[test]
     fn a_users_words_are_never_options() {
-        let target = Target {
-            artifact: "a.tar.zst".parse().unwrap(),
-            source: String::new(),
-            namespace: String::new(),
-            pod: String::new(),
-            pod_uid: String::new(),
-            container: String::new(),
-            image: String::new(),
-            paths: vec!["/etc/".into(), "/".into(), "/--checkpoint-action=exec=sh".into()],
-            exclude: vec!["*.tmp".into()],
-        };
-        let words = command(&target);
+        let paths = ["/etc/", "/", "/--checkpoint-action=exec=sh"].map(str::to_owned);
+        let words = command(&paths, &["*.tmp".to_owned()]);
         let end = words.iter().position(|word| word == "--").unwrap();
         assert_eq!(words[..end], ["sh", "-c", SCRIPT, "sh", "--exclude=*.tmp"]);
         assert_eq!(words[end + 1..], ["etc", ".", "--checkpoint-action=exec=sh"]);

@@ -1,11 +1,13 @@
 //! Sources become artifact streams.
 //!
 //! Everything is listed and read as the namespace's own `drawbridge-gatherer`, with a token of ten minutes: the
-//! operator itself may neither list pods nor exec. A stream ends well only if the container's tar said so, the
-//! archive has its end marker, and nothing fatal was said on standard error.
+//! operator itself may neither list pods nor exec. A stream of files ends well only if the container's tar said so, the
+//! archive has its end marker, and nothing fatal was said on standard error; a stream of logs only if it holds the line
+//! that was the log's last when it was begun.
 
 mod error;
 mod exec;
+mod logs;
 mod name;
 mod select;
 mod tar;
@@ -13,6 +15,7 @@ mod token;
 mod verdict;
 
 pub use error::GatherError;
-pub use exec::{TarStream, open};
-pub use select::Target;
+pub use exec::{TarStream, open as open_files};
+pub use logs::{Base, Gathered, LogStream, Plan as LogPlan, open as open_logs};
+pub use select::{Bases, Content, Target};
 pub use token::{Gatherer, TokenClients};

@@ -119,6 +119,68 @@ pub struct Claimed {
     pub original_bytes: u64,
     /// Digest before compression.
     pub original_sha256: Sha256,
+    /// What part of a container's log the artifact is; absent for other artifacts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<LogRange>,
+}
+
+/// The part of a container's log that an artifact holds. All times are the node's, as its lines carry them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogRange {
+    pub lines: u64,
+    /// Of the first line; absent where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<Timestamp>,
+    /// Of the last line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<Timestamp>,
+    /// The session whose artifact of the same name this one goes on from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continues: Option<SessionId>,
+    /// Lines of these times may be in no backup of the series.
+    pub gaps: Vec<LogGap>,
+}
+
+/// A time in which lines were written, or may have been, that nobody could read any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogGap {
+    pub from: Timestamp,
+    pub to: Timestamp,
+    pub why: GapReason,
+}
+
+/// What took the lines away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GapReason {
+    /// The node rotated the log; only its newest file can be read.
+    Rotated,
+    /// The container restarted more than once; only the last instance's log is kept.
+    Restarted,
+    /// The log of the instance before the running one was not there any more.
+    PreviousGone,
+    /// The pod was deleted after the last backup.
+    PodDeleted,
+    /// A container's first line is so much younger than its start that a rotation may lie between.
+    StartUnproven,
+    /// More gaps than are listed one by one; this one spans the rest.
+    Several,
+}
+
+impl GapReason {
+    /// The word that documents, events and metrics show.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rotated => "rotated",
+            Self::Restarted => "restarted",
+            Self::PreviousGone => "previous_gone",
+            Self::PodDeleted => "pod_deleted",
+            Self::StartUnproven => "start_unproven",
+            Self::Several => "several",
+        }
+    }
 }
 
 impl Manifest {

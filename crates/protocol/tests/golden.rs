@@ -111,4 +111,5 @@ fn manifest_and_receipt() {
     let statement: drawbridge_protocol::manifest::Statement<drawbridge_protocol::Manifest> =
         serde_json::from_slice(&samples::manifest().to_statement().unwrap()).unwrap();
     golden("manifest_statement", &statement);
+    golden("claimed_log", &samples::claimed_log());
 }

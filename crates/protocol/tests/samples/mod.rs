@@ -8,7 +8,7 @@ use drawbridge_protocol::{
     ObjectKey, ObjectPrefix, Orders, ReadyReport, Receipt, SessionId, SessionPublicKey, Sha256, SshPublicKey,
     Version,
     dsse::{PAYLOAD_TYPE, Signature},
-    manifest::{ArtifactRecord, Claimed, Observed, StoredObject, Verdict},
+    manifest::{ArtifactRecord, Claimed, GapReason, LogGap, LogRange, Observed, StoredObject, Verdict},
     orders::Limits,
     session::{CleanupOutcome, CreateOutcome, ReadyBox, Refusal, Waiting},
     upload::{
@@ -156,7 +156,21 @@ pub(crate) fn claimed() -> Claimed {
         paths: vec!["/etc/web".to_owned()],
         original_bytes: 8,
         original_sha256: Sha256::of(b"original"),
+        log: None,
     }
+}
+
+/// Of a log, with everything that a log's claim can say.
+pub(crate) fn claimed_log() -> Claimed {
+    let gap = LogGap { from: at(1), to: at(2), why: GapReason::Rotated };
+    let log = LogRange {
+        lines: 2,
+        first: Some(at(2)),
+        last: Some(at(3)),
+        continues: Some(session()),
+        gaps: vec![gap],
+    };
+    Claimed { paths: vec![], log: Some(log), ..claimed() }
 }
 
 pub(crate) fn end() -> End {

@@ -1,0 +1,269 @@
+//! Reads a container's logs over the API, however often a stream breaks, and says what was found.
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use drawbridge_protocol::manifest::LogRange;
+use futures::{FutureExt as _, Stream, StreamExt as _, stream};
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::mpsc;
+
+use super::{
+    Instance, Plan,
+    api::{Fault, LogApi},
+    found::{End, Found},
+    plan::{Reading, go_on},
+    probe::Probe,
+    sift::{Sift, Stop},
+};
+use crate::{
+    api::{KeptLog, LogMark, LogsSource},
+    gather::{GatherError, Gatherer, Target},
+};
+
+/// What is read again before the mark. `sinceTime` is whole seconds, and the runtime's two writers may be out of order.
+const OVERLAP: SignedDuration = SignedDuration::from_secs(5);
+/// How often in a row a log may break with no line gained; the waits between double, so that this is half a minute:
+/// a kubelet that restarts is back by then.
+const FRUITLESS: u32 = 6;
+/// Chunks between reader and compressor.
+const DEPTH: usize = 2;
+/// Bytes that are handed on at once.
+const CHUNK: usize = 128 << 10;
+/// The longest wait before a broken log is tried again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// How often, and how far apart, a pod's status is looked at for a restart. Kubelet knows it before the status says it.
+const STATUS_LOOKS: usize = 4;
+const STATUS_PAUSE: Duration = Duration::from_millis(400);
+
+/// Log lines as they are read. The last item is an error unless the log was read to a proven end.
+pub type LogStream = Pin<Box<dyn Stream<Item = Result<Bytes, GatherError>> + Send>>;
+
+/// What was found in a log; there once the stream has ended well.
+#[derive(Clone, Debug, Default)]
+pub struct Gathered {
+    /// For the manifest.
+    pub range: Arc<OnceLock<LogRange>>,
+    /// For the next job of the series.
+    kept: Arc<Mutex<Option<KeptLog>>>,
+}
+
+impl Gathered {
+    /// How far the log is stored; absent outside of a series and for deleted pods.
+    pub fn kept(&self) -> Option<KeptLog> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Begins to read the logs of `target`. `now` is when its pods were listed.
+pub fn open(gatherer: &Arc<Gatherer>, target: &Target, plan: &Plan, now: Timestamp) -> (LogStream, Gathered) {
+    let (sink, mut chunks) = mpsc::channel(DEPTH);
+    let gathered = Gathered::default();
+    let reader = Reader {
+        api: LogApi::new(Arc::clone(gatherer), target),
+        target: target.clone(),
+        found: Found::new(plan),
+        out: BytesMut::with_capacity(CHUNK),
+        sink,
+        now,
+    };
+    let work = reader.run(plan.clone(), gathered.clone()).into_stream();
+    let errors = work.filter_map(|end| async move { end.err().map(Err) });
+    let chunks = stream::poll_fn(move |context| chunks.poll_recv(context)).map(Ok);
+    (Box::pin(stream::select(chunks, errors)), gathered)
+}
+
+struct Reader {
+    api: LogApi,
+    target: Target,
+    found: Found,
+    out: BytesMut,
+    sink: mpsc::Sender<Bytes>,
+    now: Timestamp,
+}
+
+/// How one stream ended.
+enum Pass {
+    Whole,
+    /// The mark is not in the file.
+    NoMark,
+    Broken(Fault),
+}
+
+impl Reader {
+    async fn run(mut self, plan: Plan, gathered: Gathered) -> Result<(), GatherError> {
+        let mut readings = VecDeque::from(plan.readings);
+        let mut last = None;
+        while let Some(mut reading) = readings.pop_front() {
+            reading.before = reading.before.not_before(last);
+            let mut sift = Sift::new(reading.mark.clone());
+            let end = self.log(&reading, &mut sift, plan.source.as_ref()).await?;
+            self.flush().await;
+            self.found.add(&self.target, &reading, sift.passed(), sift.last_mark(), &end, self.now);
+            last = sift.passed().last.or(last);
+            match (end, &self.found.kept) {
+                (End::PodGone, _) => break,
+                (End::Moved(instances), Some(kept)) => readings = go_on(kept, instances).into(),
+                _ => {}
+            }
+        }
+        let (range, kept) = self.found.finish();
+        // Nothing was set before: this is the only place.
+        let _ = gathered.range.set(range);
+        *gathered.kept.lock().unwrap_or_else(PoisonError::into_inner) = kept;
+        Ok(())
+    }
+
+    /// Reads one log to its end, in as many streams as it takes.
+    async fn log(
+        &mut self,
+        reading: &Reading,
+        sift: &mut Sift,
+        source: Option<&LogsSource>,
+    ) -> Result<End, GatherError> {
+        let (mut fruitless, mut lines) = (0, 0);
+        let mut pause = Duration::from_millis(500);
+        // Where the log that was there before a rotation is stored to.
+        let mut cut = None;
+        loop {
+            let fault = match self.pass(reading, sift).await? {
+                Pass::Whole => return Ok(End::Whole { cut, first: sift.passed().first_here }),
+                Pass::NoMark => {
+                    // A container that restarted in this moment has another log now, and its mark is in the previous one.
+                    if cut.is_none()
+                        && let Some(instances) = self.moved(reading, source).await
+                    {
+                        return Ok(End::Moved(instances));
+                    }
+                    // A log that is rotated twice is lost from the first time on.
+                    cut = cut.or_else(|| sift.mark().map(|mark| mark.at));
+                    sift.forget_mark();
+                    continue;
+                }
+                Pass::Broken(Fault::PodGone) => return Ok(End::PodGone),
+                Pass::Broken(Fault::LogGone(_)) => return Ok(End::LogGone),
+                Pass::Broken(fault) => fault,
+            };
+            let read = sift.passed().lines;
+            fruitless = if read > lines { 1 } else { fruitless + 1 };
+            lines = read;
+            if fruitless >= FRUITLESS {
+                return Err(self.api.error(fault));
+            }
+            let (pod, container) = (&self.target.pod, &self.target.container);
+            tracing::warn!(pod, container, why = %fault, "a log stream broke; taking it up again");
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// The container's logs if it has another one now than when its pod was listed.
+    async fn moved(&self, reading: &Reading, source: Option<&LogsSource>) -> Option<Vec<Instance>> {
+        if reading.instance.previous {
+            return None;
+        }
+        for _ in 0..STATUS_LOOKS {
+            let instances = self.api.instances(source?).await?;
+            if instances.iter().all(|instance| instance.previous || instance.id != reading.instance.id) {
+                return Some(instances);
+            }
+            tokio::time::sleep(STATUS_PAUSE).await;
+        }
+        None
+    }
+
+    /// Reads one stream.
+    async fn pass(&mut self, reading: &Reading, sift: &mut Sift) -> Result<Pass, GatherError> {
+        let previous = reading.instance.previous;
+        let probe = match self.api.probe(previous).await {
+            Ok(probe) => probe,
+            Err(fault) => return self.broken(fault),
+        };
+        let mark = sift.mark();
+        let since = mark.as_ref().and_then(|mark| since(mark, probe.as_ref().map(Probe::at)));
+        sift.begin(probe);
+        let mut log = match self.api.open(previous, since).await {
+            Ok(log) => log,
+            Err(fault) => return self.broken(fault),
+        };
+        loop {
+            let stop = match log.chunk().await {
+                Ok(Some(chunk)) => {
+                    let (stop, length) = (sift.feed(chunk, &mut self.out), chunk.len());
+                    log.consume(length);
+                    stop
+                }
+                Ok(None) => break,
+                Err(fault) => return self.broken(fault),
+            };
+            if self.out.len() >= CHUNK / 2 {
+                self.flush().await;
+            }
+            match stop {
+                Ok(()) => {}
+                Err(Stop::Past) => return Ok(Pass::NoMark),
+                Err(Stop::NoTimestamp(words)) => return self.broken(Fault::Strange(words)),
+            }
+        }
+        self.end(reading, sift)
+    }
+
+    /// What the end of a stream was worth.
+    fn end(&mut self, reading: &Reading, sift: &mut Sift) -> Result<Pass, GatherError> {
+        sift.weigh_rest();
+        if !sift.is_proven() {
+            return self.broken(Fault::Cut);
+        }
+        if sift.is_seeking() {
+            return Ok(Pass::NoMark);
+        }
+        match sift.finish(reading.instance.ended, &mut self.out) {
+            Ok(()) => Ok(Pass::Whole),
+            Err(Stop::NoTimestamp(words)) => self.broken(Fault::Strange(words)),
+            Err(Stop::Past) => Ok(Pass::NoMark),
+        }
+    }
+
+    /// What time mends is tried again; the rest is an error at once.
+    fn broken(&self, fault: Fault) -> Result<Pass, GatherError> {
+        if fault.may_pass() { Ok(Pass::Broken(fault)) } else { Err(self.api.error(fault)) }
+    }
+
+    async fn flush(&mut self) {
+        if !self.out.is_empty() {
+            let chunk = std::mem::replace(&mut self.out, BytesMut::with_capacity(CHUNK)).freeze();
+            // The other side is gone only when this future is about to be dropped.
+            let _ = self.sink.send(chunk).await;
+        }
+    }
+}
+
+/// From when on to ask for lines; `None` for all of them, also if the clock seems to have been set back: then
+/// `sinceTime` would hide the newest lines.
+fn since(mark: &LogMark, newest: Option<Timestamp>) -> Option<Timestamp> {
+    let since = mark.at.saturating_sub(OVERLAP).unwrap_or(Timestamp::MIN);
+    let since = Timestamp::from_second(since.as_second()).unwrap_or(since);
+    newest.is_none_or(|newest| newest >= since).then_some(since)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn all_lines_are_asked_for_if_the_clock_was_set_back() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let mark = LogMark { at: at("2026-01-01T00:01:00.9Z"), digest: String::new(), repeat: 1 };
+        let asked = Some(at("2026-01-01T00:00:55Z"));
+        assert_eq!(since(&mark, Some(at("2026-01-01T00:02:00Z"))), asked);
+        assert_eq!(since(&mark, None), asked);
+        assert_eq!(since(&mark, Some(at("2026-01-01T00:00:54Z"))), None);
+    }
+}
