@@ -48,6 +48,7 @@ pub struct Metrics {
     asked: Family<AskLabels, Counter>,
     bytes: Family<StageLabel, Counter>,
     artifacts: Counter,
+    log_gaps: Counter,
     abandoned: Counter,
     leader: Gauge,
 }
@@ -65,6 +66,7 @@ impl Default for Metrics {
             asked: Family::default(),
             bytes: Family::default(),
             artifacts: Counter::default(),
+            log_gaps: Counter::default(),
             abandoned: Counter::default(),
             leader: Gauge::default(),
         };
@@ -90,6 +92,11 @@ impl Default for Metrics {
             metrics.bytes.clone(),
         );
         registry.register("artifacts_stored", "Artifacts that boxes accepted", metrics.artifacts.clone());
+        registry.register(
+            "log_gaps",
+            "Times in which log lines may have been lost before a backup could read them",
+            metrics.log_gaps.clone(),
+        );
         registry.register(
             "sessions_abandoned",
             "Sessions let go without being seen closed",
@@ -123,6 +130,11 @@ impl Metrics {
         self.bytes.get_or_create(&StageLabel { stage: "original" }).inc_by(across.original_bytes);
         self.bytes.get_or_create(&StageLabel { stage: "stored" }).inc_by(across.sent_bytes);
         self.artifacts.inc_by(across.artifacts);
+    }
+
+    /// A backup was stored with so many gaps in its logs.
+    pub fn log_gaps(&self, gaps: i64) {
+        self.log_gaps.inc_by(gaps.unsigned_abs());
     }
 
     pub fn abandoned(&self) {

@@ -1,8 +1,10 @@
 //! What is said of an artifact on both sides, and whether the two agree.
 
+use std::sync::{Arc, OnceLock};
+
 use drawbridge_protocol::{
     ArtifactName, ObjectPrefix,
-    manifest::Claimed,
+    manifest::{Claimed, LogRange},
     upload::{Accepted, End, Entry, Rejected},
 };
 
@@ -18,6 +20,8 @@ pub struct Claim {
     pub container: String,
     pub image: String,
     pub paths: Vec<String>,
+    /// Of a log; what it holds is known when its source has ended.
+    pub log: Option<Arc<OnceLock<LogRange>>>,
 }
 
 /// An artifact that is stored, says the box, and its count and digest are ours.
@@ -38,7 +42,7 @@ impl Uploaded {
 impl Claim {
     /// The artifact is whole: `summary` is what the pipeline counted.
     pub(super) fn end(self, summary: Summary) -> End {
-        let Self { source, namespace, pod, pod_uid, container, image, paths } = self;
+        let Self { source, namespace, pod, pod_uid, container, image, paths, log } = self;
         let Summary { original_bytes, original_sha256, bytes, sha256 } = summary;
         let claimed = Claimed {
             source,
@@ -50,6 +54,7 @@ impl Claim {
             paths,
             original_bytes,
             original_sha256,
+            log: log.and_then(|log| log.get().cloned()),
         };
         End { bytes, sha256, claimed }
     }

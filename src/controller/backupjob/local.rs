@@ -19,6 +19,7 @@ use jiff::Timestamp;
 use tokio::task::AbortHandle;
 
 use crate::{
+    api::LogsStatus,
     broker::Function,
     fault::Fault,
     transfer::{self, ClientKey, SealedReceipt},
@@ -84,11 +85,13 @@ pub enum Transfer {
 pub struct Sealed {
     pub envelope: Envelope,
     pub receipt: Receipt,
+    /// What it holds of logs, if it does.
+    pub logs: Option<LogsStatus>,
 }
 
 impl From<&SealedReceipt> for Sealed {
     fn from(sealed: &SealedReceipt) -> Self {
-        Self { envelope: sealed.envelope().clone(), receipt: sealed.receipt().clone() }
+        Self { envelope: sealed.envelope().clone(), receipt: sealed.receipt().clone(), logs: None }
     }
 }
 
@@ -100,6 +103,8 @@ pub struct Progress {
     pub artifacts_total: AtomicU64,
     /// Every artifact is stored; the receipt is awaited.
     pub sealing: AtomicBool,
+    /// What was found in logs, as their artifacts are stored.
+    pub logs: Mutex<Option<LogsStatus>>,
 }
 
 /// The counts at one moment.
@@ -111,6 +116,11 @@ pub struct Figures {
 }
 
 impl Progress {
+    /// What was found in logs so far.
+    pub fn logs(&self) -> Option<LogsStatus> {
+        self.logs.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     pub fn figures(&self) -> Figures {
         Figures {
             artifacts_total: self.artifacts_total.load(Ordering::Relaxed),

@@ -4,6 +4,7 @@ mod execute;
 mod local;
 mod observe;
 mod plan;
+mod series;
 mod ssh;
 mod status;
 mod transfer;

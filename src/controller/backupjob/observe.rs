@@ -18,7 +18,7 @@ use crate::{
         admission::{Candidate, Open, Turn},
     },
     fault::Fault,
-    gather::Gatherer,
+    gather::{Bases, Gatherer},
 };
 
 /// What is known of `job` now.
@@ -53,7 +53,7 @@ pub(super) async fn observe(
     if turn == Turn::Granted {
         let gatherer =
             Gatherer::new(context.client.clone(), &context.accounts, &job.namespace().unwrap_or_default());
-        let found = gatherer.select(&job.spec.sources).await;
+        let found = gatherer.select(&job.spec.sources, &Bases::new(), now).await;
         seen.selection = Some(found.map(|targets| targets.len()).map_err(Fault::from));
     }
     seen.turn = Some(turn);

@@ -9,13 +9,14 @@ use std::{
 use async_trait::async_trait;
 use drawbridge_protocol::upload::Entry;
 use futures::{StreamExt as _, TryStreamExt as _, future::try_join_all};
+use jiff::Timestamp;
 use kube::Client;
 use tracing::info;
 
-use super::{Carrier, Crossing, local::Progress};
+use super::{Carrier, Crossing, local::Progress, series};
 use crate::{
     fault::{Fault, Reason},
-    gather::{self, Gatherer, Target, TokenClients},
+    gather::{self, Content, Gathered, Gatherer, Target, TokenClients},
     transfer::{Claim, Patience, SealedReceipt, Target as Landing, Uploader},
 };
 
@@ -43,11 +44,12 @@ impl Carrier for Ssh {
     ) -> Result<SealedReceipt, Fault> {
         let gatherer = Gatherer::new(self.client.clone(), &self.accounts, &crossing.job.namespace);
         // The pods may have changed since the session was opened; what they are now is what is backed up.
-        let targets = gatherer.select(&crossing.sources).await?;
+        let now = Timestamp::now();
+        let targets = gatherer.select(&crossing.sources, &crossing.bases, now).await?;
         progress.artifacts_total.store(targets.len() as u64, Ordering::Relaxed);
         let lanes = self.parallel_uploads.clamp(1, targets.len().max(1));
         let queue = Mutex::new(VecDeque::from(targets));
-        let carried = try_join_all((0..lanes).map(|_| lane(crossing, &gatherer, progress, &queue))).await?;
+        let carried = try_join_all((0..lanes).map(|_| lane(crossing, &gatherer, progress, &queue, now))).await?;
         let (mut uploaders, mut entries) = (Vec::new(), Vec::new());
         for (uploader, sent) in carried {
             uploaders.push(uploader);
@@ -69,9 +71,10 @@ impl Carrier for Ssh {
 /// One connection to the box, and the artifacts that went over it one after the other.
 async fn lane(
     crossing: &Crossing,
-    gatherer: &Gatherer,
+    gatherer: &Arc<Gatherer>,
     progress: &Progress,
     queue: &Mutex<VecDeque<Target>>,
+    listed_at: Timestamp,
 ) -> Result<(Uploader, Vec<Entry>), Fault> {
     let target = Landing::new(&crossing.ready, crossing.session.clone(), crossing.job.clone());
     let (key, across) = (crossing.key.clone(), Arc::clone(&progress.across));
@@ -82,17 +85,33 @@ async fn lane(
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         let Some(target) = next else { return Ok((connection, sent)) };
-        let stream = gather::open(gatherer, &target).await?;
+        let (stream, log) = match &target.content {
+            Content::Files { paths, exclude } => {
+                (gather::open_files(gatherer, &target, paths, exclude).await?, None)
+            }
+            Content::Logs(plan) => {
+                let (stream, found) = gather::open_logs(gatherer, &target, plan, listed_at);
+                (stream, Some(found))
+            }
+        };
         let uploaded = connection
-            .upload(&target.artifact, claim(&target), stream.map_err(io::Error::other).boxed())
+            .upload(&target.artifact, claim(&target, log.as_ref()), stream.map_err(io::Error::other).boxed())
             .await
             .map_err(|error| Fault::from(&error))?;
+        if let Some(found) = log {
+            let mut logs = progress.logs.lock().unwrap_or_else(PoisonError::into_inner);
+            series::note(logs.get_or_insert_default(), &target, &found, &crossing.sources);
+        }
         info!(artifact = %target.artifact, bytes = uploaded.accepted.bytes, "artifact stored");
         sent.push(uploaded.entry());
     }
 }
 
-fn claim(target: &Target) -> Claim {
+fn claim(target: &Target, log: Option<&Gathered>) -> Claim {
+    let paths = match &target.content {
+        Content::Files { paths, .. } => paths.clone(),
+        Content::Logs(_) => Vec::new(),
+    };
     Claim {
         source: target.source.clone(),
         namespace: target.namespace.clone(),
@@ -100,6 +119,7 @@ fn claim(target: &Target) -> Claim {
         pod_uid: target.pod_uid.clone(),
         container: target.container.clone(),
         image: target.image.clone(),
-        paths: target.paths.clone(),
+        paths,
+        log: log.map(|log| Arc::clone(&log.range)),
     }
 }

@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     local::{Figures, Sealed},
     plan::{Ending, Why, later},
+    series,
 };
 use crate::{
     api::{
@@ -119,6 +120,7 @@ impl<'a> Draft<'a> {
             session_key,
             envelope: sealed.envelope.clone(),
         });
+        self.status.logs.clone_from(&sealed.logs);
         self.progress(ConditionStatus::True, "Closing", "the backup is stored; the box is being destroyed");
         self
     }
@@ -157,9 +159,10 @@ impl<'a> Draft<'a> {
         let generation = self.job.metadata.generation;
         match ending {
             Ending::Complete => {
+                let lost = series::lost(self.status.logs.as_ref());
                 let message = self.status.receipt.as_ref().map_or_else(String::new, |receipt| {
                     format!(
-                        "{} artifacts stored; manifest s3://{}/{}",
+                        "{} artifacts stored; manifest s3://{}/{}{lost}",
                         receipt.artifacts, receipt.bucket, receipt.manifest
                     )
                 });

@@ -12,6 +12,7 @@ use crate::{
     api::{BackupJob, Source},
     controller::Context,
     fault::Fault,
+    gather::Bases,
     transfer::{ClientKey, SealedReceipt},
 };
 
@@ -22,6 +23,8 @@ pub struct Crossing {
     pub job: JobRef,
     pub session: SessionId,
     pub sources: Vec<Source>,
+    /// What the sources of logs go on from.
+    pub bases: Bases,
     pub ready: ReadyBox,
     pub key: ClientKey,
     /// How many artifacts were counted before the session was opened.
@@ -69,7 +72,8 @@ pub(super) fn spawn(context: &Arc<Context>, crossing: Crossing) {
                 }
             }
             context.metrics.transferred(figures);
-            let result = result.map(|sealed| Box::new(Sealed::from(&sealed)));
+            let result =
+                result.map(|sealed| Box::new(Sealed { logs: progress.logs(), ..Sealed::from(&sealed) }));
             context.attempts.set_ended(&uid, &session, result, figures, context.clock.now());
             context.wake(reference);
         }

@@ -40,21 +40,24 @@ pub(super) enum End {
 /// All logs of one container.
 #[derive(Clone, Debug)]
 pub(super) struct Found {
+    target: Target,
+    /// When the pods were listed.
+    listed_at: Timestamp,
     gaps: Gaps,
     range: LogRange,
     pub(super) kept: Option<KeptLog>,
 }
 
 impl Found {
-    pub(super) fn new(plan: &Plan) -> Self {
+    pub(super) fn new(target: &Target, plan: &Plan, listed_at: Timestamp) -> Self {
         let range = LogRange { continues: plan.continues.clone(), ..LogRange::default() };
-        Self { gaps: plan.gaps.clone(), range, kept: plan.carried.clone() }
+        let (target, gaps) = (target.clone(), plan.gaps.clone());
+        Self { target, listed_at, gaps, range, kept: plan.carried.clone() }
     }
 
     /// Notes what one log came to; `mark` is the line to go on from.
     pub(super) fn add(
         &mut self,
-        target: &Target,
         reading: &Reading,
         passed: &Passed,
         mark: Option<LogMark>,
@@ -83,13 +86,13 @@ impl Found {
             End::LogGone => {}
         }
         self.kept = (*end != End::PodGone).then(|| KeptLog {
-            source: target.source.clone(),
-            pod: target.pod.clone(),
-            pod_uid: target.pod_uid.clone(),
-            container: target.container.clone(),
+            source: self.target.source.clone(),
+            pod: self.target.pod.clone(),
+            pod_uid: self.target.pod_uid.clone(),
+            container: self.target.container.clone(),
             container_id: instance.id.clone(),
             restarts: instance.restarts,
-            read_at: now,
+            read_at: self.listed_at,
             ended: instance.ended && matches!(end, End::Whole { .. }),
             mark,
         });
@@ -172,9 +175,9 @@ mod tests {
     }
 
     fn gaps(reading: &Reading, passed: &Passed, mark: Option<i64>, end: &End) -> Vec<String> {
-        let mut found = Found::new(&Plan::default());
+        let mut found = Found::new(&target(), &Plan::default(), at(390));
         let mark = mark.map(|second| LogMark { at: at(second), digest: String::new(), repeat: 1 });
-        found.add(&target(), reading, passed, mark, end, at(400));
+        found.add(reading, passed, mark, end, at(400));
         let (range, _) = found.finish();
         let shown = range.gaps.iter();
         shown.map(|gap| format!("{}-{} {}", gap.from.as_second(), gap.to.as_second(), gap.why.as_str())).collect()
@@ -222,8 +225,8 @@ mod tests {
     #[test]
     fn only_a_log_that_ended_and_was_read_whole_is_done_with() {
         let kept = |ended, end: &End| {
-            let mut found = Found::new(&Plan::default());
-            found.add(&target(), &reading(ended, false, Before::Nothing), &passed(None, 0), None, end, at(400));
+            let mut found = Found::new(&target(), &Plan::default(), at(390));
+            found.add(&reading(ended, false, Before::Nothing), &passed(None, 0), None, end, at(400));
             found.kept.map(|kept| kept.ended)
         };
         let whole = End::Whole { cut: None, first: None };

@@ -8,7 +8,7 @@ const MAX_GAPS: usize = 32;
 
 /// The gaps of one container, in order of time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Gaps(Vec<LogGap>);
+pub(in crate::gather) struct Gaps(Vec<LogGap>);
 
 impl Gaps {
     /// Notes that lines from `from` to `to` may be lost. What comes before its own beginning is no time at all: then
@@ -29,7 +29,7 @@ impl Gaps {
         self.0.sort_by_key(|gap| (gap.from, gap.to));
     }
 
-    pub fn list(&self) -> &[LogGap] {
+    pub(super) fn list(&self) -> &[LogGap] {
         &self.0
     }
 }

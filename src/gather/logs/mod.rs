@@ -36,9 +36,12 @@ mod probe;
 mod read;
 mod sift;
 
-pub use gaps::Gaps;
+use gaps::Gaps;
 pub use plan::{Base, Plan};
 pub use read::{Gathered, LogStream, open};
 
 pub(super) use instance::{Instance, of_pod};
 pub(super) use plan::{plan, vanished};
+
+#[cfg(test)]
+mod sift_tests;

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use drawbridge_protocol::{SessionId, manifest::GapReason};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::{Gaps, Instance};
 use crate::api::{KeptLog, LogMark, LogsSource};

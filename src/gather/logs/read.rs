@@ -60,17 +60,21 @@ impl Gathered {
     }
 }
 
-/// Begins to read the logs of `target`. `now` is when its pods were listed.
-pub fn open(gatherer: &Arc<Gatherer>, target: &Target, plan: &Plan, now: Timestamp) -> (LogStream, Gathered) {
+/// Begins to read the logs of `target`.
+pub fn open(
+    gatherer: &Arc<Gatherer>,
+    target: &Target,
+    plan: &Plan,
+    listed_at: Timestamp,
+) -> (LogStream, Gathered) {
     let (sink, mut chunks) = mpsc::channel(DEPTH);
     let gathered = Gathered::default();
     let reader = Reader {
         api: LogApi::new(Arc::clone(gatherer), target),
         target: target.clone(),
-        found: Found::new(plan),
+        found: Found::new(target, plan, listed_at),
         out: BytesMut::with_capacity(CHUNK),
         sink,
-        now,
     };
     let work = reader.run(plan.clone(), gathered.clone()).into_stream();
     let errors = work.filter_map(|end| async move { end.err().map(Err) });
@@ -84,7 +88,6 @@ struct Reader {
     found: Found,
     out: BytesMut,
     sink: mpsc::Sender<Bytes>,
-    now: Timestamp,
 }
 
 /// How one stream ended.
@@ -104,7 +107,7 @@ impl Reader {
             let mut sift = Sift::new(reading.mark.clone());
             let end = self.log(&reading, &mut sift, plan.source.as_ref()).await?;
             self.flush().await;
-            self.found.add(&self.target, &reading, sift.passed(), sift.last_mark(), &end, self.now);
+            self.found.add(&reading, sift.passed(), sift.last_mark(), &end, Timestamp::now());
             last = sift.passed().last.or(last);
             match (end, &self.found.kept) {
                 (End::PodGone, _) => break,

@@ -146,6 +146,7 @@ impl Raw {
             paths: Vec::new(),
             original_bytes: bytes,
             original_sha256: sha256.clone(),
+            log: None,
         };
         self.send(ClientFrame::End(Box::new(End { bytes, sha256, claimed }))).await;
         self.receive().await

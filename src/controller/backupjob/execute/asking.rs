@@ -17,6 +17,7 @@ use crate::{
         backupjob::{
             local::{Closing, Opening},
             plan::later,
+            series,
             transfer::{self, Crossing},
         },
     },
@@ -84,6 +85,7 @@ impl Work<'_> {
             job: self.reference()?,
             session: self.session_id()?,
             sources: self.job.spec.sources.clone(),
+            bases: series::bases(self.job, &self.context.jobs.state()),
             ready: ready.clone(),
             key,
             artifacts: self.job.status.as_ref().map_or(0, |status| status.artifacts.total.unsigned_abs()),

@@ -12,11 +12,12 @@ use zeroize::Zeroizing;
 
 use super::{
     plan::{Ending, Observation, Step, Why, later},
+    series,
     status::Draft,
     write,
 };
 use crate::{
-    api::{AbandonedSession, BackupJob, SessionStatus},
+    api::{AbandonedSession, BackupJob, LogsStatus, SessionStatus},
     broker::Function,
     controller::{Context, ReconcileError, backupvault},
     fault::Fault,
@@ -63,6 +64,7 @@ impl Work<'_> {
                     sealed.receipt.artifacts, sealed.receipt.bucket, sealed.receipt.manifest
                 );
                 self.normal("Seal", "Sealed", &note).await;
+                self.tell_gaps(sealed.logs.as_ref()).await;
                 Ok(Next::Now)
             }
             Step::Stop(fault) => self.stop(&fault).await,
@@ -128,6 +130,15 @@ impl Work<'_> {
         self.warn("Select", fault.reason.as_str(), &fault.message).await;
         self.count_end(ending);
         Ok(Next::Now)
+    }
+
+    /// Lines that were lost before the backup could read them are no failure of it, but someone should know.
+    async fn tell_gaps(&self, logs: Option<&LogsStatus>) {
+        let Some(logs) = logs.filter(|logs| logs.gaps > 0) else { return };
+        self.context.metrics.log_gaps(logs.gaps);
+        let note = series::gaps_for_people(logs);
+        warn!(gaps = logs.gaps, note, "log lines may be lost");
+        self.warn("Gather", "LogGaps", &note).await;
     }
 
     async fn stop(&self, fault: &Fault) -> Result<Next, ReconcileError> {

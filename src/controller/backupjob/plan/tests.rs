@@ -130,6 +130,7 @@ fn sealed() -> Box<Sealed> {
             "manifest_sha256": "0".repeat(64), "artifacts": 1, "bytes": 1, "sealed_at": at(NOW)
         }))
         .unwrap(),
+        logs: None,
     })
 }
 
