@@ -60,13 +60,19 @@ class Examples(unittest.TestCase):
             for path in source["files"]["paths"]:
                 self.assertTrue(any(path.startswith(mount + "/") for mount in mounts), path)
 
-    def test_the_gatherer_may_read_pods_and_exec_and_nothing_else(self) -> None:
+    def test_the_job_of_logs_selects_the_workload(self) -> None:
+        template = by_kind("demo/workload.yaml", "StatefulSet")["spec"]["template"]
+        (source,) = by_kind("logs.yaml", "BackupJob")["spec"]["sources"]
+        self.assertLessEqual(source["logs"]["selector"]["matchLabels"].items(), template["metadata"]["labels"].items())
+
+    def test_the_gatherer_may_read_pods_and_their_logs_and_exec_and_nothing_else(self) -> None:
         rules = by_kind("gatherer.yaml", "Role")["rules"]
         self.assertEqual(
             rules,
             [
                 {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]},
                 {"apiGroups": [""], "resources": ["pods/exec"], "verbs": ["get", "create"]},
+                {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
             ],
         )
 
