@@ -14,6 +14,8 @@ from botocore.exceptions import ClientError
 from testbed.common.shell import wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.policy.world import Credentials, World
 
 ADMIN = "drawbridge-probe-admin"
@@ -152,10 +154,13 @@ class Belongings:
         if instances:
             ec2.terminate_instances(InstanceIds=instances)
             wait_until("the probes' instances end", lambda: not self._states(ec2), seconds=30)
+        # `cleanup` hears of an instance's end too, and removes what carries its stack's tags at the same time.
         for interface in ec2.describe_network_interfaces(Filters=ours)["NetworkInterfaces"]:
-            ec2.delete_network_interface(NetworkInterfaceId=interface["NetworkInterfaceId"])
+            with _unless_gone():
+                ec2.delete_network_interface(NetworkInterfaceId=interface["NetworkInterfaceId"])
         for group in ec2.describe_security_groups(Filters=ours)["SecurityGroups"]:
-            ec2.delete_security_group(GroupId=group["GroupId"])
+            with _unless_gone():
+                ec2.delete_security_group(GroupId=group["GroupId"])
 
     def _remove_objects(self, s3: Any) -> None:
         outputs = self._world.outputs
@@ -178,6 +183,15 @@ class Belongings:
         for remove in (lambda: iam.delete_user(UserName=ADMIN), lambda: iam.delete_role(RoleName=ROLE)):
             with contextlib.suppress(iam.exceptions.NoSuchEntityException, ClientError):
                 remove()
+
+
+@contextlib.contextmanager
+def _unless_gone() -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        if not error.response["Error"]["Code"].endswith(".NotFound"):
+            raise
 
 
 def _policy(*statements: dict[str, Any]) -> str:
