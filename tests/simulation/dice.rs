@@ -36,7 +36,7 @@ impl Dice {
         self.millis(low * 1000, high * 1000)
     }
 
-    pub(crate) fn pick<'a, T>(&self, from: &'a [T]) -> &'a T {
-        &from[usize::try_from(self.next() % from.len() as u64).unwrap()]
+    pub(crate) fn pick<T: Copy>(&self, from: &[T]) -> T {
+        from[usize::try_from(self.next() % from.len() as u64).unwrap()]
     }
 }

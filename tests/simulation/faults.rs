@@ -70,7 +70,7 @@ impl Faults {
         let mut rates = BTreeMap::new();
         for fault in CHANGE_LATE.iter().chain(READ).chain(CHANGE) {
             let crash = matches!(fault, Fault::CrashBefore | Fault::CrashAfter);
-            let rate = *dice.pick(if crash { &[0, 0, 1, 4] } else { &[0, 2, 10, 40] });
+            let rate = dice.pick(if crash { &[0, 0, 1, 4] } else { &[0, 2, 10, 40] });
             rates.entry(*fault).or_insert(rate);
         }
         Self { rates, until, dealt: Mutex::default() }

@@ -53,6 +53,6 @@ guards! {
         "the API server changes abandonAfter to a year later",
     FailuresCounted => AttemptsBounded :
         "the API server keeps failures at zero",
-    KeyBoundToSession => KeyBoundToSession :
-        "an impostor asks create for every session first, with a key of his own, and create does not compare keys",
+    FreshIds => OneSessionPerAttempt :
+        "the generator gives every session of a process the same id",
 }

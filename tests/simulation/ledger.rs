@@ -58,7 +58,9 @@ struct Inner {
     asked: BTreeMap<String, (String, u32, String)>,
     /// Sessions that stood in a status.
     written: BTreeSet<String>,
+    /// Sessions that cleanup called destroyed, and those of which a controller heard it.
     destroyed: BTreeSet<String>,
+    told: BTreeSet<String>,
     /// Sessions and manifests that boxes signed for.
     issued: BTreeSet<(String, String)>,
     /// Attempts of a job that ended because the controller did.
@@ -104,11 +106,20 @@ impl Ledger {
         };
         self.check(written, Invariant::SessionWrittenFirst, || format!("{session} was in no status"));
         let same = (before.0.as_str(), before.1) == (request.job.uid.as_str(), request.job.attempt);
-        self.check(same, Invariant::OneSessionPerAttempt, || format!("{session}: {before:?}, then {request:?}"));
-        self.check(before.2 == key, Invariant::KeyBoundToSession, || format!("{session} has two client keys"));
+        self.check(same, Invariant::OneSessionPerAttempt, || {
+            format!("{session}: {before:?}, then {request:?}")
+        });
+        self.check(before.2 == key, Invariant::KeyBoundToSession, || {
+            format!("{session} has two client keys")
+        });
     }
 
-    /// The controller was told that the session is destroyed.
+    /// A controller hears that the session is destroyed.
+    pub(crate) fn told_destroyed(&self, session: &str) {
+        self.0.lock().unwrap().told.insert(session.to_owned());
+    }
+
+    /// Cleanup calls the session destroyed, whoever hears it.
     pub(crate) fn said_destroyed(&self, session: &str) {
         self.0.lock().unwrap().destroyed.insert(session.to_owned());
     }
@@ -144,11 +155,12 @@ impl Ledger {
 
     fn left(&self, session: &str, before: Option<&Value>, after: Option<&Value>, time: &Time) {
         self.check(after.is_some(), Invariant::SessionKept, || format!("the job of {session} vanished"));
-        let abandon_after = before
-            .and_then(|job| job["status"]["session"]["abandonAfter"].as_str()?.parse::<jiff::Timestamp>().ok());
+        let abandon_after = before.and_then(|job| {
+            job["status"]["session"]["abandonAfter"].as_str()?.parse::<jiff::Timestamp>().ok()
+        });
         let destroyed = {
             let mut inner = self.0.lock().unwrap();
-            let destroyed = inner.destroyed.contains(session);
+            let destroyed = inner.told.contains(session);
             inner.abandoned += u64::from(!destroyed);
             destroyed
         };
@@ -169,7 +181,8 @@ impl Ledger {
         let now = phase(status);
         let old = before.map_or(Value::Null, |before| before["status"].clone());
         if matches!(phase(&old).as_str(), "Complete" | "Failed") {
-            let same = ["phase", "completionTime", "receipt"].iter().all(|field| old[*field] == status[*field]);
+            let same =
+                ["phase", "completionTime", "receipt"].iter().all(|field| old[*field] == status[*field]);
             self.check(same, Invariant::TerminalStays, || format!("{uid} was {} and is {now}", phase(&old)));
             return;
         }

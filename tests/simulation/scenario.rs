@@ -58,7 +58,7 @@ const NAMESPACES: [&str; 2] = ["alpha", "beta"];
 
 impl Scenario {
     pub(crate) fn of_run(dice: &Dice) -> Self {
-        let faults_until = *dice.pick(&[
+        let faults_until = dice.pick(&[
             Duration::from_mins(3),
             Duration::from_mins(10),
             Duration::from_mins(30),
@@ -70,27 +70,26 @@ impl Scenario {
                 name: format!("job-{number}"),
                 namespace: dice.pick(&NAMESPACES),
                 at: dice.seconds(0, window / 4),
-                deadline: *dice.pick(&[60, 300, 1_200, 3_600]),
+                deadline: dice.pick(&[60, 300, 1_200, 3_600]),
                 backoff_limit: dice.between(0, 3),
                 ttl: dice.per_mille(300).then(|| dice.between(0, 120)),
             })
             .collect();
-        let deeds = (0..dice.between(0, 4))
-            .map(|_| (dice.seconds(1, window), Deed::any(dice, jobs.len())))
-            .collect();
-        let session = *dice.pick(&[120, 300, 900]);
+        let deeds =
+            (0..dice.between(0, 4)).map(|_| (dice.seconds(1, window), Deed::any(dice, jobs.len()))).collect();
+        let session = dice.pick(&[120, 300, 900]);
         Self {
             jobs,
             deeds,
             faults_until,
             session,
-            grace: *dice.pick(&[0, 60, 300]),
+            grace: dice.pick(&[0, 60, 300]),
             slots: u32::try_from(dice.between(1, 3)).unwrap(),
-            vault_session: *dice.pick(&[session, 300, 900]),
-            vault_grace: *dice.pick(&[0, 60, 300]),
+            vault_session: dice.pick(&[session, 300, 900]),
+            vault_grace: dice.pick(&[0, 60, 300]),
             vault_concurrency: dice.between(1, 3),
             lambda_seconds: 60,
-            hostile: *dice.pick(&[0, 0, 300]),
+            hostile: dice.pick(&[0, 0, 300]),
         }
     }
 

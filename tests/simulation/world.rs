@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
+use drawbridge_protocol::SessionSigner;
+
 use crate::{
     aws::Aws,
     dice::Dice,
@@ -23,6 +25,8 @@ pub(crate) struct World {
     pub(crate) ledger: Ledger,
     pub(crate) kube: Kubernetes,
     pub(crate) aws: Aws,
+    /// A key of somebody who signs receipts without being a box.
+    pub(crate) impostor: SessionSigner,
     trace: Mutex<Vec<String>>,
 }
 
@@ -40,6 +44,7 @@ impl World {
             ledger: Ledger::default(),
             kube: Kubernetes::default(),
             aws: Aws::default(),
+            impostor: SessionSigner::generate().unwrap(),
             trace: Mutex::default(),
         })
     }

@@ -172,7 +172,12 @@ impl Kubernetes {
                 (None, None) => continue,
             };
             // The other side is gone when its process is.
-            let _ = watcher.changes.unbounded_send(Change { at: watcher.last, key: key.clone(), object, deleted });
+            let _ = watcher.changes.unbounded_send(Change {
+                at: watcher.last,
+                key: key.clone(),
+                object,
+                deleted,
+            });
         }
         drop(inner);
         if key.kind == Kind::Job {

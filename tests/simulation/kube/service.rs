@@ -138,11 +138,7 @@ impl Call {
 }
 
 /// One call, there and back, with whatever the run has in store for it.
-async fn carry(
-    world: &Arc<World>,
-    process: &Arc<Process>,
-    call: &Call,
-) -> Result<Response<Body>, BoxError> {
+async fn carry(world: &Arc<World>, process: &Arc<Process>, call: &Call) -> Result<Response<Body>, BoxError> {
     let pause = |low, high| world.time.sleep(world.dice.millis(low, high));
     pause(1, 15).await;
     process.lives().await;
