@@ -116,10 +116,13 @@ impl Creator {
 
     async fn advance(&self, request: &CreateRequest, moment: Moment) -> Step<CreateOutcome> {
         let session = &request.session;
+        // In this order: a state that was loaded before the tombstone was looked for is one that cleanup, which puts
+        // the tombstone first, finds and marks; a state saved after that by another call must not be gone on from.
+        let loaded = self.store().load(session).await?;
         if self.store().is_closed(session).await? {
             return Ok(ended("the session was closed"));
         }
-        let mut saved = match self.store().load(session).await? {
+        let mut saved = match loaded {
             Loaded::Session(saved) => *saved,
             Loaded::Nothing => match self.claim(request, moment).await? {
                 Claim::Held(saved) => *saved,

@@ -147,9 +147,8 @@ enum Task {
 }
 
 /// One attempt of one job.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Attempt {
-    session: String,
     /// The function that is asked for the box, and the key that the box will let in. Absent for a session that
     /// another process opened.
     ours: Option<(Function, ClientKey)>,
@@ -171,25 +170,23 @@ pub struct LocalView {
     pub reported_at: Option<Timestamp>,
 }
 
-/// All attempts of this process, by the job's uid. A job has one at a time.
+/// All attempts of this process, by the job's uid and by session. A job has one at a time, but not everyone who looks
+/// knows which: a session whose opening was refused has its key here and stands in no status, and the status may name
+/// another that a process before opened. What is known of one must not stand in the other's way.
 #[derive(Debug, Default)]
-pub struct Attempts(Mutex<HashMap<String, Attempt>>);
+pub struct Attempts(Mutex<HashMap<String, HashMap<String, Attempt>>>);
 
 impl Attempts {
     /// Keeps the key of a session that is about to be opened.
     pub fn begin(&self, uid: &str, session: &str, create: Function, key: ClientKey) {
-        let attempt = Attempt { ours: Some((create, key)), ..Attempt::of(session) };
-        if let Some(Attempt { task: Task::Running { abort, .. }, .. }) =
-            self.lock().insert(uid.to_owned(), attempt)
-        {
-            abort.abort();
-        }
+        let attempt = Attempt { ours: Some((create, key)), ..Attempt::default() };
+        self.lock().entry(uid.to_owned()).or_default().insert(session.to_owned(), attempt);
     }
 
-    /// What is known of the job's `session`; an attempt with another session is none of its business.
+    /// What is known of the job's `session`.
     pub fn view(&self, uid: &str, session: &str) -> LocalView {
         let attempts = self.lock();
-        let Some(attempt) = attempts.get(uid).filter(|attempt| attempt.session == session) else {
+        let Some(attempt) = attempts.get(uid).and_then(|sessions| sessions.get(session)) else {
             return LocalView::default();
         };
         let transfer = match &attempt.task {
@@ -210,7 +207,7 @@ impl Attempts {
 
     /// The function to ask, and the key, of a session that this process opened.
     pub fn ours(&self, uid: &str, session: &str) -> Option<(Function, ClientKey)> {
-        self.lock().get(uid).filter(|attempt| attempt.session == session)?.ours.clone()
+        self.lock().get(uid)?.get(session)?.ours.clone()
     }
 
     pub fn set_opening(&self, uid: &str, session: &str, opening: Opening) {
@@ -226,7 +223,7 @@ impl Attempts {
     }
 
     pub fn set_running(&self, uid: &str, session: &str, progress: Arc<Progress>, abort: AbortHandle) {
-        self.change(uid, session, |attempt| {
+        self.change_known(uid, session, |attempt| {
             // A task that was quick may have ended before its handle came here.
             if !matches!(attempt.task, Task::Ended { .. }) {
                 attempt.task = Task::Running { progress, abort };
@@ -243,12 +240,12 @@ impl Attempts {
         figures: Figures,
         at: Timestamp,
     ) {
-        self.change(uid, session, |attempt| attempt.task = Task::Ended { result, figures, at });
+        self.change_known(uid, session, |attempt| attempt.task = Task::Ended { result, figures, at });
     }
 
     /// Stops the transfer, if one runs.
     pub fn abort(&self, uid: &str, session: &str) {
-        self.change(uid, session, |attempt| {
+        self.change_known(uid, session, |attempt| {
             if let Task::Running { abort, .. } = &attempt.task {
                 abort.abort();
             }
@@ -258,41 +255,33 @@ impl Attempts {
 
     /// Forgets the job.
     pub fn forget(&self, uid: &str) {
-        if let Some(Attempt { task: Task::Running { abort, .. }, .. }) = self.lock().remove(uid) {
-            abort.abort();
+        for attempt in self.lock().remove(uid).into_iter().flat_map(HashMap::into_values) {
+            if let Task::Running { abort, .. } = attempt.task {
+                abort.abort();
+            }
         }
     }
 
-    /// How many sessions this process has open.
+    /// How many jobs this process has a session's key for.
     pub fn open(&self) -> usize {
-        self.lock().values().filter(|attempt| attempt.ours.is_some()).count()
+        let ours =
+            |sessions: &&HashMap<String, Attempt>| sessions.values().any(|attempt| attempt.ours.is_some());
+        self.lock().values().filter(ours).count()
     }
 
     fn change(&self, uid: &str, session: &str, change: impl FnOnce(&mut Attempt)) {
         let mut attempts = self.lock();
-        let attempt = attempts.entry(uid.to_owned()).or_insert_with(|| Attempt::of(session));
-        if attempt.session != session && attempt.ours.is_none() {
-            *attempt = Attempt::of(session);
-        }
-        if attempt.session == session {
+        change(attempts.entry(uid.to_owned()).or_default().entry(session.to_owned()).or_default());
+    }
+
+    /// For what a task says, which may come after the job was forgotten.
+    fn change_known(&self, uid: &str, session: &str, change: impl FnOnce(&mut Attempt)) {
+        if let Some(attempt) = self.lock().get_mut(uid).and_then(|sessions| sessions.get_mut(session)) {
             change(attempt);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Attempt>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, HashMap<String, Attempt>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Attempt {
-    fn of(session: &str) -> Self {
-        Self {
-            session: session.to_owned(),
-            ours: None,
-            opening: Opening::Unasked,
-            task: Task::Idle,
-            closing: Closing::Unasked,
-            reported_at: None,
-        }
     }
 }

@@ -30,13 +30,21 @@ use execute::{Next, Work};
 
 /// One look at a job, and one step.
 pub async fn reconcile(cached: Arc<BackupJob>, context: Arc<Context>) -> Result<Action, ReconcileError> {
+    visit(cached, context).await.map(|wait| wait.map_or_else(Action::await_change, Action::requeue))
+}
+
+/// The same, for whoever keeps a queue of his own: when to look again, if nothing changes before.
+pub async fn visit(
+    cached: Arc<BackupJob>,
+    context: Arc<Context>,
+) -> Result<Option<Duration>, ReconcileError> {
     let (namespace, name) = (cached.namespace().unwrap_or_default(), cached.name_any());
     let span = info_span!("backupjob", namespace, job = name);
     async move {
         if is_over(&cached) {
             context.leave_queue(&cached.uid().unwrap_or_default());
             context.attempts.forget(&cached.uid().unwrap_or_default());
-            return Ok(Action::await_change());
+            return Ok(None);
         }
         // A step is decided on the job as it is, not as the cache last saw it.
         let jobs: Api<BackupJob> = Api::namespaced(context.client.clone(), &namespace);
@@ -46,7 +54,7 @@ pub async fn reconcile(cached: Arc<BackupJob>, context: Arc<Context>) -> Result<
         let Some(job) = found.filter(|job| job.uid() == cached.uid()) else {
             context.leave_queue(&cached.uid().unwrap_or_default());
             context.attempts.forget(&cached.uid().unwrap_or_default());
-            return Ok(Action::await_change());
+            return Ok(None);
         };
         step(&context, &job).await
     }
@@ -54,7 +62,7 @@ pub async fn reconcile(cached: Arc<BackupJob>, context: Arc<Context>) -> Result<
     .await
 }
 
-async fn step(context: &Arc<Context>, job: &BackupJob) -> Result<Action, ReconcileError> {
+async fn step(context: &Arc<Context>, job: &BackupJob) -> Result<Option<Duration>, ReconcileError> {
     let now = context.clock.now();
     let seen = observe::observe(context, job, now).await?;
     let step = plan::plan(job, &seen, context.settings.backoff, now);
@@ -67,18 +75,18 @@ async fn step(context: &Arc<Context>, job: &BackupJob) -> Result<Action, Reconci
         // Someone wrote in between, most often the user; the job is looked at again as it is now.
         Err(ReconcileError::Conflict { object }) => {
             debug!(object, "changed meanwhile");
-            return Ok(Action::requeue(Duration::from_millis(100)));
+            return Ok(Some(Duration::from_millis(100)));
         }
         Err(error) => return Err(error),
     };
     context.no_error(&job.uid().unwrap_or_default());
     Ok(match next {
-        Next::Now => Action::requeue(Duration::ZERO),
+        Next::Now => Some(Duration::ZERO),
         Next::At(at) => {
             let wait = Duration::try_from(at.duration_since(context.clock.now())).unwrap_or_default();
-            Action::requeue(wait.max(Duration::from_millis(50)))
+            Some(wait.max(Duration::from_millis(50)))
         }
-        Next::OnChange => Action::await_change(),
+        Next::OnChange => None,
     })
 }
 
@@ -95,10 +103,15 @@ fn is_over(job: &BackupJob) -> bool {
 /// What happens after a reconcile failed: the same again, later each time.
 #[allow(clippy::needless_pass_by_value)] // kube's signature
 pub fn on_error(job: Arc<BackupJob>, error: &ReconcileError, context: Arc<Context>) -> Action {
+    Action::requeue(after_error(&job, error, &context))
+}
+
+/// How long to wait after a visit failed.
+pub fn after_error(job: &BackupJob, error: &ReconcileError, context: &Context) -> Duration {
     let uid = job.uid().unwrap_or_default();
     let wait = context.after_error(&uid, error.kind());
     context.metrics.reconcile_failed("backupjob", error.kind());
     let (namespace, name) = (job.namespace().unwrap_or_default(), job.name_any());
     warn!(namespace, job = name, kind = error.kind(), %error, "reconcile failed");
-    Action::requeue(wait)
+    wait
 }

@@ -17,6 +17,14 @@ use crate::api::BackupVault;
 
 /// One look at a vault, and one step.
 pub async fn reconcile(cached: Arc<BackupVault>, context: Arc<Context>) -> Result<Action, ReconcileError> {
+    visit(cached, context).await.map(|wait| wait.map_or_else(Action::await_change, Action::requeue))
+}
+
+/// The same, for whoever keeps a queue of his own: when to look again, if nothing changes before.
+pub async fn visit(
+    cached: Arc<BackupVault>,
+    context: Arc<Context>,
+) -> Result<Option<Duration>, ReconcileError> {
     let name = cached.name_any();
     let span = info_span!("backupvault", vault = name);
     async move {
@@ -25,7 +33,7 @@ pub async fn reconcile(cached: Arc<BackupVault>, context: Arc<Context>) -> Resul
             .get_opt(&name)
             .await
             .map_err(|error| ReconcileError::from_kube("read", &format!("BackupVault {name}"), &error))?;
-        let Some(vault) = found else { return Ok(Action::await_change()) };
+        let Some(vault) = found else { return Ok(None) };
         let now = context.clock.now();
         let seen = observe::observe(&context, &vault);
         let step = plan::plan(&vault, seen, now);
@@ -35,7 +43,7 @@ pub async fn reconcile(cached: Arc<BackupVault>, context: Arc<Context>) -> Resul
             other => other?,
         };
         context.no_error(&vault.uid().unwrap_or_default());
-        Ok(Action::requeue(wait))
+        Ok(Some(wait))
     }
     .instrument(span)
     .await
@@ -44,7 +52,12 @@ pub async fn reconcile(cached: Arc<BackupVault>, context: Arc<Context>) -> Resul
 /// What happens after a reconcile failed: the same again, later each time.
 #[allow(clippy::needless_pass_by_value)] // kube's signature
 pub fn on_error(vault: Arc<BackupVault>, error: &ReconcileError, context: Arc<Context>) -> Action {
+    Action::requeue(after_error(&vault, error, &context))
+}
+
+/// How long to wait after a visit failed.
+pub fn after_error(vault: &BackupVault, error: &ReconcileError, context: &Context) -> Duration {
     context.metrics.reconcile_failed("backupvault", error.kind());
     warn!(vault = vault.name_any(), kind = error.kind(), %error, "reconcile failed");
-    Action::requeue(context.after_error(&vault.uid().unwrap_or_default(), error.kind()))
+    context.after_error(&vault.uid().unwrap_or_default(), error.kind())
 }
