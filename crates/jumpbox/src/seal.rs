@@ -10,7 +10,7 @@ use drawbridge_protocol::{
     Envelope, Manifest, ObjectKey, ObjectPrefix, ProtocolError, Receipt, SessionSigner, Sha256, Version,
     json,
     manifest::ArtifactRecord,
-    upload::{Entry, Failure, FailureCode},
+    upload::{Entry, Failure},
 };
 use jiff::Timestamp;
 
@@ -95,7 +95,7 @@ impl Seal {
             store
                 .put_new(key, body.clone(), content_type)
                 .await
-                .map_err(|error| Failure { code: FailureCode::Storage, message: error.to_string() })?;
+                .map_err(|error| error.failure())?;
             tracing::info!(%key, "written");
             self.documents.remove(0);
         }

@@ -8,7 +8,8 @@ often it strikes. The request is read to its end first, as AWS does, so that the
 
 `answer` is an error code of ANSWERS, or `stall` (headers, some of the body, then nothing), or `silence` (no answer),
 or `hold` (nothing until the rule is taken back, then the true answer). With `effect` the request is carried out first,
-and its true answer is kept from the caller. `source` limits a rule to one address, `skip` lets so many pass first.
+and its true answer is kept from the caller. `newer` makes the request one of the protocol's next version. `source` limits a
+rule to one address, `skip` lets so many pass first.
 """
 
 from __future__ import annotations
@@ -36,9 +37,10 @@ ANSWERS = {
     "TooManyRequestsException": (429, "Rate Exceeded."),
     "ServiceException": (500, "The service encountered an internal error."),
     "RequestLimitExceeded": (503, "Request limit exceeded."),
+    "ResourceNotFoundException": (404, "Function not found."),
     "NoSuchUpload": (404, "The specified upload does not exist."),
 }
-SPECIAL = ("stall", "silence", "hold")
+SPECIAL = ("stall", "silence", "hold", "newer")
 FUNCTIONS = "/2015-03-31/functions/"
 # A caller that never gives up is let go at last.
 LONGEST = 900
@@ -105,6 +107,8 @@ async def serve(application: Application, scope: Scope, receive: Receive, send: 
     if rule.answer == "hold":
         await _until_removed(rule)
         return await application(scope, _replay(body, receive), send)
+    if rule.answer == "newer":
+        return await application(scope, _replay(body.replace(b'"version":1', b'"version":2'), receive), send)
     if rule.effect:
         await application(scope, _replay(body, receive), _nowhere)
     if rule.answer in ANSWERS:

@@ -121,7 +121,7 @@ async fn a_box_that_ended_is_not_ready() {
         stack.world.inner().instances.values_mut().next().unwrap().state = state;
         let outcome = stack.create(&request(1)).await.unwrap();
         assert!(
-            matches!(outcome, CreateOutcome::Refused { reason: Refusal::SessionEnded, .. }),
+            matches!(outcome, CreateOutcome::Refused { reason: Refusal::BoxEnded, .. }),
             "{outcome:?}"
         );
     }
