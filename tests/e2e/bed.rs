@@ -110,10 +110,16 @@ impl Bed {
         if out.trim().is_empty() { None } else { Some(serde_json::from_str(&out).unwrap()) }
     }
 
-    pub(crate) fn leftovers(&self) -> Leftovers {
+    /// Python with what the test bed's programs need.
+    pub(crate) fn python(&self) -> Command {
         let mut python = Command::new(self.venv.join("bin/python"));
+        python.current_dir(env!("CARGO_MANIFEST_DIR"));
         python
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
+    }
+
+    pub(crate) fn leftovers(&self) -> Leftovers {
+        let mut python = self.python();
+        python
             .args(["testbed/aws/account.py", "leftovers", "--run", self.run(), "--stack"])
             .arg(self.dir.join("stack.json"));
         serde_json::from_str(&output(python).unwrap()).unwrap()
@@ -137,8 +143,11 @@ impl Bed {
 
     /// The keys of the backup bucket under a prefix.
     pub(crate) fn keys_under(&self, prefix: &str) -> Vec<String> {
-        let bucket = self.output("BackupBucket");
-        let text = self.aws(&["s3api", "list-objects-v2", "--bucket", &bucket, "--prefix", prefix]);
+        self.keys_in(&self.output("BackupBucket"), prefix)
+    }
+
+    pub(crate) fn keys_in(&self, bucket: &str, prefix: &str) -> Vec<String> {
+        let text = self.aws(&["s3api", "list-objects-v2", "--bucket", bucket, "--prefix", prefix]);
         let listed: Value = serde_json::from_str(&text).unwrap_or_default();
         let contents = listed["Contents"].as_array().cloned().unwrap_or_default();
         contents.iter().map(|object| object["Key"].as_str().unwrap().to_owned()).collect()

@@ -54,6 +54,12 @@ impl<'a> Job<'a> {
         self.bed.kubectl(&arguments)
     }
 
+    pub(crate) fn patch_metadata(&self, patch: &str) {
+        let arguments =
+            ["patch", "backupjob", &self.name, "-n", &self.namespace, "--type=merge", "-p", patch];
+        self.bed.kubectl(&arguments).unwrap();
+    }
+
     fn object(&self) -> Value {
         self.bed.get("backupjob", &self.namespace, &self.name).unwrap_or(Value::Null)
     }

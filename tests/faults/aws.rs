@@ -61,7 +61,10 @@ impl<'a> NoCapacity<'a> {
     }
 
     fn set(bed: &Bed, kind: &str, available: bool) {
-        post(&format!("{}/capacity", bed.fact("/aws/control")), &json!({"type": kind, "available": available}));
+        post(
+            &format!("{}/capacity", bed.fact("/aws/control")),
+            &json!({"type": kind, "available": available}),
+        );
     }
 }
 
@@ -116,6 +119,13 @@ fn update(bed: &Bed, variables: &Value) {
         (bed.output("CreateFunctionArn"), json!({"Variables": variables}).to_string());
     cli(
         bed,
-        &["lambda", "update-function-configuration", "--function-name", &function, "--environment", &environment],
+        &[
+            "lambda",
+            "update-function-configuration",
+            "--function-name",
+            &function,
+            "--environment",
+            &environment,
+        ],
     );
 }

@@ -11,9 +11,9 @@ use crate::{
 };
 
 /// The longest that anything here may take to its end, except where a test says otherwise.
-pub(crate) const LIMIT: Duration = Duration::from_secs(180);
+pub(crate) const LIMIT: Duration = Duration::from_secs(300);
 /// From the end of a job to nothing left on the AWS side.
-pub(crate) const CLEAN: Duration = Duration::from_secs(90);
+pub(crate) const CLEAN: Duration = Duration::from_secs(180);
 
 /// A job that is about to meet a fault.
 pub(crate) struct Case<'a> {
@@ -78,7 +78,8 @@ impl<'a> Case<'a> {
     pub(crate) fn fails_within(self, limit: Duration, reason: &str, words: &[&str]) {
         self.job.wait_for_phase("Failed", limit);
         let seconds = self.begun.elapsed();
-        let (found, message) = self.job.reason_and_message("Failed").expect("a failed job has that condition");
+        let (found, message) =
+            self.job.reason_and_message("Failed").expect("a failed job has that condition");
         assert_eq!(found, reason, "{message}");
         self.tells(reason, &message, words);
         self.leaves_nothing();

@@ -14,6 +14,13 @@ use crate::bed::{Bed, output};
 
 const NAMESPACE: &str = "drawbridge-system";
 
+/// What a trap does.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Action {
+    Kill,
+    Hold,
+}
+
 /// The shim, compiled, with a directory by which it is told what to do.
 pub(crate) struct Shim {
     pub(crate) dir: PathBuf,
@@ -42,6 +49,31 @@ impl Shim {
         let file = fs::OpenOptions::new().write(true).create(true).truncate(false).open(path).unwrap();
         std::os::unix::fs::FileExt::write_all_at(&file, &seconds.to_le_bytes(), 0).unwrap();
     }
+
+    /// Lays a trap: the next log line with all of these words kills the program, or holds it.
+    pub(crate) fn trap(&self, action: Action, words: &[&str]) {
+        for name in ["sprung", "go"] {
+            let _ = fs::remove_file(self.dir.join(name));
+        }
+        let action = match action {
+            Action::Kill => "kill",
+            Action::Hold => "hold",
+        };
+        let text = format!("{action}\n{}\n", words.join("\n"));
+        // A name that the shim does not look at, until the file is whole.
+        fs::write(self.dir.join("trap.new"), text).unwrap();
+        fs::set_permissions(self.dir.join("trap.new"), fs::Permissions::from_mode(0o666)).unwrap();
+        fs::rename(self.dir.join("trap.new"), self.dir.join("trap")).unwrap();
+    }
+
+    pub(crate) fn has_sprung(&self) -> bool {
+        self.dir.join("sprung").exists()
+    }
+
+    /// Lets what is held go on.
+    pub(crate) fn release(&self) {
+        fs::write(self.dir.join("go"), "").unwrap();
+    }
 }
 
 /// The controller with the shim before it; without it again when this goes out of scope.
@@ -52,18 +84,38 @@ pub(crate) struct Shimmed<'a> {
 
 impl<'a> Shimmed<'a> {
     pub(crate) fn controller(bed: &'a Bed) -> Self {
+        Self::controller_with(bed, &[])
+    }
+
+    /// With these variables in its environment besides.
+    pub(crate) fn controller_with(bed: &'a Bed, more: &[(&str, &str)]) -> Self {
         let shim = Shim::make(bed, "shim");
         // The operator's namespace takes no host paths; that is undone below.
         enforce(bed, "privileged");
         let dir = shim.dir.to_str().unwrap();
+        let mut environment = vec![
+            json!({"name": "LD_PRELOAD", "value": "/shim/shim.so"}),
+            json!({"name": "DRAWBRIDGE_SHIM", "value": "/shim"}),
+            json!({"name": "DRAWBRIDGE_LOG", "value": "info,drawbridge=debug"}),
+        ];
+        environment.extend(more.iter().map(|(name, value)| json!({"name": name, "value": value})));
         let patch = json!({"spec": {"template": {"spec": {
             "volumes": [{"name": "shim", "hostPath": {"path": dir, "type": "Directory"}}],
             "containers": [{"name": container(bed),
-                "env": [{"name": "LD_PRELOAD", "value": "/shim/shim.so"}, {"name": "DRAWBRIDGE_SHIM", "value": "/shim"},
-                    {"name": "DRAWBRIDGE_LOG", "value": "info,drawbridge=debug"}],
+                "env": environment,
                 "volumeMounts": [{"name": "shim", "mountPath": "/shim"}]}]}}}});
         let patch = patch.to_string();
-        bed.kubectl(&["patch", "deployment", "drawbridge", "-n", NAMESPACE, "--type=strategic", "-p", &patch]).unwrap();
+        bed.kubectl(&[
+            "patch",
+            "deployment",
+            "drawbridge",
+            "-n",
+            NAMESPACE,
+            "--type=strategic",
+            "-p",
+            &patch,
+        ])
+        .unwrap();
         rolled_out(bed);
         Self { bed, shim }
     }

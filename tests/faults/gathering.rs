@@ -54,8 +54,10 @@ fn a_path_that_may_not_be_read() {
             "securityContext": {"runAsUser": 65_534},
             "readinessProbe": {"exec": {"command": ["test", "-e", "/tmp/done"]}, "periodSeconds": 1}}),
     );
-    Case::begin(&bed, "a path that may not be read", "fault-unreadable", "job", &Spec::of("app"))
-        .fails("PathUnreadable", &["pod app", "Permission denied", "may not be read by the container's user"]);
+    Case::begin(&bed, "a path that may not be read", "fault-unreadable", "job", &Spec::of("app")).fails(
+        "PathUnreadable",
+        &["pod app", "Permission denied", "may not be read by the container's user"],
+    );
     bed.kubectl(&["exec", "-n", "fault-unreadable", "app", "--", "chmod", "600", "/data/own/key"]).unwrap();
     Case::twin(&bed, "fault-unreadable", "job", &Spec::of("app"));
 }

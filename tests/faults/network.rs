@@ -27,7 +27,9 @@ impl<'a> Table<'a> {
     pub(crate) fn without_the_api(bed: &'a Bed) -> Self {
         Self::forwarding(
             bed,
-            &format!("ip saddr {CLUSTER} ip daddr 198.51.100.2 drop; ip daddr {CLUSTER} ip saddr 198.51.100.2 drop;"),
+            &format!(
+                "ip saddr {CLUSTER} ip daddr 198.51.100.2 drop; ip daddr {CLUSTER} ip saddr 198.51.100.2 drop;"
+            ),
         )
     }
 
@@ -43,7 +45,7 @@ impl<'a> Table<'a> {
 
     fn of(bed: &'a Bed, chain: &str) -> Self {
         let mut nft = inside(bed, "fab", "nft");
-        nft.arg(format!("table ip faults {{ {chain} }}"));
+        nft.arg(format!("table ip faults {{ {chain}; }}"));
         output(nft).unwrap();
         Self(bed)
     }
@@ -66,14 +68,20 @@ impl<'a> Moved<'a> {
         route.args(["route", "replace", &format!("{MOVED}/32"), "dev", "ext"]);
         output(route).unwrap();
         node(bed, &["ip", "addr", "replace", &format!("{MOVED}/24"), "dev", "ext0"]);
-        node(bed, &["iptables", "-w", "-t", "nat", "-I", "POSTROUTING", "-o", "ext0", "-j", "SNAT", "--to", MOVED]);
+        node(
+            bed,
+            &["iptables", "-w", "-t", "nat", "-I", "POSTROUTING", "-o", "ext0", "-j", "SNAT", "--to", MOVED],
+        );
         Self(bed)
     }
 }
 
 impl Drop for Moved<'_> {
     fn drop(&mut self) {
-        node(self.0, &["iptables", "-w", "-t", "nat", "-D", "POSTROUTING", "-o", "ext0", "-j", "SNAT", "--to", MOVED]);
+        node(
+            self.0,
+            &["iptables", "-w", "-t", "nat", "-D", "POSTROUTING", "-o", "ext0", "-j", "SNAT", "--to", MOVED],
+        );
         node(self.0, &["ip", "addr", "del", &format!("{MOVED}/24"), "dev", "ext0"]);
         let mut route = inside(self.0, "fab", "ip");
         route.args(["route", "del", &format!("{MOVED}/32"), "dev", "ext"]);

@@ -87,7 +87,8 @@ fn ec2_throttles_for_a_while() {
     let bed = Bed::open();
     let place = Place::new(&bed, "fault-ec2");
     place.pod("app", SMALL);
-    let rule = json!({"service": "ec2", "operation": "RunInstances", "answer": "RequestLimitExceeded", "times": 2});
+    let rule =
+        json!({"service": "ec2", "operation": "RunInstances", "answer": "RequestLimitExceeded", "times": 2});
     let rule = Rule::of(&bed, &rule);
     Case::begin(&bed, "EC2 throttles RunInstances for a while", "fault-ec2", "job", &Spec::of("app"))
         .completes_in_the_first_attempt("it is asked again under the same client token");
@@ -100,8 +101,17 @@ fn an_egress_address_that_changed() {
     let place = Place::new(&bed, "fault-egress");
     place.pod("app", SMALL);
     let moved = Moved::of(&bed);
-    Case::begin(&bed, "the cluster's egress address changed: the box's address times out", "fault-egress", "job", &Spec::of("app"))
-        .fails("BoxUnreachable", &["no answer from the box at 198.51.100.", "egress address has changed", "ClientCidrs"]);
+    Case::begin(
+        &bed,
+        "the cluster's egress address changed: the box's address times out",
+        "fault-egress",
+        "job",
+        &Spec::of("app"),
+    )
+    .fails(
+        "BoxUnreachable",
+        &["no answer from the box at 198.51.100.", "egress address has changed", "ClientCidrs"],
+    );
     drop(moved);
     Case::twin(&bed, "fault-egress", "job", &Spec::of("app"));
 }

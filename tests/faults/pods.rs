@@ -82,6 +82,8 @@ impl<'a> Place<'a> {
 /// Some files, less than a part in all: one PutObject.
 pub(crate) const SMALL: &str = "mkdir -p /data && echo settings > /data/config";
 /// Two parts that do not compress: a multipart upload.
-pub(crate) const PARTS: &str = "mkdir -p /data && dd if=/dev/urandom of=/data/blob bs=1M count=12 2>/dev/null";
+pub(crate) const PARTS: &str =
+    "mkdir -p /data && dd if=/dev/urandom of=/data/blob bs=1M count=12 2>/dev/null";
 /// Long enough under way to be met in mid-stream.
-pub(crate) const LONG: &str = "mkdir -p /data && dd if=/dev/urandom of=/data/blob bs=1M count=256 2>/dev/null";
+pub(crate) const LONG: &str =
+    "mkdir -p /data && dd if=/dev/urandom of=/data/blob bs=1M count=256 2>/dev/null";

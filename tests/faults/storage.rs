@@ -86,7 +86,8 @@ fn an_answer_that_gets_lost_after_it_took_effect() {
 fn a_retry_helps_when_s3_is_well_again() {
     let bed = Bed::open();
     Place::new(&bed, "fault-s3-retry").pod("app", PARTS);
-    let rule = Rule::always(&bed, "PutObject", "clusters/demo/fault-s3-retry/*/manifest.json", "InternalError");
+    let rule =
+        Rule::always(&bed, "PutObject", "clusters/demo/fault-s3-retry/*/manifest.json", "InternalError");
     let spec = Spec { retries: 3, ..Spec::of("app") };
     Case::begin(&bed, "InternalError at the manifest, for one attempt", "fault-s3-retry", "job", &spec)
         .retries_until_mended("StorageFailed", &["manifest.json", "InternalError"], || drop(rule));

@@ -50,8 +50,10 @@ fn a_stranger_at_the_boxs_address_gets_nothing() {
     place.pod("app", SMALL);
     let stranger = Stranger::listen(&bed);
     let astray = Table::to_a_stranger(&bed);
-    Case::begin(&bed, "a host key that differs", "fault-stranger", "job", &Spec::of("app"))
-        .fails("HostKeyMismatch", &["shows host key SHA256:", "the box reported SHA256:", "nothing was sent"]);
+    Case::begin(&bed, "a host key that differs", "fault-stranger", "job", &Spec::of("app")).fails(
+        "HostKeyMismatch",
+        &["shows host key SHA256:", "the box reported SHA256:", "nothing was sent"],
+    );
     drop((astray, stranger));
     Case::twin(&bed, "fault-stranger", "job", &Spec::of("app"));
 }
@@ -65,8 +67,14 @@ fn without_capacity_the_next_instance_type_is_taken() {
     Case::begin(&bed, "no capacity for the first instance type", "fault-capacity", "next", &Spec::of("app"))
         .completes_in_the_first_attempt("the next type of the list is launched");
     let second = NoCapacity::of(&bed, "t3a.small");
-    Case::begin(&bed, "InsufficientInstanceCapacity for every type", "fault-capacity", "none", &Spec::of("app"))
-        .fails("CreateRefusedCapacity", &["InsufficientInstanceCapacity", "t3a.small", "add instance types"]);
+    Case::begin(
+        &bed,
+        "InsufficientInstanceCapacity for every type",
+        "fault-capacity",
+        "none",
+        &Spec::of("app"),
+    )
+    .fails("CreateRefusedCapacity", &["InsufficientInstanceCapacity", "t3a.small", "add instance types"]);
     drop((first, second));
     Case::twin(&bed, "fault-capacity", "job", &Spec::of("app"));
 }

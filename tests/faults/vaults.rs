@@ -41,9 +41,13 @@ fn a_vault_that_is_not_ready() {
     bed.apply(&vault(&bed, "fault-unready", "drawbridge-demo-nothing")).unwrap();
     let spec = Spec { vault: "fault-unready", ..Spec::of("app") };
     Case::begin(&bed, "a vault that is not ready (wrong function)", "fault-unready", "job", &spec)
-        .waits_until_mended("VaultNotReady", &["BackupVault fault-unready is not ready", "drawbridge-demo-nothing"], || {
-            bed.apply(&vault(&bed, "fault-unready", &bed.output("CleanupFunctionArn"))).unwrap();
-        });
+        .waits_until_mended(
+            "VaultNotReady",
+            &["BackupVault fault-unready is not ready", "drawbridge-demo-nothing"],
+            || {
+                bed.apply(&vault(&bed, "fault-unready", &bed.output("CleanupFunctionArn"))).unwrap();
+            },
+        );
 }
 
 #[test]
@@ -54,11 +58,12 @@ fn a_vault_that_cannot_be_reached() {
     let cut = Table::without_the_api(&bed);
     bed.apply(&vault(&bed, "fault-unreachable", &bed.output("CleanupFunctionArn"))).unwrap();
     let spec = Spec { vault: "fault-unreachable", ..Spec::of("app") };
-    Case::begin(&bed, "a vault that cannot be reached", "fault-unreachable", "job", &spec).waits_until_mended(
-        "VaultNotReady",
-        &["BackupVault fault-unreachable is not ready", "cannot be reached", "way to the AWS API"],
-        || drop(cut),
-    );
+    Case::begin(&bed, "a vault that cannot be reached", "fault-unreachable", "job", &spec)
+        .waits_until_mended(
+            "VaultNotReady",
+            &["BackupVault fault-unreachable is not ready", "cannot be reached", "way to the AWS API"],
+            || drop(cut),
+        );
 }
 
 #[test]
@@ -66,16 +71,24 @@ fn a_namespace_that_the_vault_does_not_allow() {
     let bed = Bed::open();
     let place = Place::new(&bed, "fault-namespace");
     place.pod("app", SMALL);
-    let label = |change: &str| bed.kubectl(&["label", "--overwrite", "namespace", "fault-namespace", change]).unwrap();
+    let label = |change: &str| {
+        bed.kubectl(&["label", "--overwrite", "namespace", "fault-namespace", change]).unwrap()
+    };
     label("drawbridge.dev/backups-");
-    Case::begin(&bed, "a namespace that the vault does not allow", "fault-namespace", "job", &Spec::of("app"))
-        .waits_until_mended(
-            "NamespaceNotAllowed",
-            &["BackupVault default does not take jobs of namespace fault-namespace", "spec.allowedNamespaces"],
-            || {
-                label("drawbridge.dev/backups=allowed");
-            },
-        );
+    Case::begin(
+        &bed,
+        "a namespace that the vault does not allow",
+        "fault-namespace",
+        "job",
+        &Spec::of("app"),
+    )
+    .waits_until_mended(
+        "NamespaceNotAllowed",
+        &["BackupVault default does not take jobs of namespace fault-namespace", "spec.allowedNamespaces"],
+        || {
+            label("drawbridge.dev/backups=allowed");
+        },
+    );
 }
 
 #[test]
@@ -83,13 +96,29 @@ fn a_session_that_cannot_be_closed_yet() {
     let bed = Bed::open();
     let place = Place::new(&bed, "fault-closing");
     place.pod("app", LONG);
-    let case = Case::begin(&bed, "the AWS API is cut off while a session is closed", "fault-closing", "cut", &Spec::of("app"));
+    let case = Case::begin(
+        &bed,
+        "the AWS API is cut off while a session is closed",
+        "fault-closing",
+        "cut",
+        &Spec::of("app"),
+    );
     case.job.wait_until_bytes_cross(LIMIT);
     let cut = Table::without_the_api(&bed);
-    case.waits_until_mended("ClosingFailed", &["the session cannot be closed yet", "cannot be reached"], || drop(cut));
+    case.waits_until_mended(
+        "ClosingFailed",
+        &["the session cannot be closed yet", "cannot be reached"],
+        || drop(cut),
+    );
 
     let rule = Rule::times(&bed, "Invoke", "*-cleanup", "TooManyRequestsException", 6);
-    let case = Case::begin(&bed, "AWS throttles cleanup for a while", "fault-closing", "throttled", &Spec::of("app"));
+    let case = Case::begin(
+        &bed,
+        "AWS throttles cleanup for a while",
+        "fault-closing",
+        "throttled",
+        &Spec::of("app"),
+    );
     let closed = wait(LIMIT, || case.job.condition("Complete").is_some());
     assert!(closed && rule.struck() == 6, "{} strikes: {:#}", rule.struck(), case.job.status());
     case.completes_in_the_first_attempt("cleanup is asked until it answers");

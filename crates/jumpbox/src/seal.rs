@@ -92,10 +92,7 @@ impl Seal {
     /// Writes what is not written yet; then the receipt is due.
     pub(crate) async fn write(&mut self, store: &Store) -> Result<Envelope, Failure> {
         while let Some((key, body, content_type)) = self.documents.first() {
-            store
-                .put_new(key, body.clone(), content_type)
-                .await
-                .map_err(|error| error.failure())?;
+            store.put_new(key, body.clone(), content_type).await.map_err(|error| error.failure())?;
             tracing::info!(%key, "written");
             self.documents.remove(0);
         }

@@ -43,7 +43,9 @@ impl Cause {
             FailureCode::StorageTimedOut => {
                 "; if it lasts, check the private subnet's route to the S3 endpoint and AWS's health page"
             }
-            FailureCode::Clock => "; the box's clock and AWS's differ by more than S3 allows: choose another image",
+            FailureCode::Clock => {
+                "; the box's clock and AWS's differ by more than S3 allows: choose another image"
+            }
             _ => "",
         }
     }
@@ -58,7 +60,9 @@ impl Display for Cause {
 fn kind<E>(code: Option<&str>, status: Option<u16>, error: &SdkError<E, HttpResponse>) -> FailureCode {
     match (code, status, error) {
         (Some("RequestTimeTooSkewed"), ..) => FailureCode::Clock,
-        (Some("SlowDown" | "ServiceUnavailable"), ..) | (_, Some(429 | 503), _) => FailureCode::StorageThrottled,
+        (Some("SlowDown" | "ServiceUnavailable"), ..) | (_, Some(429 | 503), _) => {
+            FailureCode::StorageThrottled
+        }
         (_, Some(401 | 403), _) => FailureCode::StorageDenied,
         (_, _, SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_)) => {
             FailureCode::StorageTimedOut

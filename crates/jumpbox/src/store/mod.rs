@@ -24,7 +24,7 @@ use drawbridge_protocol::{
     upload::{Failure, FailureCode},
 };
 
-pub use cause::Cause;
+pub(crate) use cause::Cause;
 
 use crate::machine::Machine;
 

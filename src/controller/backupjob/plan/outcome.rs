@@ -46,7 +46,9 @@ impl Case<'_> {
             return Ending::Failed(Fault::new(Reason::BackoffLimitExceeded, message));
         }
         let uid = self.job.metadata.uid.as_deref().unwrap_or_default();
-        let delay = backoff.stretched(fault.reason.mending().factor()).delay(u32::try_from(failures).unwrap_or(u32::MAX), uid);
+        let delay = backoff
+            .stretched(fault.reason.mending().factor())
+            .delay(u32::try_from(failures).unwrap_or(u32::MAX), uid);
         Ending::Retry { at: later(self.now, SignedDuration::try_from(delay).unwrap_or(LOOK_AGAIN)) }
     }
 
