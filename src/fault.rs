@@ -1,5 +1,7 @@
 //! Every way in which a backup can fail, each with the one word that conditions, events and metrics show.
 
+use drawbridge_protocol::upload::FailureCode;
+
 use crate::{broker::BrokerError, gather::GatherError, transfer::TransferError};
 
 /// Declares the reasons and the words that they are shown as, once.
@@ -46,6 +48,7 @@ reasons! {
     CreateRefusedStopped,
     CreateRefusedCapacity,
     CreateRefusedBadRequest,
+    BoxEnded,
     BrokerDenied,
     BrokerMissing,
     BrokerThrottled,
@@ -55,6 +58,16 @@ reasons! {
     BoxNotReady,
     BoxUnreachable,
     HostKeyMismatch,
+    ClientKeyRefused,
+    ConnectionLost,
+    ProtocolBroken,
+    StorageDenied,
+    StorageThrottled,
+    StorageTimedOut,
+    StorageTaken,
+    StorageFailed,
+    ClockSkew,
+    LimitReached,
     TransferFailed,
     Rejected,
     ReceiptInvalid,
@@ -84,6 +97,54 @@ impl Reason {
                 | Self::Cancelled
         )
     }
+
+    /// What could mend it.
+    pub fn mending(self) -> Mending {
+        match self {
+            Self::GathererMissing
+            | Self::GathererForbidden
+            | Self::TarMissing
+            | Self::PathMissing
+            | Self::PathUnreadable
+            | Self::CreateRefusedStopped
+            | Self::BrokerDenied
+            | Self::BrokerMissing
+            | Self::BrokerCredentials
+            | Self::HostKeyMismatch
+            | Self::StorageDenied
+            | Self::ClockSkew
+            | Self::LimitReached => Mending::ByAPerson,
+            Self::CreateRefusedQuota
+            | Self::CreateRefusedCapacity
+            | Self::BrokerThrottled
+            | Self::BoxUnreachable
+            | Self::StorageThrottled
+            | Self::StorageTimedOut => Mending::Later,
+            _ => Mending::Soon,
+        }
+    }
+}
+
+/// How long to wait before the next attempt, by what could mend the last failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mending {
+    /// It passes by itself, often at once: a connection, a restart.
+    Soon,
+    /// Somebody asks us to come back later: a quota, a throttle, no capacity.
+    Later,
+    /// A person must change something first; asking often only costs boxes.
+    ByAPerson,
+}
+
+impl Mending {
+    /// By how much the first wait of a backoff is longer.
+    pub fn factor(self) -> u32 {
+        match self {
+            Self::Soon => 1,
+            Self::Later => 3,
+            Self::ByAPerson => 6,
+        }
+    }
 }
 
 /// One failure, in words for people: what, where, what to do.
@@ -106,6 +167,7 @@ impl From<&BrokerError> for Fault {
             BrokerError::Denied { .. } => Reason::BrokerDenied,
             BrokerError::Missing { .. } => Reason::BrokerMissing,
             BrokerError::Throttled { .. } => Reason::BrokerThrottled,
+            BrokerError::Clock { .. } => Reason::ClockSkew,
             BrokerError::Unreachable { .. } => Reason::BrokerUnreachable,
             BrokerError::Credentials { .. } => Reason::BrokerCredentials,
             BrokerError::Service { .. } | BrokerError::Function { .. } | BrokerError::Answer { .. } => {
@@ -113,6 +175,22 @@ impl From<&BrokerError> for Fault {
             }
         };
         Self::new(reason, error.to_string())
+    }
+}
+
+/// What the box says is wrong, as a reason.
+fn of_box(code: FailureCode) -> Reason {
+    match code {
+        FailureCode::Protocol => Reason::ProtocolBroken,
+        FailureCode::Limit => Reason::LimitReached,
+        FailureCode::Storage => Reason::StorageFailed,
+        FailureCode::StorageDenied => Reason::StorageDenied,
+        FailureCode::StorageThrottled => Reason::StorageThrottled,
+        FailureCode::StorageTimedOut => Reason::StorageTimedOut,
+        FailureCode::StorageTaken => Reason::StorageTaken,
+        FailureCode::Clock => Reason::ClockSkew,
+        FailureCode::State => Reason::TransferFailed,
+        FailureCode::Ending => Reason::SessionExpired,
     }
 }
 
@@ -129,12 +207,11 @@ impl From<&TransferError> for Fault {
             TransferError::HostKeyMismatch { .. } => Reason::HostKeyMismatch,
             TransferError::ConnectTimeout { .. } | TransferError::Connect { .. } => Reason::BoxUnreachable,
             TransferError::Rejected { .. } => Reason::Rejected,
-            TransferError::KeyRefused { .. }
-            | TransferError::Dropped { .. }
-            | TransferError::Box { .. }
-            | TransferError::Protocol(_)
-            | TransferError::Pipeline(_)
-            | TransferError::Key(_) => Reason::TransferFailed,
+            TransferError::KeyRefused { .. } => Reason::ClientKeyRefused,
+            TransferError::Dropped { .. } | TransferError::Forgotten { .. } => Reason::ConnectionLost,
+            TransferError::Protocol(_) => Reason::ProtocolBroken,
+            TransferError::Box { code, .. } => of_box(*code),
+            TransferError::Pipeline(_) | TransferError::Key(_) => Reason::TransferFailed,
         };
         Self::new(reason, error.to_string())
     }

@@ -11,6 +11,11 @@ pub enum BrokerError {
     Denied { function: Function, message: String },
     #[error("there is no {function}: compare the vault's spec with the stack's outputs ({message})")]
     Missing { function: Function, message: String },
+    #[error(
+        "AWS refuses the time of this cluster's request to {function}: the clock of the controller's node is more than five \
+         minutes off; set it ({message})"
+    )]
+    Clock { function: Function, message: String },
     #[error("AWS throttles the invocation of {function}; it is asked again later ({message})")]
     Throttled { function: Function, message: String },
     #[error("{function} cannot be reached: check the cluster's way to the AWS API ({message})")]
@@ -35,6 +40,7 @@ impl BrokerError {
         match self {
             Self::Denied { .. } => "denied",
             Self::Missing { .. } => "missing",
+            Self::Clock { .. } => "clock",
             Self::Throttled { .. } => "throttled",
             Self::Unreachable { .. } => "unreachable",
             Self::Credentials { .. } => "credentials",

@@ -186,6 +186,9 @@ fn invoke_error(function: &Function, error: &SdkError<InvokeError>) -> BrokerErr
                     BrokerError::Throttled { function, message }
                 }
                 ("ResourceNotFoundException", _) => BrokerError::Missing { function, message },
+                ("InvalidSignatureException" | "RequestExpired", _) if is_about_time(&message) => {
+                    BrokerError::Clock { function, message }
+                }
                 (_, 401 | 403) => BrokerError::Denied { function, message },
                 _ => BrokerError::Service { function, message },
             }
@@ -201,6 +204,11 @@ fn invoke_error(function: &Function, error: &SdkError<InvokeError>) -> BrokerErr
         SdkError::ConstructionFailure(_) => BrokerError::Credentials { function, message },
         _ => BrokerError::Service { function, message },
     }
+}
+
+/// Whether a signature was refused for its time; a wrong key has the same code.
+fn is_about_time(message: &str) -> bool {
+    ["expired", "not yet current"].iter().any(|words| message.contains(words))
 }
 
 /// The error with its causes, since the SDK's own text is only `service error`.

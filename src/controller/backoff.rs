@@ -16,6 +16,11 @@ pub struct Backoff {
 }
 
 impl Backoff {
+    /// The same with a first wait that is `factor` times as long.
+    pub fn stretched(self, factor: u32) -> Self {
+        Self { first: self.first.saturating_mul(factor).min(self.longest), ..self }
+    }
+
     /// The wait after `failures` in a row (from 1): doubled each time, then spread over 75% to 125%.
     pub fn delay(self, failures: u32, seed: &str) -> Duration {
         let doublings = failures.saturating_sub(1).min(20);

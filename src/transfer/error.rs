@@ -28,11 +28,17 @@ pub enum TransferError {
     /// The connection broke and could not be taken up again in time.
     #[error("the connection to the box at {address} broke and could not be taken up again: {why}")]
     Dropped { address: SocketAddr, why: String },
+    /// The connection was gone for so long that the box has let the artifact go.
+    #[error(
+        "the box at {address} kept '{artifact}' no longer: the connection was gone for too long; another attempt sends it \
+         again"
+    )]
+    Forgotten { address: SocketAddr, artifact: ArtifactName },
     /// A check at the box said no. Sending the same again changes nothing.
     #[error("the box rejected '{artifact}': check '{check}' says {reason}")]
     Rejected { artifact: ArtifactName, check: String, reason: String },
     /// The box cannot go on.
-    #[error("the box gave up ({code:?}): {message}")]
+    #[error("the box could not store it: {message}")]
     Box { code: FailureCode, message: String },
     /// The source of an artifact failed before its end; nothing of it was kept.
     #[error("the source failed: {0}")]

@@ -254,9 +254,7 @@ impl Sending {
         }
         if offset < self.window.base() {
             // Not a broken connection any more: what the box forgot is gone here as well.
-            let message = format!("the box kept '{name}' no longer; the connection was gone for too long");
-            tracing::warn!(%address, message);
-            return Err(TransferError::Box { code: FailureCode::State, message });
+            return Err(TransferError::Forgotten { address, artifact: name.clone() });
         }
         self.window.resume(offset)
     }

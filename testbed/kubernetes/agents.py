@@ -50,6 +50,9 @@ def kubelet_config(layout: Layout) -> dict[str, Any]:
         "kubeAPIBurst": 400,
         "registryPullQPS": 0,
         "syncFrequency": "10s",
+        # Tests kill one container again and again; each time ten seconds and more of waiting would say nothing.
+        "featureGates": {"KubeletCrashLoopBackOffMax": True},
+        "crashLoopBackOff": {"maxContainerRestartPeriod": "1s"},
     }
 
 

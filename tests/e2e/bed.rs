@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::Write as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -85,7 +85,16 @@ impl Bed {
     }
 
     pub(crate) fn apply(&self, object: &Value) -> Result<String, String> {
-        let mut command = self.with_kubectl(&["apply", "-f", "-"]);
+        self.feed(&["apply", "-f", "-"], object)
+    }
+
+    /// Posts an object to a path of the API server.
+    pub(crate) fn create_raw(&self, path: &str, object: &Value) -> Result<String, String> {
+        self.feed(&["create", "--raw", path, "-f", "-"], object)
+    }
+
+    fn feed(&self, arguments: &[&str], object: &Value) -> Result<String, String> {
+        let mut command = self.with_kubectl(arguments);
         let mut child =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(&serde_json::to_vec(object).unwrap()).unwrap();
@@ -101,10 +110,16 @@ impl Bed {
         if out.trim().is_empty() { None } else { Some(serde_json::from_str(&out).unwrap()) }
     }
 
-    pub(crate) fn leftovers(&self) -> Leftovers {
+    /// Python with what the test bed's programs need.
+    pub(crate) fn python(&self) -> Command {
         let mut python = Command::new(self.venv.join("bin/python"));
+        python.current_dir(env!("CARGO_MANIFEST_DIR"));
         python
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
+    }
+
+    pub(crate) fn leftovers(&self) -> Leftovers {
+        let mut python = self.python();
+        python
             .args(["testbed/aws/account.py", "leftovers", "--run", self.run(), "--stack"])
             .arg(self.dir.join("stack.json"));
         serde_json::from_str(&output(python).unwrap()).unwrap()
@@ -121,19 +136,53 @@ impl Bed {
 
     /// The keys under the receipt's prefix, asked of S3 as the account's owner.
     pub(crate) fn objects(&self, receipt: &Value) -> Vec<String> {
-        let bucket = receipt["bucket"].as_str().expect("the receipt names its bucket");
         let manifest = receipt["manifest"].as_str().expect("the receipt names its manifest");
-        let prefix = manifest.strip_suffix("manifest.json").unwrap();
+        assert_eq!(receipt["bucket"].as_str(), Some(&*self.output("BackupBucket")));
+        self.keys_under(manifest.strip_suffix("manifest.json").unwrap())
+    }
+
+    /// The keys of the backup bucket under a prefix.
+    pub(crate) fn keys_under(&self, prefix: &str) -> Vec<String> {
+        self.keys_in(&self.output("BackupBucket"), prefix)
+    }
+
+    pub(crate) fn keys_in(&self, bucket: &str, prefix: &str) -> Vec<String> {
+        let text = self.aws(&["s3api", "list-objects-v2", "--bucket", bucket, "--prefix", prefix]);
+        let listed: Value = serde_json::from_str(&text).unwrap_or_default();
+        let contents = listed["Contents"].as_array().cloned().unwrap_or_default();
+        contents.iter().map(|object| object["Key"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// What the AWS CLI prints as JSON, run as the account's owner.
+    pub(crate) fn aws(&self, arguments: &[&str]) -> String {
         let aws = &self.facts["aws"];
         let mut cli = Command::new(self.aws_cli.join("bin/aws"));
         cli.env("AWS_ENDPOINT_URL", aws["endpoint"].as_str().unwrap())
             .env("AWS_REGION", aws["region"].as_str().unwrap())
             .env("AWS_ACCESS_KEY_ID", aws["root"]["access_key_id"].as_str().unwrap())
             .env("AWS_SECRET_ACCESS_KEY", aws["root"]["secret_access_key"].as_str().unwrap())
-            .args(["s3api", "list-objects-v2", "--bucket", bucket, "--prefix", prefix, "--output", "json"]);
-        let listed: Value = serde_json::from_str(&output(cli).unwrap()).unwrap();
-        let contents = listed["Contents"].as_array().expect("objects under the prefix");
-        contents.iter().map(|object| object["Key"].as_str().unwrap().to_owned()).collect()
+            .args(arguments)
+            .args(["--output", "json"]);
+        output(cli).unwrap()
+    }
+
+    /// One of the stack's outputs.
+    pub(crate) fn output(&self, name: &str) -> String {
+        let stack: Value = serde_json::from_slice(&fs::read(self.dir.join("stack.json")).unwrap()).unwrap();
+        stack["outputs"][name].as_str().unwrap_or_else(|| panic!("the stack has no output {name}")).to_owned()
+    }
+
+    /// What `testbed.json` says at a JSON pointer.
+    pub(crate) fn fact(&self, pointer: &str) -> String {
+        match self.facts.pointer(pointer) {
+            Some(Value::String(text)) => text.clone(),
+            Some(other) => other.to_string(),
+            None => panic!("testbed.json has nothing at {pointer}"),
+        }
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// `kill -9` of the controller's process, from outside its container.
@@ -154,7 +203,12 @@ impl Bed {
     }
 
     fn ctr(&self) -> Command {
-        let words = self.facts["kubernetes"]["ctr_command"].as_array().unwrap();
+        self.words("/kubernetes/ctr_command")
+    }
+
+    /// The command whose first words stand in `testbed.json` at a JSON pointer.
+    pub(crate) fn words(&self, pointer: &str) -> Command {
+        let words = self.facts.pointer(pointer).and_then(Value::as_array).unwrap();
         let mut words = words.iter().map(|word| word.as_str().unwrap());
         let mut command = Command::new(words.next().unwrap());
         command.args(words);
@@ -198,7 +252,7 @@ pub(crate) fn wait(limit: Duration, mut condition: impl FnMut() -> bool) -> bool
     }
 }
 
-fn output(mut command: Command) -> Result<String, String> {
+pub(crate) fn output(mut command: Command) -> Result<String, String> {
     let output = command.output().unwrap_or_else(|error| panic!("starting {command:?}: {error}"));
     if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
 }

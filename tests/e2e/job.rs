@@ -31,6 +31,13 @@ impl<'a> Job<'a> {
         Self { bed, namespace: workload.namespace.clone(), name: name.to_owned() }
     }
 
+    /// Applies a job that is written out.
+    pub(crate) fn apply_object(bed: &'a Bed, object: &Value) -> Self {
+        bed.apply(object).unwrap();
+        let word = |field: &str| object["metadata"][field].as_str().unwrap().to_owned();
+        Self { bed, namespace: word("namespace"), name: word("name") }
+    }
+
     /// Applies a job with this path; the API server's words when it refuses.
     pub(crate) fn try_apply(
         bed: &Bed,
@@ -45,6 +52,12 @@ impl<'a> Job<'a> {
         let arguments =
             ["patch", "backupjob", &self.name, "-n", &self.namespace, "--type=merge", "-p", patch];
         self.bed.kubectl(&arguments)
+    }
+
+    pub(crate) fn patch_metadata(&self, patch: &str) {
+        let arguments =
+            ["patch", "backupjob", &self.name, "-n", &self.namespace, "--type=merge", "-p", patch];
+        self.bed.kubectl(&arguments).unwrap();
     }
 
     fn object(&self) -> Value {
@@ -66,15 +79,25 @@ impl<'a> Job<'a> {
         found["status"].as_str().map(str::to_owned)
     }
 
-    /// Whether a condition or an event of the job has this reason.
+    /// Reason and message of a condition, if the job has it.
+    pub(crate) fn reason_and_message(&self, kind: &str) -> Option<(String, String)> {
+        let status = self.status();
+        let found = status["conditions"].as_array()?.iter().find(|condition| condition["type"] == kind)?;
+        Some((found["reason"].as_str()?.to_owned(), found["message"].as_str()?.to_owned()))
+    }
+
+    /// Whether a condition and an event of the job have this reason.
     pub(crate) fn told(&self, reason: &str) -> bool {
         let conditions = self.status()["conditions"].as_array().cloned().unwrap_or_default();
+        conditions.iter().any(|condition| condition["reason"] == reason) && self.has_event(reason)
+    }
+
+    pub(crate) fn has_event(&self, reason: &str) -> bool {
         let selector = format!("--field-selector=involvedObject.name={}", self.name);
         let events =
             self.bed.kubectl(&["get", "events", "-n", &self.namespace, &selector, "-o", "json"]).unwrap();
         let events: Value = serde_json::from_str(&events).unwrap();
-        let in_events = events["items"].as_array().unwrap().iter().any(|event| event["reason"] == reason);
-        conditions.iter().any(|condition| condition["reason"] == reason) && in_events
+        events["items"].as_array().unwrap().iter().any(|event| event["reason"] == reason)
     }
 
     pub(crate) fn session(&self) -> String {

@@ -1,5 +1,7 @@
 //! `cargo xtask test`: every test that CI runs, in the order in which they fail fastest.
 
+use std::ffi::OsStr;
+
 use anyhow::{Result, bail};
 use clap::Args;
 
@@ -98,25 +100,30 @@ fn on_the_bed(bed: &Bed) -> Result<()> {
         "Kubernetes identities: what each may and may not",
         &mut script("tests/policy/kubernetes_probes.py"),
     )?;
+    on_real_parts(bed, "end to end on the real parts", "e2e", &[], &[])?;
+    on_real_parts(bed, "the most telling faults", "faults", &["telling::"], &[])
+}
+
+/// Runs the tests of a target that have one of these words in their names, or all, one after the other.
+pub(crate) fn on_real_parts(
+    bed: &Bed,
+    what: &str,
+    target: &str,
+    words: &[&str],
+    environment: &[(&str, &OsStr)],
+) -> Result<()> {
     let mut cargo = command("cargo");
     cargo
-        .args([
-            "test",
-            "--release",
-            "--locked",
-            // With the features that the units were compiled with: another choice compiles most dependencies again.
-            "--workspace",
-            "--test",
-            "e2e",
-            "--",
-            "--test-threads=1",
-            "--nocapture",
-        ])
+        // With the features that the units were compiled with: another choice compiles most dependencies again.
+        .args(["test", "--release", "--locked", "--workspace", "--test", target, "--"])
+        .args(["--test-threads=1", "--nocapture"])
+        .args(words)
+        .envs(environment.iter().copied())
         .env("DRAWBRIDGE_BED", format!("/var/tmp/drawbridge/{}", bed.run))
         .env("DRAWBRIDGE_BIN", &bed.tools.bin)
         .env("DRAWBRIDGE_VENV", &bed.tools.venv)
         .env("DRAWBRIDGE_AWS_CLI", &bed.tools.aws_cli);
-    shown("end to end on the real parts", &mut cargo)
+    shown(what, &mut cargo)
 }
 
 /// Runs a test whose own output is what a reader wants to see.

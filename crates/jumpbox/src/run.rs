@@ -16,7 +16,7 @@ use crate::{
     ready::{self, ReadyError},
     session::Session,
     ssh::Gatehouse,
-    store::{Store, StoreError},
+    store::{Cause, Store, StoreError},
 };
 
 /// How long the box tries to put its ended marker. The sweeper and the armed shutdown do not depend on it.
@@ -151,7 +151,7 @@ impl Jumpbox {
             Err(_) => Err(BoxError::Marker(StoreError::Failed {
                 operation: "PutObject",
                 key: self.ended_key,
-                cause: format!("no answer in {} s", MARKING.as_secs()),
+                cause: Cause::timed_out(format!("no answer in {} s", MARKING.as_secs())),
             })),
         }
     }

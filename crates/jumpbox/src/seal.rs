@@ -10,7 +10,7 @@ use drawbridge_protocol::{
     Envelope, Manifest, ObjectKey, ObjectPrefix, ProtocolError, Receipt, SessionSigner, Sha256, Version,
     json,
     manifest::ArtifactRecord,
-    upload::{Entry, Failure, FailureCode},
+    upload::{Entry, Failure},
 };
 use jiff::Timestamp;
 
@@ -92,10 +92,7 @@ impl Seal {
     /// Writes what is not written yet; then the receipt is due.
     pub(crate) async fn write(&mut self, store: &Store) -> Result<Envelope, Failure> {
         while let Some((key, body, content_type)) = self.documents.first() {
-            store
-                .put_new(key, body.clone(), content_type)
-                .await
-                .map_err(|error| Failure { code: FailureCode::Storage, message: error.to_string() })?;
+            store.put_new(key, body.clone(), content_type).await.map_err(|error| error.failure())?;
             tracing::info!(%key, "written");
             self.documents.remove(0);
         }

@@ -199,7 +199,8 @@ impl Creator {
             }
             InstanceState::Stopped | InstanceState::ShuttingDown | InstanceState::Terminated => {
                 let reason = reason.unwrap_or_else(|| "EC2 gives no reason".to_owned());
-                Err(Interrupt::Answer(ended(format!("instance {id} is {}: {reason}", state.name()))))
+                let message = format!("instance {id} is {}: {reason}", state.name());
+                Err(Interrupt::Answer(refused(Refusal::BoxEnded, message)))
             }
         }
     }

@@ -4,12 +4,12 @@ use std::net::Ipv4Addr;
 
 use drawbridge_protocol::{
     ObjectPrefix, ReadyReport, SessionId,
-    session::{CreateOutcome, ReadyBox, Waiting},
+    session::{CreateOutcome, ReadyBox, Refusal, Waiting},
 };
 use tracing::warn;
 
 use crate::{
-    create::{Creator, Step, ended, wait},
+    create::{Creator, Step, refused, wait},
     state::{Machine, Session},
     store::StoreError,
 };
@@ -29,13 +29,13 @@ impl Creator {
             Ok(None) => return Err(wait(Waiting::Report)),
             // It is write-once: it will never be better.
             Err(StoreError::Unreadable { why, .. }) => {
-                return Ok(ended(format!("the box's report is not valid: {why}")));
+                return Ok(refused(Refusal::BoxEnded, format!("the box's report is not valid: {why}")));
             }
             Err(error) => return Err(error.into()),
         };
         if let Err(why) = check_report(&report, &session.session, machine) {
             warn!(session = %session.session, why, "the box's report is refused");
-            return Ok(ended(format!("the box's report is not valid: {why}")));
+            return Ok(refused(Refusal::BoxEnded, format!("the box's report is not valid: {why}")));
         }
         Ok(CreateOutcome::Ready(Box::new(ReadyBox {
             address,

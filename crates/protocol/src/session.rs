@@ -61,8 +61,10 @@ pub enum Waiting {
 pub enum Refusal {
     /// The session id is in use with another client key or for another job.
     SessionReused,
-    /// The session was closed, or its box is gone.
+    /// The session was closed.
     SessionEnded,
+    /// The box ended before it was used, or reported what cannot be believed.
+    BoxEnded,
     /// The session's deadline has passed.
     DeadlinePassed,
     /// A quota of the stack is used up for now.

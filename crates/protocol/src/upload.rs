@@ -151,8 +151,18 @@ pub enum FailureCode {
     Protocol,
     /// A limit of the session is used up.
     Limit,
-    /// S3 refused or failed; another attempt may do better.
+    /// S3 failed, or the box did; another attempt may do better.
     Storage,
+    /// S3 denies it to the box's identity, or by way of its endpoint.
+    StorageDenied,
+    /// S3 asks for fewer requests, longer than the box waits.
+    StorageThrottled,
+    /// S3 gave no whole answer in time.
+    StorageTimedOut,
+    /// The key has an object already, or somebody else writes there.
+    StorageTaken,
+    /// S3 refuses the box's signatures because of their time.
+    Clock,
     /// The session's state does not allow it: sealed already, or an artifact of that name is under way.
     State,
     /// The box ends.

@@ -101,6 +101,7 @@ fn upload_frames() {
     golden("commit", &samples::commit());
     golden("sealed", &samples::sealed());
     golden("error", &samples::failure());
+    golden("error_codes", &samples::failure_codes());
 }
 
 #[test]

@@ -21,6 +21,7 @@ use tracing::{debug, info_span, warn};
 
 pub use local::{Attempts, Figures, Progress};
 pub use observe::open_sessions;
+pub use plan::StepKind;
 pub use ssh::Ssh;
 pub use transfer::{Carrier, Crossing};
 

@@ -239,6 +239,12 @@ pub(super) fn progress_reason(status: &BackupJobStatus) -> &str {
     conditions::find(&status.conditions, PROGRESSING).map_or("Pending", |condition| condition.reason.as_str())
 }
 
+/// And in more words.
+pub(super) fn progress_message(status: &BackupJobStatus) -> &str {
+    conditions::find(&status.conditions, PROGRESSING)
+        .map_or("it has not begun", |condition| condition.message.as_str())
+}
+
 /// The failure that was written down.
 pub(super) fn fault_of(record: &FaultRecord) -> Fault {
     let reason = Reason::from_word(&record.reason).unwrap_or(Reason::TransferFailed);

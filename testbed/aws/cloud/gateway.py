@@ -16,7 +16,7 @@ from ministack import app as ministack
 from ministack.core.router import detect_service
 
 from ..layout import API_ADDRESS, CLIENTS_RANGE, INTERNET_RANGE, S3_ADDRESS
-from . import audit, control, functions, instance_credentials
+from . import answers, audit, clock, control, faults, functions, instance_credentials
 from .conditions import UnjudgeablePolicy
 from .request import Request, begin
 
@@ -45,6 +45,9 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         return await _refuse(send, 403, "AccessDenied", f"this address serves S3 only, not {wrong}")
     if path.startswith(PRIVATE_PATH):
         return await _private(path, receive, send)
+    if skewed := clock.refusal(scope["headers"]):
+        await _drain(receive)
+        return await answers.error(send, skewed.service, 403, skewed.code, skewed.message)
     started = False
 
     async def watched_send(message: dict[str, Any]) -> None:
@@ -53,7 +56,7 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         await send(message)
 
     try:
-        await ministack.app(scope, receive, watched_send)
+        await faults.serve(ministack.app, scope, receive, watched_send)
     except UnjudgeablePolicy as error:
         if started:
             raise
@@ -83,6 +86,12 @@ def _not_s3(scope: Scope) -> str | None:
         return parts[3]
     service = detect_service(scope["method"], scope["path"], headers, query)
     return None if service == "s3" else service
+
+
+async def _drain(receive: Receive) -> None:
+    """Reads a request that is refused to its end, so that its sender sees the answer and no reset."""
+    while (await receive()).get("more_body", False):
+        pass
 
 
 async def _refuse(send: Send, status: int, code: str, message: str) -> None:
@@ -116,6 +125,8 @@ async def _private(path: str, receive: Receive, send: Send) -> None:
             await asyncio.to_thread(
                 functions.instance_state_changed, asked["instance"], asked["state"], asked["account"]
             )
+        case "faults":
+            result = faults.control(asked)
         case "ready":
             pass
         case _:

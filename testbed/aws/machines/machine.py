@@ -83,12 +83,24 @@ class Machine:
             for target in targets:
                 shutil.copy(GUEST / source, seed / target)
                 (seed / target).chmod(0o755)
+        self._seed_shim(seed)
         name = metadata.host_name(self.instance)
         (seed / "etc/hostname").write_text(f"{name}\n")
         (seed / "etc/hosts").write_text(f"127.0.0.1 localhost\n{self.instance['nics'][0]['ip']} {name}\n")
         (seed / "etc/resolv.conf").write_text("")
         user_data = self.instance["user_data"]
         (self._directory / "user-data").write_bytes(base64.b64decode(user_data) if user_data else b"")
+
+    def _seed_shim(self, seed: Path) -> None:
+        """A test may give machines that boot from now on a clock of their own (testbed/shim.c)."""
+        place = self._directory.parent.parent
+        if not (place / "guest-shim-on").exists():
+            return
+        shutil.copytree(place / "guest-shim", seed / "usr/lib/shim")
+        init = seed / "usr/sbin/guest-init"
+        first, _, rest = init.read_text().partition("\n")
+        preload = "export DRAWBRIDGE_SHIM=/usr/lib/shim LD_PRELOAD=/usr/lib/shim/shim.so"
+        init.write_text(f"{first}\n{preload}\n{rest}")
 
     def start(self) -> None:
         """Starts the guest, for the first time or after a reboot."""

@@ -1,6 +1,8 @@
 //! `cargo xtask prove`: what takes long. Each part writes its figures, with the commit they belong to, to
 //! `docs/evidence/<part>.md`.
 
+mod crash;
+mod faults;
 mod policy;
 
 use std::{fs, time::Instant};
@@ -31,12 +33,18 @@ pub(crate) struct Options {
 enum Part {
     /// Every statement of every policy is removed once; some probe must notice.
     Policy,
+    /// Every fault is made on the real parts, and must end in a condition that names it.
+    Faults,
+    /// Everything that can be killed is killed at every step of a job.
+    Crash,
 }
 
 impl Part {
     fn run(self, proof: &Proof) -> Result<()> {
         match self {
             Self::Policy => policy::run(proof),
+            Self::Faults => faults::run(proof),
+            Self::Crash => crash::run(proof),
         }
     }
 }

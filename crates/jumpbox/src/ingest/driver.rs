@@ -205,7 +205,7 @@ async fn abandoned(attached: &mut watch::Receiver<bool>, patience: std::time::Du
 }
 
 fn storage(error: &StoreError) -> Outcome {
-    failed(FailureCode::Storage, &error.to_string())
+    Outcome::Failed(error.failure())
 }
 
 fn failed(code: FailureCode, message: &str) -> Outcome {

@@ -6,7 +6,7 @@ use drawbridge_protocol::{ArtifactName, ObjectKey, ObjectPrefix};
 use tokio::task::JoinSet;
 
 use super::assembly::Part;
-use crate::store::{Multipart, Store, StoreError};
+use crate::store::{Cause, Multipart, Store, StoreError};
 
 /// What S3 has of one artifact.
 pub(super) struct Uploads {
@@ -93,7 +93,7 @@ impl Uploads {
             Some(Err(error)) => Err(StoreError::Failed {
                 operation: "UploadPart",
                 key: self.key(0),
-                cause: error.to_string(),
+                cause: Cause::other(error.to_string()),
             }),
         }
     }

@@ -1,9 +1,10 @@
 //! The backup bucket as the box may use it: put, list, abort; never get, never delete, never overwrite.
 
+mod cause;
 pub(crate) mod http;
 mod once;
 
-use std::{fmt::Debug, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use aws_sdk_s3::{
     Client,
@@ -15,9 +16,15 @@ use aws_sdk_s3::{
     primitives::ByteStream,
     types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart},
 };
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::error::{display::DisplayErrorContext, metadata::ProvideErrorMetadata};
 use bytes::Bytes;
-use drawbridge_protocol::{ObjectKey, Orders};
+use drawbridge_protocol::{
+    ObjectKey, Orders,
+    upload::{Failure, FailureCode},
+};
+
+pub(crate) use cause::Cause;
 
 use crate::machine::Machine;
 
@@ -29,8 +36,32 @@ pub enum StoreError {
     #[error("S3 saw two writers at {key} at once (409); the upload must start over")]
     Conflict { key: ObjectKey },
     #[error("{operation} of {key} failed: {cause}")]
-    Failed { operation: &'static str, key: ObjectKey, cause: String },
+    Failed { operation: &'static str, key: ObjectKey, cause: Cause },
 }
+
+impl StoreError {
+    /// The kind, as the client hears of it.
+    pub(crate) fn code(&self) -> FailureCode {
+        match self {
+            Self::Exists { .. } | Self::Conflict { .. } => FailureCode::StorageTaken,
+            Self::Failed { cause, .. } => cause.code,
+        }
+    }
+
+    /// What the client is told.
+    pub(crate) fn failure(&self) -> Failure {
+        Failure { code: self.code(), message: self.to_string() }
+    }
+}
+
+/// A part has 8 MiB; eight connections of a small machine at its baseline bandwidth need half of this for one.
+const PART_TIMEOUT: Duration = Duration::from_secs(30);
+/// S3 may take its time to join thousands of parts.
+const COMPLETE_TIMEOUT: Duration = Duration::from_mins(1);
+/// Everything else is small.
+const TIMEOUT: Duration = Duration::from_secs(20);
+/// How often a request is sent. An answer that stalls costs its timeout each time.
+const ATTEMPTS: u32 = 4;
 
 /// The bucket.
 #[derive(Clone, Debug)]
@@ -51,17 +82,13 @@ pub(crate) struct Multipart {
 impl Store {
     /// A client with the machine's credentials that leaves by `interface`.
     pub(crate) fn new(orders: &Orders, machine: &Machine, interface: Option<&str>) -> Self {
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(Duration::from_secs(3))
-            .operation_attempt_timeout(Duration::from_mins(1))
-            .build();
         let mut config = Config::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
             .region(Region::new(orders.region.clone()))
             .credentials_provider(machine.credentials.clone())
             .http_client(http::client(interface))
-            .retry_config(RetryConfig::standard().with_max_attempts(4))
-            .timeout_config(timeouts)
+            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+            .timeout_config(timeouts(TIMEOUT))
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired);
         if let Some(endpoint) = &orders.s3_endpoint {
             config = config.endpoint_url(endpoint).force_path_style(true);
@@ -94,7 +121,7 @@ impl Store {
                 .checksum_algorithm(ChecksumAlgorithm::Crc32)
                 .body(ByteStream::from(body.clone()))
                 .customize()
-                .config_override(once_only());
+                .config_override(once_only(TIMEOUT));
             let put = if self.sign_payload { put } else { put.disable_payload_signing() };
             put.send().await.map(drop).map_err(|error| once::Refusal::of(&error))
         };
@@ -117,7 +144,7 @@ impl Store {
         let id = answer.upload_id.ok_or_else(|| StoreError::Failed {
             operation,
             key: key.clone(),
-            cause: "the answer holds no upload id".to_owned(),
+            cause: Cause::other("the answer holds no upload id"),
         })?;
         Ok(Multipart { key: key.clone(), id })
     }
@@ -138,7 +165,8 @@ impl Store {
             .part_number(number)
             .checksum_algorithm(ChecksumAlgorithm::Crc32)
             .body(ByteStream::from(body))
-            .customize();
+            .customize()
+            .config_override(within(PART_TIMEOUT));
         let put = if self.sign_payload { put } else { put.disable_payload_signing() };
         let answer = put.send().await.map_err(|error| failed("UploadPart", &upload.key, &error))?;
         Ok(CompletedPart::builder()
@@ -166,7 +194,7 @@ impl Store {
                 .if_none_match("*")
                 .multipart_upload(parts.clone())
                 .customize()
-                .config_override(once_only())
+                .config_override(once_only(COMPLETE_TIMEOUT))
                 .send()
                 .await
                 .map(drop)
@@ -198,30 +226,25 @@ impl Store {
 }
 
 /// For the writes that [`once`] repeats itself, since it must know of every attempt.
-fn once_only() -> aws_sdk_s3::config::Builder {
-    Config::builder().retry_config(RetryConfig::disabled())
+fn once_only(limit: Duration) -> aws_sdk_s3::config::Builder {
+    within(limit).retry_config(RetryConfig::disabled())
 }
 
-fn failed<E, R>(operation: &'static str, key: &ObjectKey, error: &SdkError<E, R>) -> StoreError
-where
-    E: std::error::Error + ProvideErrorMetadata + 'static,
-    R: Debug,
-{
-    StoreError::Failed { operation, key: key.clone(), cause: describe(error) }
+/// For requests that may take another time than most.
+fn within(limit: Duration) -> aws_sdk_s3::config::Builder {
+    Config::builder().timeout_config(timeouts(limit))
 }
 
-/// One line for people: S3's code and message, or the chain of causes where no answer came.
-fn describe<E, R>(error: &SdkError<E, R>) -> String
+fn timeouts(attempt: Duration) -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(3))
+        .operation_attempt_timeout(attempt)
+        .build()
+}
+
+fn failed<E>(operation: &'static str, key: &ObjectKey, error: &SdkError<E, HttpResponse>) -> StoreError
 where
     E: std::error::Error + ProvideErrorMetadata + 'static,
-    R: Debug,
 {
-    match error.as_service_error() {
-        Some(service) => match (service.code(), service.message()) {
-            (Some(code), Some(message)) => format!("{code}: {message}"),
-            (Some(code), None) => code.to_owned(),
-            _ => DisplayErrorContext(error).to_string(),
-        },
-        None => DisplayErrorContext(error).to_string(),
-    }
+    StoreError::Failed { operation, key: key.clone(), cause: Cause::of(error) }
 }

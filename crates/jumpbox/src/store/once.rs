@@ -10,7 +10,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use drawbridge_protocol::ObjectKey;
 
-use super::{Store, StoreError, describe};
+use super::{Cause, Store, StoreError};
 
 const ATTEMPTS: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(200);
@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 #[derive(Clone, Debug)]
 pub(super) struct Refusal {
     kind: Kind,
-    cause: String,
+    cause: Cause,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl Refusal {
             // CompleteMultipartUpload may say 200 and put an error into the body.
             _ => Kind::Unknown,
         };
-        Self { kind, cause: describe(error) }
+        Self { kind, cause: Cause::of(error) }
     }
 }
 
@@ -85,7 +85,7 @@ where
     A: Future<Output = Result<(), Refusal>>,
 {
     let mut uncertain = false;
-    let mut last = String::new();
+    let mut last = Cause::other("it was never tried");
     for number in 0..ATTEMPTS {
         if number > 0 {
             tokio::time::sleep(PAUSE * 4_u32.pow(number - 1)).await;
@@ -112,7 +112,7 @@ async fn settle(
     operation: &'static str,
     key: &ObjectKey,
     expected: Expected,
-    cause: String,
+    cause: Cause,
 ) -> Result<(), StoreError> {
     match store.find(key).await? {
         Some((bytes, e_tag)) if expected.is(bytes, &e_tag) => Ok(()),

@@ -108,7 +108,7 @@ async fn a_report_that_does_not_fit_is_refused() {
         stack.put(&ready, &serde_json::to_vec(&report).unwrap());
         let outcome = stack.create(&request(1)).await.unwrap();
         assert_eq!(is_ready(&outcome), fits, "{field}: {outcome:?}");
-        assert_eq!(refusal(&outcome), (!fits).then_some(Refusal::SessionEnded), "{field}");
+        assert_eq!(refusal(&outcome), (!fits).then_some(Refusal::BoxEnded), "{field}");
     }
 }
 

@@ -120,10 +120,7 @@ async fn a_box_that_ended_is_not_ready() {
     for state in [InstanceState::ShuttingDown, InstanceState::Terminated, InstanceState::Stopped] {
         stack.world.inner().instances.values_mut().next().unwrap().state = state;
         let outcome = stack.create(&request(1)).await.unwrap();
-        assert!(
-            matches!(outcome, CreateOutcome::Refused { reason: Refusal::SessionEnded, .. }),
-            "{outcome:?}"
-        );
+        assert!(matches!(outcome, CreateOutcome::Refused { reason: Refusal::BoxEnded, .. }), "{outcome:?}");
     }
 }
 

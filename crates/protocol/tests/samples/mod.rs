@@ -207,6 +207,21 @@ pub(crate) fn failure() -> Failure {
     Failure { code: FailureCode::Limit, message: "the session's bytes are used up".to_owned() }
 }
 
+pub(crate) fn failure_codes() -> Vec<FailureCode> {
+    vec![
+        FailureCode::Protocol,
+        FailureCode::Limit,
+        FailureCode::Storage,
+        FailureCode::StorageDenied,
+        FailureCode::StorageThrottled,
+        FailureCode::StorageTimedOut,
+        FailureCode::StorageTaken,
+        FailureCode::Clock,
+        FailureCode::State,
+        FailureCode::Ending,
+    ]
+}
+
 pub(crate) fn manifest() -> Manifest {
     let observed = Observed {
         objects: vec![object()],

@@ -99,26 +99,72 @@ pub(super) enum Step {
     Delete,
 }
 
+/// Declares the kinds of steps and their names once.
+macro_rules! kinds {
+    ($($kind:ident = $name:literal),+ $(,)?) => {
+        /// A step without what it carries. Every kind is a row of the crash matrix (`tests/crash`).
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum StepKind {
+            $($kind),+
+        }
+
+        impl StepKind {
+            /// Every kind there is.
+            pub const ALL: &[Self] = &[$(Self::$kind),+];
+
+            /// Its name, for metrics and logs.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $name),+
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    Rest = "rest",
+    LookAgain = "look_again",
+    Wait = "wait",
+    BeginAttempt = "begin_attempt",
+    Setback = "setback",
+    AskForBox = "ask_for_box",
+    Cross = "cross",
+    Report = "report",
+    KeepReceipt = "keep_receipt",
+    Stop = "stop",
+    AskToClose = "ask_to_close",
+    Abandon = "abandon",
+    Conclude = "conclude",
+    DropFinalizer = "drop_finalizer",
+    Delete = "delete",
+}
+
 impl Step {
+    /// What kind of step it is.
+    pub(super) fn kind(&self) -> StepKind {
+        match self {
+            Self::Rest => StepKind::Rest,
+            Self::LookAgain { .. } => StepKind::LookAgain,
+            Self::Wait { .. } => StepKind::Wait,
+            Self::BeginAttempt => StepKind::BeginAttempt,
+            Self::Setback { .. } => StepKind::Setback,
+            Self::AskForBox => StepKind::AskForBox,
+            Self::Cross(_) => StepKind::Cross,
+            Self::Report(_) => StepKind::Report,
+            Self::KeepReceipt { .. } => StepKind::KeepReceipt,
+            Self::Stop(_) => StepKind::Stop,
+            Self::AskToClose => StepKind::AskToClose,
+            Self::Abandon { .. } => StepKind::Abandon,
+            Self::Conclude(_) => StepKind::Conclude,
+            Self::DropFinalizer => StepKind::DropFinalizer,
+            Self::Delete => StepKind::Delete,
+        }
+    }
+
     /// The step's name, for metrics and logs.
     pub(super) fn name(&self) -> &'static str {
-        match self {
-            Self::Rest => "rest",
-            Self::LookAgain { .. } => "look_again",
-            Self::Wait { .. } => "wait",
-            Self::BeginAttempt => "begin_attempt",
-            Self::Setback { .. } => "setback",
-            Self::AskForBox => "ask_for_box",
-            Self::Cross(_) => "cross",
-            Self::Report(_) => "report",
-            Self::KeepReceipt { .. } => "keep_receipt",
-            Self::Stop(_) => "stop",
-            Self::AskToClose => "ask_to_close",
-            Self::Abandon { .. } => "abandon",
-            Self::Conclude(_) => "conclude",
-            Self::DropFinalizer => "drop_finalizer",
-            Self::Delete => "delete",
-        }
+        self.kind().name()
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
     api::{CANCEL_ANNOTATION, SessionStatus},
     controller::{
         backoff::Backoff,
-        backupjob::status::{fault_of, progress_reason},
+        backupjob::status::{fault_of, progress_message, progress_reason},
     },
     fault::{Fault, Reason},
 };
@@ -46,7 +46,9 @@ impl Case<'_> {
             return Ending::Failed(Fault::new(Reason::BackoffLimitExceeded, message));
         }
         let uid = self.job.metadata.uid.as_deref().unwrap_or_default();
-        let delay = backoff.delay(u32::try_from(failures).unwrap_or(u32::MAX), uid);
+        let delay = backoff
+            .stretched(fault.reason.mending().factor())
+            .delay(u32::try_from(failures).unwrap_or(u32::MAX), uid);
         Ending::Retry { at: later(self.now, SignedDuration::try_from(delay).unwrap_or(LOOK_AGAIN)) }
     }
 
@@ -70,10 +72,10 @@ impl Case<'_> {
 
     pub(super) fn deadline_exceeded(&self) -> Fault {
         let seconds = self.job.spec.active_deadline_seconds;
-        let last = progress_reason(&self.status);
+        let (last, why) = (progress_reason(&self.status), progress_message(&self.status));
         let message = format!(
-            "the job was not over {seconds} s after its start (activeDeadlineSeconds); it was last {last}: mend that, \
-             or allow more time in a new job"
+            "the job was not over {seconds} s after its start (activeDeadlineSeconds); it was last {last} ({why}): mend \
+             that, or allow more time in a new job"
         );
         Fault::new(Reason::DeadlineExceeded, message)
     }

@@ -144,6 +144,10 @@ fn refusal(refusal: Refusal, said: &str) -> Fault {
     let (reason, what_to_do) = match refusal {
         Refusal::SessionReused => (Reason::CreateRefusedSessionReused, "the next attempt has a new session"),
         Refusal::SessionEnded => (Reason::CreateRefusedSessionEnded, "the next attempt has a new session"),
+        Refusal::BoxEnded => (
+            Reason::BoxEnded,
+            "the box's console output says why (`aws ec2 get-console-output`); the next attempt has another box",
+        ),
         Refusal::DeadlinePassed => {
             (Reason::CreateRefusedDeadlinePassed, "the next attempt has a new session")
         }
