@@ -30,9 +30,10 @@ pub(crate) fn compile() -> Result<()> {
         return Ok(());
     }
     let mut cargo = command("cargo");
-    // The whole workspace: cargo picks the features of dependencies by the packages it is asked for, and the tests ask
-    // for all of them; another choice here would compile most dependencies twice.
-    cargo.args(["build", "--release", "--locked", "--workspace", "--bins"]);
+    // The whole workspace and one test: cargo picks the features of dependencies by the packages that it is asked for,
+    // and by whether a test is among the targets. The tests ask for all; another choice here would compile most
+    // dependencies twice.
+    cargo.args(["build", "--release", "--locked", "--workspace", "--bins", "--test", "boundaries"]);
     step(
         "building the controller, the box and the Lambdas (cold: about 15 minutes)",
         "cargo-build",
