@@ -2,6 +2,7 @@
 //! `docs/evidence/<part>.md`.
 
 mod policy;
+mod scripts;
 
 use std::{fs, time::Instant};
 
@@ -31,12 +32,21 @@ pub(crate) struct Options {
 enum Part {
     /// Every statement of every policy is removed once; some probe must notice.
     Policy,
+    /// Many jobs, and a Kubernetes that is slow or restarts.
+    Load,
+    /// Speed, beside the pipeline that people write by hand.
+    Bench,
+    /// Peak memory by size.
+    Memory,
 }
 
 impl Part {
     fn run(self, proof: &Proof) -> Result<()> {
         match self {
             Self::Policy => policy::run(proof),
+            Self::Load => scripts::run(proof, &scripts::LOAD),
+            Self::Bench => scripts::run(proof, &scripts::BENCH),
+            Self::Memory => scripts::run(proof, &scripts::MEMORY),
         }
     }
 }
