@@ -9,13 +9,15 @@ mod error;
 mod exec;
 mod logs;
 mod name;
+mod proof;
 mod select;
 mod tar;
 mod token;
 mod verdict;
+mod zstd_frame;
 
 pub use error::GatherError;
-pub use exec::{TarStream, open as open_files};
+pub use exec::{Opened, TarStream, open as open_files};
 pub use logs::{Base, Gathered, LogStream, Plan as LogPlan, open as open_logs};
 pub use select::{Bases, Content, Target};
 pub use token::{Gatherer, TokenClients};

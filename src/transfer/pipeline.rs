@@ -1,4 +1,5 @@
-//! Hashes and compresses one artifact on a thread of its own, between two bounded channels.
+//! Hashes and compresses one artifact on a thread of its own, between two bounded channels. What is compressed already
+//! is hashed and passed on as it is.
 //!
 //! The end of a source must be said: a feed that is dropped without [`Feed::finish`] yields no [`Piece::End`], so
 //! nothing downstream can take half an artifact for a whole one.
@@ -13,7 +14,7 @@ use bytes::{Bytes, BytesMut};
 use drawbridge_protocol::{Sha256, upload::MAX_DATA};
 use tokio::sync::mpsc;
 
-use super::{Progress, TransferError};
+use super::{Original, Progress, TransferError};
 
 /// What `zstd` takes when nobody says otherwise; also what makes the artifact as small as people expect.
 const LEVEL: i32 = 3;
@@ -64,12 +65,27 @@ impl Feed {
     }
 }
 
+/// What a source yields.
+#[derive(Clone, Debug)]
+pub(super) enum Form {
+    /// Bytes as they were.
+    Plain,
+    /// A zstd frame; what was in it is known when the source has ended.
+    Zstd(Arc<Original>),
+}
+
 /// Starts the thread of one artifact.
-pub(super) fn start(progress: Arc<Progress>) -> (Feed, mpsc::Receiver<Result<Piece, TransferError>>) {
+pub(super) fn start(
+    form: Form,
+    progress: Arc<Progress>,
+) -> (Feed, mpsc::Receiver<Result<Piece, TransferError>>) {
     let (feed, input) = mpsc::channel(DEPTH);
     let (output, pieces) = mpsc::channel(DEPTH);
     tokio::task::spawn_blocking(move || {
-        let result = compress(input, &output, &progress);
+        let result = match form {
+            Form::Plain => compress(input, &output, &progress),
+            Form::Zstd(original) => pass_on(input, &output, &progress, &original),
+        };
         let last = match result {
             Ok(Some(summary)) => Ok(Piece::End(summary)),
             // The feed was dropped: the end is missing, and that is the message.
@@ -80,6 +96,44 @@ pub(super) fn start(progress: Arc<Progress>) -> (Feed, mpsc::Receiver<Result<Pie
         let _ = output.blocking_send(last);
     });
     (Feed(feed), pieces)
+}
+
+/// Hashes what is compressed already; its bytes are not copied.
+fn pass_on(
+    mut input: mpsc::Receiver<Input>,
+    output: &mpsc::Sender<Result<Piece, TransferError>>,
+    progress: &Progress,
+    original: &Original,
+) -> io::Result<Option<Summary>> {
+    let (mut digest, mut bytes, mut counted) = (Context::new(&SHA256), 0, 0);
+    let mut count = || {
+        let so_far = original.so_far();
+        progress.read(so_far - std::mem::replace(&mut counted, so_far));
+    };
+    loop {
+        match input.blocking_recv() {
+            Some(Input::Chunk(mut chunk)) => {
+                digest.update(&chunk);
+                bytes += chunk.len() as u64;
+                while !chunk.is_empty() {
+                    let piece = chunk.split_to(chunk.len().min(MAX_DATA));
+                    output.blocking_send(Ok(Piece::Data(piece))).map_err(gone)?;
+                }
+                count();
+            }
+            Some(Input::End) => break,
+            None => return Ok(None),
+        }
+    }
+    count();
+    let Some((original_bytes, original_sha256)) = original.settled().cloned() else {
+        return Err(io::Error::other("the source ended and nobody says what was in it"));
+    };
+    Ok(Some(Summary { original_bytes, original_sha256, bytes, sha256: Sha256::from_digest(&digest.finish()) }))
+}
+
+fn gone<T>(_: T) -> io::Error {
+    io::Error::new(io::ErrorKind::BrokenPipe, "the upload has ended")
 }
 
 fn compress(
@@ -134,7 +188,6 @@ impl<'a> Chunker<'a> {
         let chunk = std::mem::replace(&mut self.chunk, BytesMut::with_capacity(MAX_DATA)).freeze();
         self.digest.update(&chunk);
         self.bytes += chunk.len() as u64;
-        let gone = |_| io::Error::new(io::ErrorKind::BrokenPipe, "the upload has ended");
         self.output.blocking_send(Ok(Piece::Data(chunk))).map_err(gone)
     }
 }
@@ -178,7 +231,7 @@ mod tests {
         let data: Vec<u8> =
             (0..3_000_000_u32).flat_map(|n| (n.wrapping_mul(2_654_435_761) >> 7).to_le_bytes()).collect();
         let progress = Arc::new(Progress::default());
-        let (feed, pieces) = start(Arc::clone(&progress));
+        let (feed, pieces) = start(Form::Plain, Arc::clone(&progress));
         let reader = tokio::spawn(collect(pieces));
         for chunk in data.chunks(100_000) {
             feed.push(Bytes::copy_from_slice(chunk)).await.unwrap();
@@ -194,9 +247,27 @@ mod tests {
 
     #[tokio::test]
     async fn a_source_that_does_not_say_its_end_has_none() {
-        let (feed, pieces) = start(Arc::default());
+        let (feed, pieces) = start(Form::Plain, Arc::default());
         feed.push(Bytes::from_static(b"half an artifact")).await.unwrap();
         drop(feed);
         assert!(collect(pieces).await.1.is_none());
+    }
+
+    #[tokio::test]
+    async fn what_is_compressed_already_passes_as_it_is() {
+        let data = vec![7; 3 * MAX_DATA + 5];
+        let (progress, original) = (Arc::new(Progress::default()), Arc::new(Original::default()));
+        let (feed, pieces) = start(Form::Zstd(Arc::clone(&original)), Arc::clone(&progress));
+        let reader = tokio::spawn(collect(pieces));
+        original.read(1_000);
+        feed.push(Bytes::from(data.clone())).await.unwrap();
+        original.settle(1_000, Sha256::of(b"what was in it"));
+        feed.finish().await.unwrap();
+        let (bytes, summary) = reader.await.unwrap();
+        let summary = summary.unwrap();
+        assert_eq!(bytes, data);
+        assert_eq!((summary.bytes, summary.sha256), (data.len() as u64, Sha256::of(&data)));
+        assert_eq!((summary.original_bytes, summary.original_sha256), (1_000, Sha256::of(b"what was in it")));
+        assert_eq!(progress.snapshot().original_bytes, 1_000);
     }
 }

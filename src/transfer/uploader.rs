@@ -13,10 +13,10 @@ use futures::{Stream, StreamExt as _};
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
-    Claim, ClientKey, Patience, Progress, SealedReceipt, Target, TransferError, Uploaded,
+    Claim, ClientKey, Original, Patience, Progress, SealedReceipt, Target, TransferError, Uploaded,
     artifact::{check, rejected},
     link::{Link, dropped, unexpected},
-    pipeline::{self, Feed, Piece},
+    pipeline::{self, Feed, Form, Piece},
     window::Window,
 };
 
@@ -67,11 +67,38 @@ impl Uploader {
     where
         S: Stream<Item = std::io::Result<Bytes>>,
     {
+        self.upload_as(Form::Plain, name, claim, source).await
+    }
+
+    /// The same for a source that is a zstd frame already. `original` is what was in it, settled when it ends.
+    pub async fn upload_zstd<S>(
+        &mut self,
+        name: &ArtifactName,
+        claim: Claim,
+        original: Arc<Original>,
+        source: S,
+    ) -> Result<Uploaded, TransferError>
+    where
+        S: Stream<Item = std::io::Result<Bytes>>,
+    {
+        self.upload_as(Form::Zstd(original), name, claim, source).await
+    }
+
+    async fn upload_as<S>(
+        &mut self,
+        form: Form,
+        name: &ArtifactName,
+        claim: Claim,
+        source: S,
+    ) -> Result<Uploaded, TransferError>
+    where
+        S: Stream<Item = std::io::Result<Bytes>>,
+    {
         if std::mem::replace(&mut self.busy, true) {
             // The upload before was dropped in the middle; its connection is of no use to this one.
             self.link = None;
         }
-        let (feed, mut pieces) = pipeline::start(Arc::clone(&self.progress));
+        let (feed, mut pieces) = pipeline::start(form, Arc::clone(&self.progress));
         let result = both(pump(source, feed), self.send(name, claim, &mut pieces)).await;
         self.busy = false;
         match result {

@@ -16,7 +16,7 @@ use tracing::info;
 use super::{Carrier, Crossing, local::Progress, series};
 use crate::{
     fault::{Fault, Reason},
-    gather::{self, Content, Gathered, Gatherer, Target, TokenClients},
+    gather::{self, Content, Gathered, Gatherer, Opened, Target, TokenClients},
     transfer::{Claim, Patience, SealedReceipt, Target as Landing, Uploader},
 };
 
@@ -85,19 +85,26 @@ async fn lane(
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         let Some(target) = next else { return Ok((connection, sent)) };
-        let (stream, log) = match &target.content {
+        let (opened, log) = match &target.content {
             Content::Files { paths, exclude } => {
                 (gather::open_files(gatherer, &target, paths, exclude).await?, None)
             }
             Content::Logs(plan) => {
                 let (stream, found) = gather::open_logs(gatherer, &target, plan, listed_at);
-                (stream, Some(found))
+                (Opened::Plain(stream), Some(found))
             }
         };
-        let uploaded = connection
-            .upload(&target.artifact, claim(&target, log.as_ref()), stream.map_err(io::Error::other).boxed())
-            .await
-            .map_err(|error| Fault::from(&error))?;
+        let (name, claim) = (&target.artifact, claim(&target, log.as_ref()));
+        let uploaded = match opened {
+            Opened::Plain(stream) => {
+                connection.upload(name, claim, stream.map_err(io::Error::other).boxed()).await
+            }
+            Opened::Zstd(stream, original) => {
+                let stream = stream.map_err(io::Error::other).boxed();
+                connection.upload_zstd(name, claim, original, stream).await
+            }
+        }
+        .map_err(|error| Fault::from(&error))?;
         if let Some(found) = log {
             let mut logs = progress.logs.lock().unwrap_or_else(PoisonError::into_inner);
             series::note(logs.get_or_insert_default(), &target, &found, &crossing.sources);

@@ -4,6 +4,7 @@
 mod crash;
 mod faults;
 mod policy;
+mod scripts;
 
 use std::{fs, time::Instant};
 
@@ -37,6 +38,12 @@ enum Part {
     Faults,
     /// Everything that can be killed is killed at every step of a job.
     Crash,
+    /// Many jobs, and a Kubernetes that is slow or restarts.
+    Load,
+    /// Speed, beside the pipeline that people write by hand.
+    Bench,
+    /// Peak memory by size.
+    Memory,
 }
 
 impl Part {
@@ -45,6 +52,9 @@ impl Part {
             Self::Policy => policy::run(proof),
             Self::Faults => faults::run(proof),
             Self::Crash => crash::run(proof),
+            Self::Load => scripts::run(proof, &scripts::LOAD),
+            Self::Bench => scripts::run(proof, &scripts::BENCH),
+            Self::Memory => scripts::run(proof, &scripts::MEMORY),
         }
     }
 }

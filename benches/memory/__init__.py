@@ -1,0 +1,1 @@
+"""Peak memory of controller and box by the size of what they carry."""

@@ -1,0 +1,108 @@
+#!/usr/bin/env python3
+"""The benchmark: `benches/transfer/run.py --run RUN --stack FILE [--sets a,b] [--rounds N] [--table FILE]`.
+
+Both sides carry the same trees in the same run, in turn, and who goes first changes every round. Ours counts from the
+first TCP connection to the box to the signed receipt; theirs from the start of the pipeline to its end, on a box that
+is up already. Median and range of the rounds, and both memory peaks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from benches.transfer import data, ours  # noqa: E402
+from benches.transfer.ours import Result  # noqa: E402
+from benches.transfer.pipeline import BUCKET, Pipeline  # noqa: E402
+from benches.transfer.world import World  # noqa: E402
+from testbed.common.shell import run as shell  # noqa: E402
+
+MIB = 1 << 20
+
+
+def listing(world: World, bucket: str) -> list[list[str]]:
+    """Size, time and name of every entry of every artifact in a bucket, read with zstd and tar."""
+    s3, found, file = world.client("s3"), [], world.run.dir / "bench-artifact"
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
+        for key in (entry["Key"] for entry in page.get("Contents", []) if entry["Key"].endswith(".tar.zst")):
+            s3.download_file(bucket, key, str(file))
+            lines = shell("sh", "-c", f"zstd -dc {file} | tar -t -v -f -", timeout=600).splitlines()
+            found.append(sorted(line.split(None, 2)[2] for line in lines))
+    file.unlink(missing_ok=True)
+    return sorted(found)
+
+
+def same_content(world: World, name: str) -> None:
+    """Both sides' artifacts of a set hold the same entries; else the times compare nothing."""
+    mine, other = (listing(world, bucket) for bucket in (world.outputs["BackupBucket"], BUCKET))
+    if not mine or mine != other:
+        raise SystemExit(f"set {name}: the two sides stored different trees ({len(mine)} and {len(other)} artifacts)")
+
+
+def rounds(world: World, pipeline: Pipeline, dataset: data.DataSet, count: int) -> list[tuple[Result, Result]]:
+    directories = data.provide(dataset, world.run.dir / "bench-data")
+    pods = world.start_pods(dataset.name, directories)
+    results = []
+    for number in range(count):
+        sides = {
+            "ours": lambda: ours.run(world, dataset.name, number),
+            "theirs": lambda: pipeline.run(f"{dataset.name}-{number}", pods),
+        }
+        order = list(sides) if number % 2 == 0 else list(reversed(sides))
+        done = {side: sides[side]() for side in order}
+        results.append((done["ours"], done["theirs"]))
+        mine, other = results[-1]
+        print(f"  {dataset.name} {number + 1}/{count}: ours {mine.seconds:.2f} s (job {mine.whole:.0f} s), pipeline {other.seconds:.2f} s", flush=True)
+        if number == 0:
+            same_content(world, dataset.name)
+        world.empty(world.outputs["BackupBucket"])
+        world.empty(BUCKET)
+    world.stop_pods(dataset.name)
+    return results
+
+
+def row(dataset: data.DataSet, results: list[tuple[Result, Result]]) -> str:
+    def spread(values: list[float]) -> str:
+        return f"{statistics.median(values):.2f} ({min(values):.2f}-{max(values):.2f})"
+
+    mine, other = [a.seconds for a, _ in results], [b.seconds for _, b in results]
+    ratios = [b / a for a, b in zip(mine, other, strict=True)]
+    peaks = [max(getattr(side[n], end) for side in results) / MIB for n in (0, 1) for end in ("here", "box")]
+    return (
+        f"| {dataset.about} | {spread(mine)} | {spread(other)} | **{spread(ratios)}** | "
+        f"{peaks[0]:.0f} + {peaks[1]:.0f} | {peaks[2]:.0f} + {peaks[3]:.0f} | {results[0][0].stored / MIB:.0f} / {results[0][1].stored / MIB:.0f} |"
+    )
+
+
+HEAD = """| data | ours, s | pipeline, s | pipeline / ours | memory ours, MiB (cluster + box) | memory pipeline, MiB | stored, MiB (ours / pipeline) |
+|---|---|---|---|---|---|---|"""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="run.py")
+    parser.add_argument("--run", required=True)
+    parser.add_argument("--stack", type=Path, required=True)
+    parser.add_argument("--aws-cli", type=Path, default=os.environ.get("DRAWBRIDGE_AWS_CLI"))
+    parser.add_argument("--sets", default=",".join(s.name for s in data.SETS))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--table", type=Path)
+    given = parser.parse_args()
+    world = World(given.run, given.stack)
+    world.prepare()
+    pipeline = Pipeline(world, Path(given.aws_cli))
+    wanted = given.sets.split(",")
+    rows = [row(s, rounds(world, pipeline, s, given.rounds)) for s in data.SETS if s.name in wanted]
+    table = "\n".join([HEAD, *rows])
+    print(table)
+    if given.table:
+        given.table.write_text(table + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Many jobs, and a Kubernetes that is slow or restarts."""

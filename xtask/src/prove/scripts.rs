@@ -1,0 +1,68 @@
+//! Parts that are a script on a test bed with everything installed: it prints what it sees and writes a table.
+
+use std::fs;
+
+use anyhow::{Context as _, Result};
+
+use super::Proof;
+use crate::{paths, shell::command, test::shown};
+
+/// One script and what its figures are called.
+pub(super) struct Script {
+    pub(super) path: &'static str,
+    /// Names the part, its table and `docs/evidence/<name>.md`.
+    pub(super) name: &'static str,
+    pub(super) title: &'static str,
+    pub(super) how: &'static str,
+    /// Whether it takes the stack's outputs.
+    pub(super) stack: bool,
+}
+
+pub(super) const LOAD: Script = Script {
+    path: "tests/load/run.py",
+    name: "load",
+    title: "Load",
+    how: "200 jobs at once, an API server that restarts, an etcd that is slow, 10,000 finished jobs (`tests/load/`).",
+    stack: false,
+};
+
+pub(super) const BENCH: Script = Script {
+    path: "benches/transfer/run.py",
+    name: "bench",
+    title: "Transfer",
+    how: "Drawbridge beside `kubectl exec POD -- tar c | zstd -3 | ssh BOX \"aws s3 cp - s3://...\"`: same trees, same \
+          cluster, same local S3, in turn. Median of five rounds, and their range. See docs/benchmarks.md.",
+    stack: true,
+};
+
+pub(super) const MEMORY: Script = Script {
+    path: "benches/memory/run.py",
+    name: "memory",
+    title: "Memory",
+    how: "Peak resident memory (VmHWM) of a fresh controller and a fresh box, four artifacts in parallel, both limited to \
+          128 MiB by control groups.",
+    stack: true,
+};
+
+pub(super) fn run(proof: &Proof, script: &Script) -> Result<()> {
+    proof.on_a_bed(|bed| {
+        bed.install()?;
+        let table = paths::target().join(format!("{}.md", script.name));
+        let mut python = command(bed.tools.python());
+        python.arg(script.path).args(["--run", &bed.run]).arg("--table").arg(&table);
+        if script.stack {
+            python.arg("--stack").arg(&bed.stack_file);
+        }
+        python
+            .env("DRAWBRIDGE_BIN", &bed.tools.bin)
+            .env("DRAWBRIDGE_VENV", &bed.tools.venv)
+            .env("DRAWBRIDGE_AWS_CLI", &bed.tools.aws_cli);
+        let result = shown(script.title, &mut python);
+        // What was measured is worth keeping also when a bound was broken; the table says so.
+        if let Ok(figures) = fs::read_to_string(&table) {
+            proof.record(script.name, script.title, script.how, &figures)?;
+            fs::remove_file(&table).context("removing the table")?;
+        }
+        result
+    })
+}
