@@ -35,14 +35,15 @@ def forget_peak(pid: int) -> None:
 
 
 class Watch:
-    """The highest sum of the peaks of processes that are there at one time, seen every 50 ms."""
+    """The highest sum of the peaks of processes that are there at one time, seen every half second: looking
+    costs, and must not slow down what is looked at. The kernel keeps the peak between two looks."""
 
     def __init__(self, find: Callable[[], list[int]]) -> None:
         self._find, self._stop, self.bytes = find, threading.Event(), 0
         self._thread = threading.Thread(target=self._look, daemon=True)
 
     def _look(self) -> None:
-        while not self._stop.wait(0.05):
+        while not self._stop.wait(0.5):
             self.bytes = max(self.bytes, sum(peak(pid) for pid in self._find()))
 
     def __enter__(self) -> Watch:

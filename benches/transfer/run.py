@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benches.transfer import data, ours  # noqa: E402
 from benches.transfer.ours import Result  # noqa: E402
+from benches.transfer.stages import Stages  # noqa: E402
 from benches.transfer.pipeline import BUCKET, Pipeline  # noqa: E402
 from benches.transfer.world import World  # noqa: E402
 from testbed.common.shell import run as shell  # noqa: E402
@@ -66,6 +67,30 @@ def rounds(world: World, pipeline: Pipeline, dataset: data.DataSet, count: int) 
     return results
 
 
+def stages(world: World, pipeline: Pipeline, dataset: data.DataSet) -> list[str]:
+    """One more round of each side, with every program's processor seconds; its times are in no median."""
+    directories = data.provide(dataset, world.run.dir / "bench-data")
+    name = f"{dataset.name}-stages"
+    pods = world.start_pods(name, directories)
+    local = world.local_aws()
+    with Stages(local) as mine:
+        result = ours.run(world, name, 0)
+    with Stages(local) as other:
+        their = pipeline.run(name, pods)
+    world.empty(world.outputs["BackupBucket"])
+    world.empty(BUCKET)
+    world.stop_pods(name)
+    both = [mine.seconds(), other.seconds()]
+    cores = os.cpu_count() or 1
+    lines = ["", f"{dataset.about}: processor seconds by program ({cores} cores)", "", "| program | ours | pipeline |", "|---|--:|--:|"]
+    for stage in sorted({*both[0], *both[1]}, key=lambda s: -max(side.get(s, 0) for side in both)):
+        lines.append(f"| {stage} | {both[0].get(stage, 0):.1f} | {both[1].get(stage, 0):.1f} |")
+    sums = [sum(side.values()) for side in both]
+    lines.append(f"| all | {sums[0]:.1f} | {sums[1]:.1f} |")
+    lines.append(f"| seconds from beginning to end (ours: the whole job {result.whole:.0f}) | {result.seconds:.1f} | {their.seconds:.1f} |")
+    return lines
+
+
 def row(dataset: data.DataSet, results: list[tuple[Result, Result]]) -> str:
     def spread(values: list[float]) -> str:
         return f"{statistics.median(values):.2f} ({min(values):.2f}-{max(values):.2f})"
@@ -89,6 +114,7 @@ def main() -> int:
     parser.add_argument("--stack", type=Path, required=True)
     parser.add_argument("--aws-cli", type=Path, default=os.environ.get("DRAWBRIDGE_AWS_CLI"))
     parser.add_argument("--sets", default=",".join(s.name for s in data.SETS))
+    parser.add_argument("--stages", action="store_true", help="one more round, with processor seconds by program")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--table", type=Path)
     given = parser.parse_args()
@@ -97,7 +123,8 @@ def main() -> int:
     pipeline = Pipeline(world, Path(given.aws_cli))
     wanted = given.sets.split(",")
     rows = [row(s, rounds(world, pipeline, s, given.rounds)) for s in data.SETS if s.name in wanted]
-    table = "\n".join([HEAD, *rows])
+    where = [line for s in data.SETS if s.name in wanted and given.stages for line in stages(world, pipeline, s)]
+    table = "\n".join([HEAD, *rows, *where])
     print(table)
     if given.table:
         given.table.write_text(table + "\n")

@@ -45,6 +45,11 @@ class World:
         """The account's owner."""
         return self._session.client(service, endpoint_url=self.facts["aws"]["endpoint"])
 
+    def local_aws(self) -> list[int]:
+        """Process ids of what stands in for AWS."""
+        records = (self.run.dir / "aws/processes").glob("*.json")
+        return [int(json.loads(record.read_text())["pid"]) for record in records]
+
     def kubectl_words(self, *words: str) -> list[str]:
         return [binaries.path("kubectl"), f"--kubeconfig={self.facts['kubernetes']['kubeconfig']}", *words]
 
@@ -73,7 +78,7 @@ class World:
         account, group = "drawbridge-gatherer", "rbac.authorization.k8s.io"
         about = {"name": account, "namespace": NAMESPACE}
         rules = [
-            {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]},
+            {"apiGroups": [""], "resources": ["pods", "pods/log"], "verbs": ["get", "list"]},
             {"apiGroups": [""], "resources": ["pods/exec"], "verbs": ["get", "create"]},
         ]
         subject = {"kind": "ServiceAccount", **about}

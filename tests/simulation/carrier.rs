@@ -54,7 +54,7 @@ impl Carrier for Bridge {
     ) -> Result<SealedReceipt, Failure> {
         let accounts: Arc<dyn TokenClients> = self.accounts.clone();
         let gatherer = Gatherer::new(self.client.clone(), &accounts, &crossing.job.namespace);
-        let targets = gatherer.select(&crossing.sources).await?;
+        let targets = gatherer.select(&crossing.sources, &crossing.bases, self.world.time.now()).await?;
         progress.artifacts_total.store(targets.len() as u64, Ordering::Relaxed);
         let mut entries = Vec::new();
         for target in targets {

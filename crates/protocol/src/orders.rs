@@ -47,7 +47,7 @@ pub struct Limits {
     pub session_bytes: u64,
     /// Bytes of one part of a multipart upload; S3 takes 5 MiB to 5 GiB.
     pub part_bytes: u64,
-    /// Parts of one artifact that are uploaded at once.
+    /// Parts that are uploaded at once, of all artifacts together.
     pub parts_in_flight: u32,
     /// Artifacts in one session.
     pub artifacts: u32,
@@ -55,7 +55,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { session_bytes: 50 << 30, part_bytes: 8 << 20, parts_in_flight: 2, artifacts: 10_000 }
+        Self { session_bytes: 50 << 30, part_bytes: 5 << 20, parts_in_flight: 6, artifacts: 10_000 }
     }
 }
 

@@ -5,6 +5,7 @@ mod crash;
 mod faults;
 mod policy;
 mod scripts;
+mod simulation;
 
 use std::{fs, time::Instant};
 
@@ -38,6 +39,10 @@ enum Part {
     Faults,
     /// Everything that can be killed is killed at every step of a job.
     Crash,
+    /// The controller's loop in virtual time with many seeds, and a model of the session.
+    Simulation,
+    /// A fast log through rotation and a restart.
+    Logs,
     /// Many jobs, and a Kubernetes that is slow or restarts.
     Load,
     /// Speed, beside the pipeline that people write by hand.
@@ -52,6 +57,8 @@ impl Part {
             Self::Policy => policy::run(proof),
             Self::Faults => faults::run(proof),
             Self::Crash => crash::run(proof),
+            Self::Simulation => simulation::run(proof),
+            Self::Logs => scripts::run(proof, &scripts::LOGS),
             Self::Load => scripts::run(proof, &scripts::LOAD),
             Self::Bench => scripts::run(proof, &scripts::BENCH),
             Self::Memory => scripts::run(proof, &scripts::MEMORY),

@@ -18,6 +18,16 @@ pub(super) struct Script {
     pub(super) stack: bool,
 }
 
+pub(super) const LOGS: Script = Script {
+    path: "tests/logs/run.py",
+    name: "logs",
+    title: "Logs",
+    how: "Two writers number their lines and record when they wrote each; jobs of one series follow each other (`tests/logs/`). \
+          What all of them stored is held against the record: each line once and in order, every missing line within a \
+          recorded gap, no gap without a missing line. Both containers are restarted once.",
+    stack: true,
+};
+
 pub(super) const LOAD: Script = Script {
     path: "tests/load/run.py",
     name: "load",

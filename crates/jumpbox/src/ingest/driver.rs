@@ -28,11 +28,11 @@ pub(crate) async fn drive(
     intakes: Intakes,
     settle: impl FnOnce(&Outcome),
 ) {
-    let Settings { part_bytes, parts_in_flight, bounds, .. } = ingest.settings;
+    let Settings { part_bytes, bounds, .. } = ingest.settings;
     let Intakes { commands, acked, outcome, attached } = intakes;
     let mut driver = Driver {
         ingest,
-        uploads: Uploads::new(store, prefix, ingest.name.clone(), parts_in_flight),
+        uploads: Uploads::new(store, prefix, ingest.name.clone()),
         assembly: Some(Assembly::new(part_bytes, bounds.parts_per_object)),
         acked,
     };

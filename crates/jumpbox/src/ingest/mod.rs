@@ -44,7 +44,6 @@ impl Default for Bounds {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
     pub(crate) part_bytes: usize,
-    pub(crate) parts_in_flight: usize,
     /// Unacknowledged bytes that a client may have sent.
     pub(crate) window: u64,
     pub(crate) bounds: Bounds,
@@ -54,7 +53,6 @@ impl Settings {
     pub(crate) fn new(limits: &Limits, bounds: Bounds) -> Self {
         Self {
             part_bytes: usize::try_from(limits.part_bytes).unwrap_or(usize::MAX),
-            parts_in_flight: limits.parts_in_flight as usize,
             // Enough for 80 MB/s at 50 ms of round trip; both sides hold as much in memory.
             window: 4 << 20,
             bounds,

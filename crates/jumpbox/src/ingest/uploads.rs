@@ -1,9 +1,10 @@
-//! The multipart uploads of one artifact: some parts under way at once, no more.
+//! The multipart uploads of one artifact. How many parts are under way at once is the session's business, not the
+//! artifact's: memory is bounded whatever the number of artifacts, and an artifact alone gets all of them.
 
 use aws_sdk_s3::types::CompletedPart;
 use bytes::Bytes;
 use drawbridge_protocol::{ArtifactName, ObjectKey, ObjectPrefix};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use super::assembly::Part;
 use crate::store::{Cause, Multipart, Store, StoreError};
@@ -13,19 +14,13 @@ pub(super) struct Uploads {
     store: Store,
     prefix: ObjectPrefix,
     name: ArtifactName,
-    parts_in_flight: usize,
     objects: Vec<(Multipart, Vec<CompletedPart>)>,
     running: JoinSet<(usize, Result<CompletedPart, StoreError>)>,
 }
 
 impl Uploads {
-    pub(super) fn new(
-        store: Store,
-        prefix: ObjectPrefix,
-        name: ArtifactName,
-        parts_in_flight: usize,
-    ) -> Self {
-        Self { store, prefix, name, parts_in_flight, objects: Vec::new(), running: JoinSet::new() }
+    pub(super) fn new(store: Store, prefix: ObjectPrefix, name: ArtifactName) -> Self {
+        Self { store, prefix, name, objects: Vec::new(), running: JoinSet::new() }
     }
 
     /// Whether a part has been handed over.
@@ -38,11 +33,15 @@ impl Uploads {
         self.prefix.artifact(&self.name, u32::try_from(index).unwrap_or(u32::MAX))
     }
 
-    /// Hands over one part; waits while as many as allowed are under way.
+    /// Hands over one part; waits while the session has as many under way as it may.
     pub(super) async fn put(&mut self, part: Part) -> Result<(), StoreError> {
-        while self.running.len() >= self.parts_in_flight {
-            self.reap().await?;
-        }
+        let slot = loop {
+            let slot = self.store.part_slot();
+            tokio::select! {
+                slot = slot => break slot,
+                Some(done) = self.running.join_next() => self.keep(done)?,
+            }
+        };
         if part.object == self.objects.len() {
             let upload = self.store.begin(&self.key(part.object)).await?;
             self.objects.push((upload, Vec::new()));
@@ -51,7 +50,11 @@ impl Uploads {
         let store = self.store.clone();
         let Part { object, number, body } = part;
         let number = i32::try_from(number).unwrap_or(i32::MAX);
-        self.running.spawn(async move { (object, store.part(&upload, number, body).await) });
+        self.running.spawn(async move {
+            let result = store.part(&upload, number, body).await;
+            drop(slot);
+            (object, result)
+        });
         Ok(())
     }
 
@@ -62,8 +65,8 @@ impl Uploads {
 
     /// Waits for all parts, then makes the objects, in order. `sizes` are the objects' bytes.
     pub(super) async fn complete(&mut self, sizes: &[u64]) -> Result<(), StoreError> {
-        while !self.running.is_empty() {
-            self.reap().await?;
+        while let Some(done) = self.running.join_next().await {
+            self.keep(done)?;
         }
         for (index, bytes) in sizes.iter().enumerate() {
             let (upload, parts) = &mut self.objects[index];
@@ -82,19 +85,13 @@ impl Uploads {
         }
     }
 
-    async fn reap(&mut self) -> Result<(), StoreError> {
-        match self.running.join_next().await {
-            None => Ok(()),
-            Some(Ok((object, Ok(part)))) => {
-                self.objects[object].1.push(part);
-                Ok(())
-            }
-            Some(Ok((_, Err(error)))) => Err(error),
-            Some(Err(error)) => Err(StoreError::Failed {
-                operation: "UploadPart",
-                key: self.key(0),
-                cause: Cause::other(error.to_string()),
-            }),
-        }
+    fn keep(&mut self, done: Result<(usize, Result<CompletedPart, StoreError>), JoinError>) -> Result<(), StoreError> {
+        let (object, part) = done.map_err(|error| StoreError::Failed {
+            operation: "UploadPart",
+            key: self.key(0),
+            cause: Cause::other(error.to_string()),
+        })?;
+        self.objects[object].1.push(part?);
+        Ok(())
     }
 }

@@ -23,6 +23,7 @@ use drawbridge_protocol::{
     ObjectKey, Orders,
     upload::{Failure, FailureCode},
 };
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub(crate) use cause::Cause;
 
@@ -70,6 +71,8 @@ pub(crate) struct Store {
     bucket: Arc<str>,
     /// Over TLS the connection guards the payload and S3 checks its CRC; hashing it again for the signature would only cost.
     sign_payload: bool,
+    /// One for each part that may be under way.
+    part_slots: Arc<Semaphore>,
 }
 
 /// A multipart upload that has begun.
@@ -99,7 +102,15 @@ impl Store {
             client: Client::from_conf(config.build()),
             bucket: orders.bucket.as_str().into(),
             sign_payload,
+            part_slots: Arc::new(Semaphore::new(orders.limits.parts_in_flight as usize)),
         }
+    }
+
+    /// Waits until one more part may be under way; it may be as long as this is kept.
+    pub(crate) fn part_slot(&self) -> impl Future<Output = Option<OwnedSemaphorePermit>> + use<> {
+        let slots = Arc::clone(&self.part_slots);
+        // The semaphore is never closed, so there is always a permit at last.
+        async move { slots.acquire_owned().await.ok() }
     }
 
     /// Puts a small object where none is.
