@@ -35,7 +35,9 @@ pub enum GatherError {
     Failed { pod: String, container: String, message: String },
     #[error("pod {pod}, container {container}: the stream ended early ({message})")]
     Truncated { pod: String, container: String, message: String },
-    #[error("source {source_name}: no container of the selected pods has run yet, so there is no log; the job waits")]
+    #[error(
+        "source {source_name}: no container of the selected pods has run yet, so there is no log; the job waits"
+    )]
     NoLogs { source_name: String },
     #[error("pod {pod}, container {container}: its log cannot be read ({message})")]
     LogUnreadable { pod: String, container: String, message: String },

@@ -268,7 +268,9 @@ impl Reading {
         };
         let scanned = match &mut self.form {
             Form::Tar(scan) => scan.finish().map_err(|error| error.to_string()),
-            Form::Zstd { scan, .. } if !scan.has_ended() => Err("the compressed archive has no end".to_owned()),
+            Form::Zstd { scan, .. } if !scan.has_ended() => {
+                Err("the compressed archive has no end".to_owned())
+            }
             Form::Zstd { proof, .. } => match proof.take() {
                 Some(proof) => proof.finish().await,
                 None => Err("the archive was checked before its end".to_owned()),

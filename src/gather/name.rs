@@ -66,7 +66,8 @@ mod tests {
     #[test]
     fn long_names_are_cut_and_stay_apart() {
         let pod = "p".repeat(253);
-        let (one, two) = (artifact("etc", &pod, "one", FILES).unwrap(), artifact("etc", &pod, "two", FILES).unwrap());
+        let (one, two) =
+            (artifact("etc", &pod, "one", FILES).unwrap(), artifact("etc", &pod, "two", FILES).unwrap());
         assert!(one.as_str().len() <= 200 && one != two, "{one} {two}");
     }
 }

@@ -76,7 +76,9 @@ struct Look<'a> {
 
 impl Write for Look<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.scan.feed(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
+        self.scan
+            .feed(bytes)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
         self.digest.update(bytes);
         self.bytes += bytes.len() as u64;
         self.original.read(bytes.len() as u64);

@@ -194,7 +194,13 @@ fn log_targets(
             source_name: source.name.clone(),
             pod: pod_name,
             container: logs.containers.join(" or "),
-            present: pod.spec.iter().flat_map(|s| &s.containers).map(|c| c.name.as_str()).collect::<Vec<_>>().join(", "),
+            present: pod
+                .spec
+                .iter()
+                .flat_map(|s| &s.containers)
+                .map(|c| c.name.as_str())
+                .collect::<Vec<_>>()
+                .join(", "),
         });
     }
     let mut targets = Vec::new();

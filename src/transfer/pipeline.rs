@@ -129,7 +129,12 @@ fn pass_on(
     let Some((original_bytes, original_sha256)) = original.settled().cloned() else {
         return Err(io::Error::other("the source ended and nobody says what was in it"));
     };
-    Ok(Some(Summary { original_bytes, original_sha256, bytes, sha256: Sha256::from_digest(&digest.finish()) }))
+    Ok(Some(Summary {
+        original_bytes,
+        original_sha256,
+        bytes,
+        sha256: Sha256::from_digest(&digest.finish()),
+    }))
 }
 
 fn gone<T>(_: T) -> io::Error {

@@ -1,10 +1,11 @@
 //! Looks at every state that a model can reach: breadth first, so that the first violation has a shortest way to it.
 
 use std::{
-    collections::HashMap,
     fmt::Debug,
     hash::{BuildHasherDefault, Hash, Hasher},
 };
+
+use indexmap::IndexSet;
 
 /// What can be, and what can follow.
 pub(crate) trait Model {
@@ -33,10 +34,10 @@ pub(crate) struct Report {
 }
 
 struct Seen<S> {
-    states: Vec<S>,
+    states: IndexSet<S, BuildHasherDefault<Quick>>,
     /// From where each state was first reached, and by which step.
-    from: Vec<(usize, &'static str)>,
-    depth: Vec<usize>,
+    from: Vec<(u32, &'static str)>,
+    depth: Vec<u16>,
 }
 
 impl<S> Seen<S> {
@@ -45,7 +46,7 @@ impl<S> Seen<S> {
         while index != 0 {
             let (before, step) = self.from[index];
             way.push(step);
-            index = before;
+            index = before as usize;
         }
         way.reverse();
         way
@@ -85,10 +86,8 @@ impl Hasher for Quick {
 /// Visits all states; stops at the first violation.
 pub(crate) fn explore<M: Model>(model: &M) -> Report {
     let first = model.first();
-    let mut known: HashMap<_, usize, BuildHasherDefault<Quick>> = HashMap::default();
-    known.insert(first.clone(), 0);
-    let mut seen = Seen { states: vec![first], from: vec![(0, "")], depth: vec![0] };
-    let mut edges: Vec<(usize, usize)> = Vec::new();
+    let mut seen = Seen { states: IndexSet::from_iter([first]), from: vec![(0, "")], depth: vec![0] };
+    let mut edges: Vec<(u32, u32)> = Vec::new();
     let mut report = Report { states: 0, steps: 0, depth: 0, violation: None, stuck: None };
     let mut at = 0;
     while at < seen.states.len() {
@@ -98,19 +97,18 @@ pub(crate) fn explore<M: Model>(model: &M) -> Report {
             break;
         }
         model.next(&state, &mut |name, next| {
-            let fresh = seen.states.len();
-            let index = *known.entry(next).or_insert_with_key(|next| {
-                seen.states.push(next.clone());
-                seen.from.push((at, name));
+            let (index, fresh) = seen.states.insert_full(next);
+            let from = u32::try_from(at).expect("fewer than four thousand million states");
+            if fresh {
+                seen.from.push((from, name));
                 seen.depth.push(seen.depth[at] + 1);
-                fresh
-            });
-            edges.push((index, at));
+            }
+            edges.push((u32::try_from(index).expect("as many"), from));
         });
         at += 1;
     }
     (report.states, report.steps) = (seen.states.len(), edges.len());
-    report.depth = seen.depth.last().copied().unwrap_or(0);
+    report.depth = seen.depth.last().copied().unwrap_or(0).into();
     if report.violation.is_none() {
         report.stuck = stuck(model, &seen, edges).map(|index| seen.way_to(index));
     }
@@ -118,17 +116,18 @@ pub(crate) fn explore<M: Model>(model: &M) -> Report {
 }
 
 /// The first state from which no step after step leads to the end: walks back from all ends.
-fn stuck<M: Model>(model: &M, seen: &Seen<M::State>, mut edges: Vec<(usize, usize)>) -> Option<usize> {
+fn stuck<M: Model>(model: &M, seen: &Seen<M::State>, mut edges: Vec<(u32, u32)>) -> Option<usize> {
     edges.sort_unstable();
     let mut ends: Vec<usize> =
         (0..seen.states.len()).filter(|index| model.is_over(&seen.states[*index])).collect();
     let mut reaches = vec![false; seen.states.len()];
     ends.iter().for_each(|index| reaches[*index] = true);
     while let Some(index) = ends.pop() {
-        let begin = edges.partition_point(|(to, _)| *to < index);
-        for (_, from) in edges[begin..].iter().take_while(|(to, _)| *to == index) {
-            if !std::mem::replace(&mut reaches[*from], true) {
-                ends.push(*from);
+        let begin = edges.partition_point(|(to, _)| (*to as usize) < index);
+        for (_, from) in edges[begin..].iter().take_while(|(to, _)| *to as usize == index) {
+            let from = *from as usize;
+            if !std::mem::replace(&mut reaches[from], true) {
+                ends.push(from);
             }
         }
     }

@@ -76,6 +76,10 @@ impl Faults {
         Self { rates, until, dealt: Mutex::default() }
     }
 
+    pub(crate) fn last(&mut self, until: Duration) {
+        self.until = until;
+    }
+
     /// The fault of this call, if it has one.
     pub(crate) fn deal(
         &self,

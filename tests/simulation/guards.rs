@@ -1,8 +1,19 @@
 //! What keeps the promises, each piece by name. A run can do without one; then some invariant must break.
 //!
-//! None is switched in the product: the world around it stops doing its part.
+//! None is switched in the product: the world around it stops doing its part. Where chance would seldom lead to the place
+//! that a guard watches, the run without it is led there.
+//!
+//! Not among them: the time until which a call of `create` may be at work. Without it a late RunInstances names a security
+//! group that cleanup has deleted, and EC2 refuses it; the model of the protocol, which has no groups, shows what it is for.
 
-use crate::ledger::Invariant;
+use std::time::Duration;
+
+use crate::{
+    dice::Dice,
+    faults::Faults,
+    ledger::Invariant,
+    scenario::{Deed, Scenario},
+};
 
 macro_rules! guards {
     ($($(#[$doc:meta])* $name:ident => $($broken:ident)|+ : $text:literal),+ $(,)?) => {
@@ -30,7 +41,7 @@ guards! {
     ResourceVersion => OneSessionPerAttempt | SessionKept | TerminalStays | SessionClosed :
         "the API server takes a status or a patch of any resource version",
     SessionBeforeAws => SessionWrittenFirst :
-        "the API server says yes to the write that opens a session and keeps nothing of it",
+        "the API server shows the write that opens a session to its reader and keeps nothing of it",
     Finalizer => SessionKept :
         "the API server says yes to the patch that puts the finalizer on and does not",
     ReceiptSignature => ReceiptIssued :
@@ -43,16 +54,30 @@ guards! {
         "the state bucket drops tombstones",
     ClientToken => OneBox | DestroyedStays :
         "EC2 ignores client tokens: the same request again, another machine",
-    InFlight => DestroyedStays :
-        "the state bucket forgets until when a call of create may be at work",
-    AskedUntilDestroyed => SessionClosed | DestroyedStays :
+    AskedUntilDestroyed => SessionClosed | DestroyedStays | OneSessionPerAttempt :
         "the first answer of cleanup reads as destroyed",
     Sweeper => BoxEnds :
-        "the schedule never invokes cleanup",
+        "boxes whose root disabled their own ends, AWS out of reach for a while, and no schedule that invokes cleanup",
     AbandonAfter => EverythingEnds :
-        "the API server changes abandonAfter to a year later",
+        "AWS out of reach, and the API server changes abandonAfter to a year later",
     FailuresCounted => AttemptsBounded :
         "the API server keeps failures at zero",
-    FreshIds => OneSessionPerAttempt :
+    FreshIds => OneSessionPerAttempt | KeyBoundToSession :
         "the generator gives every session of a process the same id",
+}
+
+impl Guard {
+    /// Leads a run without this guard to where it matters.
+    pub(crate) fn lead(self, scenario: &mut Scenario, faults: &mut Faults, dice: &Dice) {
+        let long = Duration::from_mins(75);
+        match self {
+            Self::Sweeper | Self::AbandonAfter => {
+                scenario.hostile = if self == Self::Sweeper { 1000 } else { 0 };
+                scenario.lasts(long);
+                scenario.deeds.push((dice.seconds(20, 300), Deed::AwsGoesAway));
+                faults.last(long);
+            }
+            _ => {}
+        }
+    }
 }

@@ -9,7 +9,7 @@ use std::{
 use drawbridge_protocol::CreateRequest;
 use serde_json::Value;
 
-use crate::time::Time;
+use crate::{time::Time, world::World};
 
 /// What must hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,6 +44,25 @@ pub(crate) enum Invariant {
     EverythingEnds,
 }
 
+impl Invariant {
+    pub(crate) const ALL: &[Self] = &[
+        Self::BoxEnds,
+        Self::OneBox,
+        Self::SlotLimit,
+        Self::DestroyedStays,
+        Self::OneSessionPerAttempt,
+        Self::KeyBoundToSession,
+        Self::SessionWrittenFirst,
+        Self::SessionKept,
+        Self::SessionClosed,
+        Self::ReceiptIssued,
+        Self::NoOverwrite,
+        Self::TerminalStays,
+        Self::AttemptsBounded,
+        Self::EverythingEnds,
+    ];
+}
+
 /// An invariant that did not hold.
 #[derive(Clone, Debug)]
 pub(crate) struct Violation {
@@ -54,6 +73,10 @@ pub(crate) struct Violation {
 #[derive(Default)]
 struct Inner {
     violation: Option<Violation>,
+    /// All that broke in that moment.
+    broken: BTreeSet<Invariant>,
+    /// Sessions that stand in a status, since when.
+    open: BTreeMap<String, Duration>,
     /// Session to job uid, attempt, client key.
     asked: BTreeMap<String, (String, u32, String)>,
     /// Sessions that stood in a status.
@@ -80,13 +103,32 @@ impl Ledger {
     }
 
     pub(crate) fn breaks(&self, invariant: Invariant, what: String) {
-        self.0.lock().unwrap().violation.get_or_insert(Violation { invariant, what });
+        let mut inner = self.0.lock().unwrap();
+        inner.broken.insert(invariant);
+        inner.violation.get_or_insert(Violation { invariant, what });
     }
 
     fn check(&self, holds: bool, invariant: Invariant, what: impl FnOnce() -> String) {
         if !holds {
             self.breaks(invariant, what());
         }
+    }
+
+    /// What broke in the moment that ended the run.
+    pub(crate) fn broken(&self) -> BTreeSet<Invariant> {
+        self.0.lock().unwrap().broken.clone()
+    }
+
+    /// No session stands in a status for ever; looked at from time to time.
+    pub(crate) fn sessions(&self, world: &World) {
+        let (now, longest) = (world.time.elapsed(), world.scenario.longest_session());
+        let overdue = {
+            let inner = self.0.lock().unwrap();
+            inner.open.iter().find(|(_, since)| now > **since + longest).map(|(session, _)| session.clone())
+        };
+        self.check(overdue.is_none(), Invariant::EverythingEnds, || {
+            format!("{overdue:?} stands in a status longer than {longest:?}")
+        });
     }
 
     /// Completed, failed, abandoned.
@@ -143,9 +185,12 @@ impl Ledger {
         };
         let (old, new) = (session(before), session(after));
         if let Some(session) = &new {
-            self.0.lock().unwrap().written.insert(session.clone());
+            let mut inner = self.0.lock().unwrap();
+            inner.written.insert(session.clone());
+            inner.open.entry(session.clone()).or_insert(time.elapsed());
         }
         if let (Some(session), true) = (&old, old != new) {
+            self.0.lock().unwrap().open.remove(session);
             self.left(session, before, after, time);
         }
         if let Some(after) = after {

@@ -1,7 +1,11 @@
 //! One run: starts everything, lets people and processes interfere, waits for the end, holds the end against what
 //! must hold then.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 
@@ -23,6 +27,7 @@ const VAULT: &str = "vault";
 /// What came of a run.
 pub(crate) struct Outcome {
     pub(crate) violation: Option<Violation>,
+    pub(crate) broken: BTreeSet<Invariant>,
     pub(crate) trace: Vec<String>,
     pub(crate) dealt: BTreeMap<(&'static str, Fault), u64>,
     /// Jobs that completed and failed, sessions abandoned.
@@ -40,6 +45,7 @@ pub(crate) fn run(seed: u64, off: Option<Guard>) -> Outcome {
     drop(runtime);
     Outcome {
         violation: world.ledger.violated(),
+        broken: world.ledger.broken(),
         trace: world.trace(),
         dealt: std::mem::take(&mut world.faults.dealt.lock().unwrap()),
         ends: world.ledger.ends(),
@@ -80,6 +86,7 @@ async fn play(world: &Arc<World>) -> u64 {
         }
         controllers.keep_alive();
         world.aws.check(world);
+        world.ledger.sessions(world);
         if world.ledger.violated().is_some() || (calm && open(world).is_empty()) {
             break;
         }
@@ -211,7 +218,11 @@ fn act(world: &Arc<World>, deed: Deed, controllers: &mut Controllers) {
         }
         Deed::AwsGoesAway => {
             world.aws.inner().away = true;
-            later(while_gone * 2, |world| world.aws.inner().away = false);
+            let leads = [Some(Guard::Sweeper), Some(Guard::AbandonAfter)].contains(&world.off);
+            // Where it is led to the end of a session's life, it comes back when nothing goes wrong any more.
+            if !leads {
+                later(while_gone * 2, |world| world.aws.inner().away = false);
+            }
         }
     }
 }

@@ -93,6 +93,18 @@ impl Scenario {
         }
     }
 
+    /// Things go wrong for this long.
+    pub(crate) fn lasts(&mut self, window: Duration) {
+        self.faults_until = window;
+    }
+
+    /// The longest that a session may stand in a status: its life and grace as either side has them, however a vault is
+    /// edited, and what the slowest controller takes to notice.
+    pub(crate) fn longest_session(&self) -> Duration {
+        let life = self.session.max(self.vault_session).max(600) + self.grace.max(self.vault_grace).max(300);
+        Duration::from_secs(life) + Duration::from_mins(20)
+    }
+
     /// When everything must have ended: the longest job, its last session's whole life, and the sweeps after that.
     pub(crate) fn end(&self) -> Duration {
         let longest = self.jobs.iter().map(|job| job.deadline).max().unwrap_or_default();

@@ -33,8 +33,11 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(seed: u64, off: Option<Guard>) -> Arc<Self> {
         let (time, dice) = (Time::default(), Dice::new(seed));
-        let scenario = Scenario::of_run(&dice);
-        let faults = Faults::of_run(&dice, scenario.faults_until);
+        let mut scenario = Scenario::of_run(&dice);
+        let mut faults = Faults::of_run(&dice, scenario.faults_until);
+        if let Some(guard) = off {
+            guard.lead(&mut scenario, &mut faults, &dice);
+        }
         Arc::new(Self {
             time,
             dice,

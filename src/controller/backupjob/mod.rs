@@ -29,6 +29,9 @@ use super::{Context, ReconcileError};
 use crate::api::{BackupJob, Phase, SESSION_FINALIZER};
 use execute::{Next, Work};
 
+/// When to look again at what the cache has and the API server has not.
+pub(super) const DISAGREED: Duration = Duration::from_secs(10);
+
 /// One look at a job, and one step.
 pub async fn reconcile(cached: Arc<BackupJob>, context: Arc<Context>) -> Result<Action, ReconcileError> {
     visit(cached, context).await.map(|wait| wait.map_or_else(Action::await_change, Action::requeue))
@@ -55,7 +58,9 @@ pub async fn visit(
         let Some(job) = found.filter(|job| job.uid() == cached.uid()) else {
             context.leave_queue(&cached.uid().unwrap_or_default());
             context.attempts.forget(&cached.uid().unwrap_or_default());
-            return Ok(None);
+            // Most often the cache is behind, and its next change ends this. Should it be the answer that was old, no
+            // change would come.
+            return Ok(Some(DISAGREED));
         };
         step(&context, &job).await
     }

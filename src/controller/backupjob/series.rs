@@ -84,7 +84,11 @@ fn keep(all: &mut Vec<KeptLog>, kept: KeptLog) {
     if all.len() < MAX_KEPT {
         all.push(kept);
     } else {
-        tracing::warn!(pod = kept.pod, container = kept.container, "no room in status: its log will be stored again");
+        tracing::warn!(
+            pod = kept.pod,
+            container = kept.container,
+            "no room in status: its log will be stored again"
+        );
     }
 }
 
@@ -199,7 +203,10 @@ mod tests {
             "; lines of 1 time may be lost: web-0/app 1970-01-01T00:00:00Z to 1970-01-01T00:00:01Z (rotated)"
         );
         let many = LogsStatus { gaps: 40, first_gaps: (0..16).map(gap).collect(), ..LogsStatus::default() };
-        assert!(gaps_for_people(&many).ends_with("web-2/app 1970-01-01T00:00:02Z to 1970-01-01T00:00:03Z (rotated), ..."));
+        assert!(
+            gaps_for_people(&many)
+                .ends_with("web-2/app 1970-01-01T00:00:02Z to 1970-01-01T00:00:03Z (rotated), ...")
+        );
         assert_eq!(lost(Some(&LogsStatus::default())), "");
     }
 }

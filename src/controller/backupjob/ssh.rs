@@ -49,7 +49,8 @@ impl Carrier for Ssh {
         progress.artifacts_total.store(targets.len() as u64, Ordering::Relaxed);
         let lanes = self.parallel_uploads.clamp(1, targets.len().max(1));
         let queue = Mutex::new(VecDeque::from(targets));
-        let carried = try_join_all((0..lanes).map(|_| lane(crossing, &gatherer, progress, &queue, now))).await?;
+        let carried =
+            try_join_all((0..lanes).map(|_| lane(crossing, &gatherer, progress, &queue, now))).await?;
         let (mut uploaders, mut entries) = (Vec::new(), Vec::new());
         for (uploader, sent) in carried {
             uploaders.push(uploader);

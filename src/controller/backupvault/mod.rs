@@ -12,6 +12,7 @@ use tracing::{Instrument as _, info_span, warn};
 
 pub use execute::record_abandoned;
 
+use super::backupjob::DISAGREED;
 use super::{Context, ReconcileError};
 use crate::api::BackupVault;
 
@@ -33,7 +34,7 @@ pub async fn visit(
             .get_opt(&name)
             .await
             .map_err(|error| ReconcileError::from_kube("read", &format!("BackupVault {name}"), &error))?;
-        let Some(vault) = found else { return Ok(None) };
+        let Some(vault) = found else { return Ok(Some(DISAGREED)) };
         let now = context.clock.now();
         let seen = observe::observe(&context, &vault);
         let step = plan::plan(&vault, seen, now);

@@ -48,7 +48,9 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::PodGone => f.write_str("the pod is gone"),
-            Self::Cut => f.write_str("the stream ended before the line that was the log's last when it was begun"),
+            Self::Cut => {
+                f.write_str("the stream ended before the line that was the log's last when it was begun")
+            }
             Self::Strange(words) => write!(f, "'{words}' is no line of a log"),
             Self::LogGone(message) | Self::Forbidden(message) | Self::Failed(message) => f.write_str(message),
             Self::Other(error) => error.fmt(f),
@@ -182,7 +184,11 @@ mod tests {
     use super::*;
 
     fn refused(code: u16, message: &str) -> Fault {
-        meaning(&kube::Error::Api(Box::new(Status { code, message: message.to_owned(), ..Status::default() })))
+        meaning(&kube::Error::Api(Box::new(Status {
+            code,
+            message: message.to_owned(),
+            ..Status::default()
+        })))
     }
 
     #[test]

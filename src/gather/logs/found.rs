@@ -72,7 +72,9 @@ impl Found {
         let finished = instance.finished_at.map_or(now, |end| after(end, ROUNDING));
         let reached = mark.as_ref().map(|mark| mark.at).or(instance.started_at).unwrap_or(now);
         match end {
-            End::Whole { cut: Some(cut), first: Some(first) } => self.gaps.add(*cut, *first, GapReason::Rotated),
+            End::Whole { cut: Some(cut), first: Some(first) } => {
+                self.gaps.add(*cut, *first, GapReason::Rotated)
+            }
             End::Whole { cut: Some(cut), first: None } if instance.ended => {
                 self.gaps.add(*cut, finished, GapReason::Rotated);
             }
@@ -180,12 +182,15 @@ mod tests {
         found.add(reading, passed, mark, end, at(400));
         let (range, _) = found.finish();
         let shown = range.gaps.iter();
-        shown.map(|gap| format!("{}-{} {}", gap.from.as_second(), gap.to.as_second(), gap.why.as_str())).collect()
+        shown
+            .map(|gap| format!("{}-{} {}", gap.from.as_second(), gap.to.as_second(), gap.why.as_str()))
+            .collect()
     }
 
     #[test]
     fn the_table_of_gaps() {
-        let whole = |cut: Option<i64>, first: Option<i64>| End::Whole { cut: cut.map(at), first: first.map(at) };
+        let whole =
+            |cut: Option<i64>, first: Option<i64>| End::Whole { cut: cut.map(at), first: first.map(at) };
         let running = |before| reading(false, false, before);
         let lost = Before::Lost { from: at(90), why: GapReason::Restarted };
         let empty = Before::Empty { at: at(100) };
@@ -193,7 +198,13 @@ mod tests {
         let none: Vec<String> = Vec::new();
         let cases = [
             ("nothing was lost", plain(), passed(Some(200), 0), whole(None, Some(200)), none.clone()),
-            ("rotated", plain(), passed(Some(200), 0), whole(Some(150), Some(200)), vec!["150-200 rotated".into()]),
+            (
+                "rotated",
+                plain(),
+                passed(Some(200), 0),
+                whole(Some(150), Some(200)),
+                vec!["150-200 rotated".into()],
+            ),
             ("rotated, empty yet", plain(), passed(None, 0), whole(Some(150), None), none.clone()),
             (
                 "rotated, and ended empty",
@@ -202,11 +213,35 @@ mod tests {
                 whole(Some(150), None),
                 vec!["150-301 rotated".into()],
             ),
-            ("lost up to the first line", running(lost), passed(Some(120), 0), whole(None, None), vec!["90-120 restarted".into()]),
-            ("lost, no line yet", running(lost), passed(None, 0), whole(None, None), vec!["90-101 restarted".into()]),
+            (
+                "lost up to the first line",
+                running(lost),
+                passed(Some(120), 0),
+                whole(None, None),
+                vec!["90-120 restarted".into()],
+            ),
+            (
+                "lost, no line yet",
+                running(lost),
+                passed(None, 0),
+                whole(None, None),
+                vec!["90-101 restarted".into()],
+            ),
             ("begins in time", running(empty), passed(Some(105), 1 << 20), whole(None, None), none.clone()),
-            ("begins late", running(empty), passed(Some(110), 1), whole(None, None), vec!["100-110 start_unproven".into()]),
-            ("begins fast", running(empty), passed(Some(101), 20 << 20), whole(None, None), vec!["100-101 start_unproven".into()]),
+            (
+                "begins late",
+                running(empty),
+                passed(Some(110), 1),
+                whole(None, None),
+                vec!["100-110 start_unproven".into()],
+            ),
+            (
+                "begins fast",
+                running(empty),
+                passed(Some(101), 20 << 20),
+                whole(None, None),
+                vec!["100-101 start_unproven".into()],
+            ),
             ("the pod goes", plain(), passed(Some(200), 0), End::PodGone, vec!["250-400 pod_deleted".into()]),
             (
                 "the previous log goes",

@@ -61,7 +61,8 @@ pub(in crate::gather) fn of_pod(source: &LogsSource, pod: &Pod) -> Vec<Container
 
 fn instances(status: &ContainerStatus, previous: bool) -> Vec<Instance> {
     let restarts = i64::from(status.restart_count);
-    let last = status.last_state.as_ref().and_then(|state| state.terminated.as_ref()).filter(|last| has_id(last));
+    let last =
+        status.last_state.as_ref().and_then(|state| state.terminated.as_ref()).filter(|last| has_id(last));
     let state = status.state.as_ref();
     let current = if let Some(running) = state.and_then(|state| state.running.as_ref()) {
         status.container_id.clone().map(|id| Instance {
@@ -78,7 +79,9 @@ fn instances(status: &ContainerStatus, previous: bool) -> Vec<Instance> {
         terminated.or(last).map(|run| ended(run, restarts, false))
     };
     let before = last
-        .filter(|last| previous && current.as_ref().is_none_or(|current| Some(&current.id) != last.container_id.as_ref()))
+        .filter(|last| {
+            previous && current.as_ref().is_none_or(|current| Some(&current.id) != last.container_id.as_ref())
+        })
         .map(|last| ended(last, (restarts - 1).max(0), true));
     before.into_iter().chain(current).collect()
 }
@@ -138,7 +141,8 @@ mod tests {
                 .instances
                 .iter()
                 .map(|i| {
-                    let flags = (if i.previous { "previous " } else { "" }, if i.ended { " ended" } else { "" });
+                    let flags =
+                        (if i.previous { "previous " } else { "" }, if i.ended { " ended" } else { "" });
                     format!("{} {}{}#{}{}", container.name, flags.0, i.id, i.restarts, flags.1)
                 })
                 .collect::<Vec<_>>()
@@ -173,7 +177,10 @@ mod tests {
     fn what_is_not_wanted_is_left_out() {
         let running = json!({ "running": {} });
         let pod = pod(&running, &json!({ "terminated": run("c://a") }));
-        assert_eq!(seen(&source(&json!({ "initContainers": false, "previous": false })), &pod), ["app c://b#3"]);
+        assert_eq!(
+            seen(&source(&json!({ "initContainers": false, "previous": false })), &pod),
+            ["app c://b#3"]
+        );
         assert_eq!(seen(&source(&json!({ "containers": ["init"] })), &pod), ["init c://i#3 ended"]);
     }
 }

@@ -173,7 +173,6 @@ impl Plan {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -186,7 +185,14 @@ mod tests {
 
     fn run(id: &str, restarts: i64, started: i64, ended: bool) -> Instance {
         let (id, started_at) = (id.to_owned(), Some(at(started)));
-        Instance { previous: ended, id, restarts, started_at, ended, finished_at: ended.then(|| at(started + 50)) }
+        Instance {
+            previous: ended,
+            id,
+            restarts,
+            started_at,
+            ended,
+            finished_at: ended.then(|| at(started + 50)),
+        }
     }
 
     fn mark() -> LogMark {
@@ -213,7 +219,8 @@ mod tests {
     }
 
     fn source() -> LogsSource {
-        serde_json::from_value(serde_json::json!({ "selector": { "matchLabels": { "app": "web" } } })).unwrap()
+        serde_json::from_value(serde_json::json!({ "selector": { "matchLabels": { "app": "web" } } }))
+            .unwrap()
     }
 
     /// `id[+mark]:before` of each reading.
@@ -239,7 +246,12 @@ mod tests {
             ("it still runs", kept("a", 0, false), vec![a()], "a+mark"),
             ("it restarted once", kept("a", 0, false), vec![a_ended(), b(1)], "a+mark b:empty 300"),
             ("its end was stored", kept("a", 0, true), vec![a_ended(), b(1)], "b:empty 300"),
-            ("it restarted twice", kept("a", 0, false), vec![c_ended(1), b(2)], "c:lost 190 restarted b:empty 300"),
+            (
+                "it restarted twice",
+                kept("a", 0, false),
+                vec![c_ended(1), b(2)],
+                "c:lost 190 restarted b:empty 300",
+            ),
             ("three times", kept("a", 0, false), vec![c_ended(2), b(3)], "c:lost 190 restarted b:empty 300"),
             ("its log went with the restart", kept("a", 0, false), vec![b(1)], "b:lost 190 previous_gone"),
             ("that was stored to its end", kept("a", 0, true), vec![b(1)], "b:empty 300"),

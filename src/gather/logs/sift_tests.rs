@@ -46,7 +46,13 @@ fn probe(log: &str) -> Option<Probe> {
 }
 
 fn line(millis: u64, text: &str) -> String {
-    format!("2026-01-01T{:02}:{:02}:{:02}.{:03}000000Z {text}\n", millis / 3_600_000, millis / 60_000 % 60, millis / 1_000 % 60, millis % 1_000)
+    format!(
+        "2026-01-01T{:02}:{:02}:{:02}.{:03}000000Z {text}\n",
+        millis / 3_600_000,
+        millis / 60_000 % 60,
+        millis / 1_000 % 60,
+        millis % 1_000
+    )
 }
 
 /// A log as runtimes write them: equal timestamps, a little out of order, equal lines, empty and very long ones.
@@ -66,7 +72,8 @@ fn log(random: &mut StdRng, lines: usize) -> Vec<String> {
                     2 => HELD - 31 - random.random_range(0..3), // about what is held
                     _ => random.random_range(1..60),
                 };
-                let word: String = (0..length).map(|_| char::from(random.random_range(b'a'..=b'c'))).collect();
+                let word: String =
+                    (0..length).map(|_| char::from(random.random_range(b'a'..=b'c'))).collect();
                 all.push(line(at, &word));
             }
         }
@@ -105,7 +112,11 @@ fn backups_in_a_row_store_each_line_once() {
             let mut sift = Sift::new(mark.clone());
             let text = since(&lines[..until], mark.as_ref());
             let taken = take(&mut sift, probe(&text), &text, &mut || random.random_range(1..5_000));
-            assert_eq!((taken.stop, taken.proven, taken.seeking), (None, true, false), "seed {seed}, {until} lines");
+            assert_eq!(
+                (taken.stop, taken.proven, taken.seeking),
+                (None, true, false),
+                "seed {seed}, {until} lines"
+            );
             stored.push_str(&taken.out);
             mark = sift.last_mark();
         }

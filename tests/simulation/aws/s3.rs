@@ -7,7 +7,6 @@ use drawbridge_lambdas::{
     store::{Condition, Object, Objects, Put, StoreError},
     uploads::{Upload, Uploads},
 };
-use serde_json::Value;
 
 use super::{Inner, invocation::Invocation};
 use crate::{guards::Guard, world::World};
@@ -47,7 +46,6 @@ impl Inner {
             return Put::Refused;
         }
         let etag = self.next();
-        let bytes = if world.without(Guard::InFlight) { forgetful(key, bytes) } else { bytes };
         self.objects.insert(key.to_owned(), (bytes, etag));
         Put::Written(etag.to_string())
     }
@@ -56,16 +54,6 @@ impl Inner {
     pub(super) fn put_once(&mut self, world: &World, key: &str, bytes: Vec<u8>) -> bool {
         self.put(world, key, bytes, &If::Absent) != Put::Refused
     }
-}
-
-/// The saved session without the time until which a call may be at work.
-fn forgetful(key: &str, bytes: Vec<u8>) -> Vec<u8> {
-    if !key.starts_with("sessions/") {
-        return bytes;
-    }
-    let mut saved: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-    saved.as_object_mut().map(|saved| saved.remove("in_flight_until"));
-    saved.to_string().into_bytes()
 }
 
 #[async_trait]

@@ -69,6 +69,8 @@ struct Inner {
     watchers: Vec<Watcher>,
     counter: u64,
     pods_gone: bool,
+    /// What is answered to readers although it is not kept; only where a guard is missing.
+    imagined: BTreeMap<Key, Value>,
 }
 
 /// The API server.
@@ -85,6 +87,14 @@ impl Kubernetes {
         let inner = self.0.lock().unwrap();
         let past = inner.history.get(key)?;
         past.get(usize::try_from(pick).unwrap() % past.len().max(1)).cloned()
+    }
+
+    fn imagined(&self, key: &Key) -> Option<Value> {
+        self.0.lock().unwrap().imagined.get(key).cloned()
+    }
+
+    fn imagine(&self, key: &Key, object: Value) {
+        self.0.lock().unwrap().imagined.insert(key.clone(), object);
     }
 
     pub(crate) fn all(&self) -> Vec<(Key, Value)> {
@@ -148,6 +158,7 @@ impl Kubernetes {
         }
         let mut after = after;
         let mut inner = self.0.lock().unwrap();
+        inner.imagined.remove(key);
         inner.counter += 1;
         if let Some(object) = &mut after {
             object["metadata"]["resourceVersion"] = json!(inner.counter.to_string());

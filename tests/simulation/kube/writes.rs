@@ -21,7 +21,7 @@ fn conflict(key: &Key) -> Refused {
 
 impl Kubernetes {
     pub(super) fn read(&self, key: &Key) -> Answer {
-        self.get(key).ok_or_else(|| not_found(key))
+        self.imagined(key).or_else(|| self.get(key)).ok_or_else(|| not_found(key))
     }
 
     pub(super) fn read_stale(&self, key: &Key, pick: u64) -> Answer {
@@ -41,6 +41,7 @@ impl Kubernetes {
         }
         let opens = before["status"]["session"].is_null() && !after["status"]["session"].is_null();
         if opens && world.without(Guard::SessionBeforeAws) {
+            self.imagine(key, after.clone());
             return Ok(after);
         }
         Ok(self.commit(world, key, Some(after)).unwrap_or_default())

@@ -85,7 +85,10 @@ impl Uploads {
         }
     }
 
-    fn keep(&mut self, done: Result<(usize, Result<CompletedPart, StoreError>), JoinError>) -> Result<(), StoreError> {
+    fn keep(
+        &mut self,
+        done: Result<(usize, Result<CompletedPart, StoreError>), JoinError>,
+    ) -> Result<(), StoreError> {
         let (object, part) = done.map_err(|error| StoreError::Failed {
             operation: "UploadPart",
             key: self.key(0),
