@@ -3,7 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
+#[allow(dead_code)] // the faults and the crash matrix need more of it
 mod bed;
+#[allow(dead_code)]
 mod job;
 mod workload;
 
