@@ -112,7 +112,7 @@ impl<'a> Case<'a> {
         self.tells_in_an_event(reason);
         contains(&seen.1, words);
         mend();
-        self.job.wait_for_phase("Complete", LIMIT * 2);
+        self.job.wait_for_phase("Complete", LIMIT * 3);
         let attempt = self.job.status()["attempt"].as_i64().unwrap();
         self.bed.wait_until_nothing_is_left(CLEAN);
         evidence::row(self.fault, reason, &seen.1, seen.0, &format!("retry, Complete in attempt {attempt}"));

@@ -83,14 +83,14 @@ impl Hasher for Quick {
     }
 }
 
-/// Visits all states; stops at the first violation.
-pub(crate) fn explore<M: Model>(model: &M) -> Report {
+/// Visits all states, or the first so many; stops at the first violation.
+pub(crate) fn explore<M: Model>(model: &M, most: usize) -> Report {
     let first = model.first();
     let mut seen = Seen { states: IndexSet::from_iter([first]), from: vec![(0, "")], depth: vec![0] };
     let mut edges: Vec<(u32, u32)> = Vec::new();
     let mut report = Report { states: 0, steps: 0, depth: 0, violation: None, stuck: None };
     let mut at = 0;
-    while at < seen.states.len() {
+    while at < seen.states.len() && at < most {
         let state = seen.states[at].clone();
         if let Some(promise) = model.broken(&state) {
             report.violation = Some((promise, seen.way_to(at)));
@@ -109,7 +109,8 @@ pub(crate) fn explore<M: Model>(model: &M) -> Report {
     }
     (report.states, report.steps) = (seen.states.len(), edges.len());
     report.depth = seen.depth.last().copied().unwrap_or(0).into();
-    if report.violation.is_none() {
+    // What was not looked at could lead on.
+    if report.violation.is_none() && at == seen.states.len() {
         report.stuck = stuck(model, &seen, edges).map(|index| seen.way_to(index));
     }
     report

@@ -77,7 +77,7 @@ impl Protocol {
             }
             CreateAt::TakeSlot => {
                 let free = next.slot.iter().enumerate().all(|(other, taken)| other == session || !taken);
-                next.slot[session] |= free || !self.has(Guard::SlotConditional);
+                next.slot[session] |= free;
                 next.slot[session].then_some(CreateAt::SaveClaimed)
             }
             CreateAt::SaveClaimed => {
