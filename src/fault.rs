@@ -208,7 +208,9 @@ impl From<&TransferError> for Fault {
             TransferError::ConnectTimeout { .. } | TransferError::Connect { .. } => Reason::BoxUnreachable,
             TransferError::Rejected { .. } => Reason::Rejected,
             TransferError::KeyRefused { .. } => Reason::ClientKeyRefused,
-            TransferError::Dropped { .. } | TransferError::Forgotten { .. } => Reason::ConnectionLost,
+            TransferError::Dropped { .. } | TransferError::Lost { .. } | TransferError::Forgotten { .. } => {
+                Reason::ConnectionLost
+            }
             TransferError::Protocol(_) => Reason::ProtocolBroken,
             TransferError::Box { code, .. } => of_box(*code),
             TransferError::Pipeline(_) | TransferError::Key(_) => Reason::TransferFailed,

@@ -17,6 +17,7 @@ pub struct Backoff {
 
 impl Backoff {
     /// The same with a first wait that is `factor` times as long.
+    #[must_use]
     pub fn stretched(self, factor: u32) -> Self {
         Self { first: self.first.saturating_mul(factor).min(self.longest), ..self }
     }

@@ -40,7 +40,7 @@ pub struct Target {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
     Files { paths: Vec<String>, exclude: Vec<String> },
-    Logs(Plan),
+    Logs(Box<Plan>),
 }
 
 impl Gatherer {
@@ -218,7 +218,7 @@ fn log_targets(
             pod: pod_name.clone(),
             pod_uid: pod_uid.clone(),
             image: container.image,
-            content: Content::Logs(logs::plan(logs, base, kept, container.instances, created)),
+            content: Content::Logs(Box::new(logs::plan(logs, base, kept, container.instances, created))),
             container: container.name,
         });
     }
@@ -251,7 +251,7 @@ fn lose(
         pod_uid: kept.pod_uid.clone(),
         container: kept.container.clone(),
         image: String::new(),
-        content: Content::Logs(plan),
+        content: Content::Logs(Box::new(plan)),
     });
     Ok(())
 }

@@ -13,6 +13,8 @@ pub(super) const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 pub(super) enum FrameError {
     #[error("it does not begin as a zstd frame")]
     NotZstd,
+    #[error("the header of the zstd frame has its reserved bit set")]
+    ReservedBit,
     #[error("block {number} of the zstd frame has a reserved type")]
     ReservedBlock { number: u64 },
     #[error("something follows the zstd frame")]
@@ -121,6 +123,9 @@ impl FrameScan {
 
     fn descriptor(&mut self, bytes: &[u8]) -> Result<(), FrameError> {
         let descriptor = bytes[0];
+        if descriptor & 0x08 != 0 {
+            return Err(FrameError::ReservedBit);
+        }
         let single_segment = descriptor & 0x20 != 0;
         self.checksum = descriptor & 0x04 != 0;
         let window = usize::from(!single_segment);
@@ -200,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_bulk_frame_knows_its_size_and_is_followed_too() {
-        let bytes = zstd::bulk::compress(&[7; 100_000], 3).unwrap();
+        let bytes = zstd::bulk::compress(&vec![7; 100_000], 3).unwrap();
         assert_eq!(ends(&bytes, 5), Ok(true));
     }
 

@@ -25,9 +25,15 @@ pub enum TransferError {
     /// The box does not know our key: it serves another session.
     #[error("the box at {address} refused this session's client key")]
     KeyRefused { address: SocketAddr },
-    /// The connection broke and could not be taken up again in time.
-    #[error("the connection to the box at {address} broke and could not be taken up again: {why}")]
+    /// The connection broke.
+    #[error("the connection to the box at {address} broke: {why}")]
     Dropped { address: SocketAddr, why: String },
+    /// The connection broke, and for as long as the box keeps what it has, it did not come back.
+    #[error(
+        "the connection to the box at {address} broke and could not be taken up again in {seconds} s: {why}; another \
+         attempt takes another box"
+    )]
+    Lost { address: SocketAddr, seconds: u64, why: String },
     /// The connection was gone for so long that the box has let the artifact go.
     #[error(
         "the box at {address} kept '{artifact}' no longer: the connection was gone for too long; another attempt sends it \

@@ -242,7 +242,11 @@ impl Uploader {
                 return Err(error);
             }
             if Instant::now() + pause >= deadline {
-                return Err(dropped(self.target.address, &format!("last, {error}")));
+                return Err(TransferError::Lost {
+                    address: self.target.address,
+                    seconds: self.patience.resume.as_secs(),
+                    why: format!("last, {error}"),
+                });
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(2));

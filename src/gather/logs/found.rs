@@ -73,19 +73,18 @@ impl Found {
         let reached = mark.as_ref().map(|mark| mark.at).or(instance.started_at).unwrap_or(now);
         match end {
             End::Whole { cut: Some(cut), first: Some(first) } => {
-                self.gaps.add(*cut, *first, GapReason::Rotated)
+                self.gaps.add(*cut, *first, GapReason::Rotated);
             }
             End::Whole { cut: Some(cut), first: None } if instance.ended => {
                 self.gaps.add(*cut, finished, GapReason::Rotated);
             }
-            // A rotated log without a line yet: the gap's end shows when the first line is there.
-            End::Whole { .. } | End::Moved(_) => {}
             End::PodGone => self.gaps.add(reached, now.max(reached), GapReason::PodDeleted),
             End::LogGone if instance.previous => {
                 self.gaps.add(reached, finished.max(reached), GapReason::PreviousGone);
             }
-            // The container is about to run again; what became of its log shows next time.
-            End::LogGone => {}
+            // A rotated log without a line yet: the gap's end shows when the first line is there. Or the container is
+            // about to run again; what became of its log shows next time.
+            End::Whole { .. } | End::Moved(_) | End::LogGone => {}
         }
         self.kept = (*end != End::PodGone).then(|| KeptLog {
             source: self.target.source.clone(),
@@ -132,7 +131,7 @@ impl Before {
 /// the log: there was time for it, or the log begins so fast that little time was enough.
 fn starts_late(start: Timestamp, first: Timestamp, opening: u64) -> bool {
     let late = first.duration_since(start);
-    let micros = u128::from(late.as_micros().max(0).unsigned_abs());
+    let micros = late.as_micros().max(0).unsigned_abs();
     late >= LATE || u128::from(opening) * micros / 1_000_000 >= u128::from(ROTATION)
 }
 
@@ -160,7 +159,7 @@ mod tests {
             pod_uid: "u".into(),
             container: "app".into(),
             image: String::new(),
-            content: Content::Logs(Plan::default()),
+            content: Content::Logs(Box::default()),
         }
     }
 

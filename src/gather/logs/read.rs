@@ -68,7 +68,7 @@ pub fn open(
     listed_at: Timestamp,
 ) -> (LogStream, Gathered) {
     let (sink, mut chunks) = mpsc::channel(DEPTH);
-    let gathered = Gathered::default();
+    let found = Gathered::default();
     let reader = Reader {
         api: LogApi::new(Arc::clone(gatherer), target),
         target: target.clone(),
@@ -76,10 +76,10 @@ pub fn open(
         out: BytesMut::with_capacity(CHUNK),
         sink,
     };
-    let work = reader.run(plan.clone(), gathered.clone()).into_stream();
+    let work = reader.run(plan.clone(), found.clone()).into_stream();
     let errors = work.filter_map(|end| async move { end.err().map(Err) });
     let chunks = stream::poll_fn(move |context| chunks.poll_recv(context)).map(Ok);
-    (Box::pin(stream::select(chunks, errors)), gathered)
+    (Box::pin(stream::select(chunks, errors)), found)
 }
 
 struct Reader {

@@ -63,20 +63,18 @@ fn log(random: &mut StdRng, lines: usize) -> Vec<String> {
         millis += random.random_range(0..30);
         let at = millis - random.random_range(0..=20).min(millis);
         let repeated = random.random_range(0..6) == 0;
-        match all.last().filter(|_| repeated) {
-            Some(last) => all.push(last.clone()),
-            None => {
-                let length = match random.random_range(0..40) {
-                    0 => 0,
-                    1 => HELD + random.random_range(0..3 * HELD),
-                    2 => HELD - 31 - random.random_range(0..3), // about what is held
-                    _ => random.random_range(1..60),
-                };
-                let word: String =
-                    (0..length).map(|_| char::from(random.random_range(b'a'..=b'c'))).collect();
-                all.push(line(at, &word));
-            }
+        if let Some(last) = all.last().filter(|_| repeated) {
+            all.push(last.clone());
+            continue;
         }
+        let length = match random.random_range(0..40) {
+            0 => 0,
+            1 => HELD + random.random_range(0..3 * HELD),
+            2 => HELD - 31 - random.random_range(0..3), // about what is held
+            _ => random.random_range(1..60),
+        };
+        let word: String = (0..length).map(|_| char::from(random.random_range(b'a'..=b'c'))).collect();
+        all.push(line(at, &word));
     }
     all
 }

@@ -138,7 +138,7 @@ impl Driver<'_> {
             });
         }
         match self.store(assembled, end).await {
-            Ok(stored) => Outcome::Stored(stored),
+            Ok(stored) => Outcome::Stored(Box::new(stored)),
             Err(error) => storage(&error),
         }
     }

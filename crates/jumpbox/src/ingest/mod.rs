@@ -64,7 +64,7 @@ impl Settings {
 #[derive(Clone, Debug)]
 pub(crate) enum Outcome {
     /// In the bucket.
-    Stored(Stored),
+    Stored(Box<Stored>),
     /// A check said no.
     Rejected(Rejected),
     /// It could not be stored, or the client gave it up.

@@ -1,7 +1,7 @@
 //! The plan for a job whose session is open.
 
 use drawbridge_protocol::session::{Refusal, Waiting};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Case, Step, Why, later};
 use crate::{
@@ -54,6 +54,14 @@ pub(super) fn plan(case: &Case<'_>, session: &SessionStatus, local: &LocalView, 
     }
 }
 
+/// Nothing is put off for longer than this. What seems to be was put off by a clock that has been set back since.
+const PUT_OFF: SignedDuration = SignedDuration::from_mins(5);
+
+/// Whether to wait until `at`.
+fn ahead(at: Timestamp, now: Timestamp) -> bool {
+    at > now && at <= later(now, PUT_OFF)
+}
+
 fn opening(case: &Case<'_>, local: &LocalView) -> Step {
     let now = case.now;
     match &local.opening {
@@ -62,7 +70,7 @@ fn opening(case: &Case<'_>, local: &LocalView) -> Step {
         Opening::Failed { fault, needs_a_person, errors, .. } if *needs_a_person || *errors >= MAX_ERRORS => {
             Step::Stop(fault.clone())
         }
-        Opening::Failed { fault, again_at, .. } if *again_at > now => {
+        Opening::Failed { fault, again_at, .. } if ahead(*again_at, now) => {
             let why = Why { reason: fault.reason.as_str(), message: fault.message.clone() };
             Step::Wait { why, until: *again_at }
         }
@@ -75,7 +83,7 @@ fn opening(case: &Case<'_>, local: &LocalView) -> Step {
                 format!("no box after {minutes} minutes: {why}; see the log of the create function");
             Step::Stop(Fault::new(Reason::BoxNotReady, message))
         }
-        Opening::Pending { waiting_for, again_at, .. } if *again_at > now => {
+        Opening::Pending { waiting_for, again_at, .. } if ahead(*again_at, now) => {
             Step::Wait { why: waiting(*waiting_for), until: *again_at }
         }
         Opening::Unasked | Opening::Failed { .. } | Opening::Pending { .. } => Step::AskForBox,
@@ -101,7 +109,7 @@ fn crossing(case: &Case<'_>, local: &LocalView) -> Step {
             if sealing || (due <= case.now && !shows(&case.status, *figures)) {
                 Step::Report(*figures)
             } else {
-                Step::LookAgain { at: due.max(later(case.now, REPORT_EVERY)) }
+                Step::LookAgain { at: later(case.now, REPORT_EVERY) }
             }
         }
     }
@@ -118,11 +126,11 @@ fn closing(case: &Case<'_>, session: &SessionStatus, local: &LocalView, backoff:
         Closing::Destroying { remaining, .. } if overdue => {
             abandon(&format!("still there: {}", remaining.join(", ")))
         }
-        Closing::Destroying { remaining, again_at } if *again_at > now => {
+        Closing::Destroying { remaining, again_at } if ahead(*again_at, now) => {
             let message = format!("the box is being destroyed; still there: {}", remaining.join(", "));
             Step::Wait { why: Why { reason: "Closing", message }, until: *again_at }
         }
-        Closing::Failed { message, again_at, .. } if *again_at > now => {
+        Closing::Failed { message, again_at, .. } if ahead(*again_at, now) => {
             let message = format!("the session cannot be closed yet: {message}");
             Step::Wait { why: Why { reason: "ClosingFailed", message }, until: *again_at }
         }
