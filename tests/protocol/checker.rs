@@ -122,7 +122,9 @@ fn stuck<M: Model>(model: &M, seen: &Seen<M::State>, mut edges: Vec<(u32, u32)>)
     let mut ends: Vec<usize> =
         (0..seen.states.len()).filter(|index| model.is_over(&seen.states[*index])).collect();
     let mut reaches = vec![false; seen.states.len()];
-    ends.iter().for_each(|index| reaches[*index] = true);
+    for index in &ends {
+        reaches[*index] = true;
+    }
     while let Some(index) = ends.pop() {
         let begin = edges.partition_point(|(to, _)| (*to as usize) < index);
         for (_, from) in edges[begin..].iter().take_while(|(to, _)| *to as usize == index) {

@@ -3,7 +3,14 @@
 //!
 //! `DRAWBRIDGE_SIM_SEED=n` plays one seed and prints its trace; `DRAWBRIDGE_SIM_SEEDS=n` plays that many.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::needless_pass_by_value,
+    clippy::cast_precision_loss
+)]
 
 mod aws;
 mod broker;

@@ -61,14 +61,14 @@ impl Process {
     /// Goes on only in a process that lives.
     pub(crate) async fn lives(&self) {
         if self.is_dead() {
-            pending().await
+            pending::<()>().await;
         }
     }
 
     /// The process ends here.
     pub(crate) async fn dies(&self, world: &World) {
         self.kill(world);
-        pending().await
+        pending::<()>().await;
     }
 }
 

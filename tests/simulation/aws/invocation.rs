@@ -132,12 +132,12 @@ impl Invocation {
 
     async fn lives(&self) {
         if self.dead.load(Ordering::Relaxed) {
-            pending().await
+            pending::<()>().await;
         }
     }
 
     async fn dies(&self) {
         self.dead.store(true, Ordering::Relaxed);
-        pending().await
+        pending::<()>().await;
     }
 }
