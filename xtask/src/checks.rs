@@ -31,6 +31,8 @@ pub(crate) fn all(tools: &Tools) -> Result<()> {
             "warnings",
         ]),
     )?;
+    // Its graph is that of every platform, and a build fetches only what this one takes.
+    step("cargo fetch", "fetch", command("cargo").args(["fetch", "--locked"]))?;
     step(
         "cargo deny: bans, licences, sources",
         "deny",
