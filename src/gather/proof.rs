@@ -103,8 +103,11 @@ mod tests {
             .output()
             .unwrap();
         assert!(output.status.success());
-        let packed = zstd::stream::encode_all(&output.stdout[..], 3).unwrap();
-        (output.stdout, packed)
+        // With a checksum, as the program `zstd` writes it.
+        let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 3).unwrap();
+        encoder.include_checksum(true).unwrap();
+        encoder.write_all(&output.stdout).unwrap();
+        (output.stdout, encoder.finish().unwrap())
     }
 
     async fn proved(bytes: &[u8], chunk: usize) -> (Result<(), String>, Option<(u64, Sha256)>) {

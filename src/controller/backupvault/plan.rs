@@ -42,7 +42,8 @@ pub(super) fn plan(vault: &BackupVault, seen: Observation, now: Timestamp) -> St
     let ready = conditions::is_true(&status.conditions, "Ready");
     let every = if ready { ASK_READY } else { ASK_UNREADY };
     let ask_at = match status.checked_at {
-        Some(checked_at) if status.observed_generation == vault.metadata.generation => {
+        // A check that is still to come was made under a clock that has been set back since.
+        Some(checked_at) if status.observed_generation == vault.metadata.generation && checked_at <= now => {
             checked_at.checked_add(every).unwrap_or(now)
         }
         _ => now,
