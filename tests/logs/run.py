@@ -57,6 +57,7 @@ class Stored:
     jobs: int = 0
 
 
+LINE = re.compile(rb"(\S+) n=(\d{12}) t=\d+ \.*$")
 STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:Z|\+00:00)")
 
 
@@ -132,15 +133,17 @@ def fetch(world: World, done: dict[str, Any], stored: Stored) -> None:
     """Reads a job's artifacts back, as anyone restores them."""
     receipt, s3 = done["status"]["receipt"], world.client("s3")
     statement = json.loads(s3.get_object(Bucket=receipt["bucket"], Key=receipt["manifest"])["Body"].read())
-    for artifact in statement["artifacts"]:
+    for artifact in statement["predicate"]["artifacts"]:
         for gap in artifact["claimed"]["log"]["gaps"]:
             stored.gaps.append((nanoseconds(gap["from"]), nanoseconds(gap["to"]), gap["why"]))
         packed = b"".join(
             s3.get_object(Bucket=receipt["bucket"], Key=o["key"])["Body"].read() for o in artifact["observed"]["objects"]
         )
-        for line in unpacked(packed):
-            stamp, number, _ = line.split(b" ", 2)
-            stored.lines.append((int(number.removeprefix(b"n=")), nanoseconds(stamp.decode())))
+        for count, line in enumerate(unpacked(packed)):
+            found = LINE.match(line)
+            if not found:
+                raise SystemExit(f"{artifact['claimed']['pod']}: line {count} is none of the writer's: {line[:200]!r}")
+            stored.lines.append((int(found[2]), nanoseconds(found[1].decode())))
     stored.jobs += 1
 
 

@@ -2,6 +2,8 @@
  *
  *   writer RECORD BYTES_PER_SECOND LINE_BYTES TOTAL STOP...
  *
+ * The last TAIL lines come slowly, two a second: a log that is silent since its rotation does not say what it lost.
+ *
  * RECORD holds eight bytes a line, nanoseconds since 1970, appended before the lines go out. A writer that is started
  * again goes on with the number after the last recorded one. At each STOP it exits with a failure, so that its container
  * restarts; at TOTAL it goes to sleep. Every recorded line was written whole: the only exits are between two batches. */
@@ -15,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BATCH = 32, LONGEST = 4096 };
+enum { BATCH = 32, LONGEST = 4096, TAIL = 40 };
 
 static int64_t now(clockid_t clock) {
     struct timespec time;
@@ -66,7 +68,14 @@ int main(int count, char **words) {
             struct timespec pause = {early / 1000000000, early % 1000000000};
             nanosleep(&pause, NULL);
         }
-        int64_t batch = stop - number < BATCH ? stop - number : BATCH;
+        int64_t fast = total - TAIL - number, batch = stop - number < BATCH ? stop - number : BATCH;
+        if (fast <= 0) {
+            struct timespec pause = {0, 500000000};
+            nanosleep(&pause, NULL);
+            batch = 1;
+        } else if (batch > fast) {
+            batch = fast;
+        }
         for (int64_t index = 0; index < batch; index++) {
             char *line = lines + index * length;
             times[index] = now(CLOCK_REALTIME);

@@ -61,7 +61,7 @@ pub(in crate::gather) fn plan(
 ) -> Plan {
     let mut plan = Plan { source: Some(source.clone()), ..Plan::default() };
     let Some(base) = base else {
-        plan.readings = instances.into_iter().map(|instance| whole(instance, Before::Nothing)).collect();
+        plan.readings = never_stored(pod_created, instances);
         return plan;
     };
     let Some(kept) = kept else {
@@ -100,6 +100,17 @@ pub(super) fn go_on(kept: &KeptLog, instances: Vec<Instance>) -> Vec<Reading> {
     first.into_iter().chain(rest.map(from_start)).collect()
 }
 
+/// A container of which nothing was ever stored: all that it wrote since its pod was made counts.
+fn never_stored(created: Option<Timestamp>, instances: Vec<Instance>) -> Vec<Reading> {
+    let mut readings: Vec<Reading> = instances.into_iter().map(from_start).collect();
+    if let Some(oldest) = readings.first_mut()
+        && let Some(from) = created.filter(|_| oldest.instance.restarts > 0)
+    {
+        oldest.before = Before::Lost { from, why: GapReason::Restarted };
+    }
+    readings
+}
+
 /// A container that the base does not know.
 fn unknown(base: &Base, created: Option<Timestamp>, instances: Vec<Instance>) -> Vec<Reading> {
     let mut readings: Vec<Reading> = instances.into_iter().map(from_start).collect();
@@ -121,7 +132,8 @@ fn unknown(base: &Base, created: Option<Timestamp>, instances: Vec<Instance>) ->
 fn resumed(instance: Instance, kept: &KeptLog) -> Reading {
     let before = match &kept.mark {
         Some(_) => Before::Nothing,
-        None => Before::Empty { at: kept.read_at },
+        // Empty then, because nothing was written or because it had just been rotated: nothing is known since its start.
+        None => Before::Empty { at: instance.started_at.unwrap_or(kept.read_at) },
     };
     Reading { instance, mark: kept.mark.clone(), before }
 }
@@ -257,7 +269,7 @@ mod tests {
             ("that was stored to its end", kept("a", 0, true), vec![b(1)], "b:empty 300"),
             ("a run between was never seen", kept("a", 0, true), vec![b(2)], "b:lost 190 restarted"),
             ("there is no log now", kept("a", 0, false), vec![], ""),
-            ("no line was there", KeptLog { mark: None, ..kept("a", 0, false) }, vec![a()], "a:empty 200"),
+            ("no line was there", KeptLog { mark: None, ..kept("a", 0, false) }, vec![a()], "a:empty 100"),
         ];
         for (what, kept, instances, expected) in cases {
             let plan = plan(&source(), Some(&base()), Some(&kept), instances, None);
@@ -272,7 +284,8 @@ mod tests {
         let new = run("a", 0, 300, false);
         let late = run("a", 2, 300, false);
         let cases = [
-            ("no base", None, vec![old.clone()], None, "a"),
+            ("no base", None, vec![old.clone()], Some(at(90)), "a:empty 100"),
+            ("no base, and restarted", None, vec![late.clone()], Some(at(90)), "a:lost 90 restarted"),
             ("older than the base", Some(base()), vec![old], Some(at(90)), "a"),
             ("newer", Some(base()), vec![new], Some(at(290)), "a:empty 300"),
             ("newer, and restarted", Some(base()), vec![late], Some(at(290)), "a:lost 290 restarted"),
