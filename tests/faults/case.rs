@@ -118,6 +118,30 @@ impl<'a> Case<'a> {
         evidence::row(self.fault, reason, &seen.1, seen.0, &format!("retry, Complete in attempt {attempt}"));
     }
 
+    /// An attempt fails for this reason, or the job waits for its vault, which is not ready for it; then `mend` removes the
+    /// cause and the job completes.
+    pub(crate) fn is_held_until_mended(self, reason: &str, words: &[&str], mend: impl FnOnce()) {
+        let mut said = String::new();
+        let held = wait(LIMIT, || {
+            let status = self.job.status();
+            assert_ne!(status["phase"], "Complete", "{}: it is no success: {status:#}", self.fault);
+            let waits = self.job.reason_and_message("Progressing").filter(|told| told.0 == "VaultNotReady");
+            let failed = status["fault"]["reason"] == reason;
+            said = match (failed, waits) {
+                (true, _) => status["fault"]["message"].as_str().unwrap().to_owned(),
+                (false, Some((_, message))) => message,
+                (false, None) => return false,
+            };
+            words.iter().all(|word| said.contains(word))
+        });
+        assert!(held, "{}: not held for {reason}: {said}: {:#}", self.fault, self.job.status());
+        let seconds = self.begun.elapsed();
+        mend();
+        self.job.wait_for_phase("Complete", LIMIT * 3);
+        self.bed.wait_until_nothing_is_left(CLEAN);
+        evidence::row(self.fault, reason, &said, seconds, "held, then Complete");
+    }
+
     /// The fault is one that the attempt survives.
     pub(crate) fn completes_in_the_first_attempt(self, how: &str) {
         self.job.wait_for_phase("Complete", LIMIT * 3);

@@ -23,7 +23,7 @@ fn a_controller_ten_minutes_off() {
     ] {
         controller.shim.clock(offset);
         let spec = Spec { retries: 3, ..Spec::of("app") };
-        Case::begin(&bed, fault, "fault-clock", name, &spec).retries_until_mended(
+        Case::begin(&bed, fault, "fault-clock", name, &spec).is_held_until_mended(
             "ClockSkew",
             &["AWS refuses the time", "the clock of the controller's node", "set it"],
             || controller.shim.clock(0),
