@@ -4,7 +4,7 @@ use std::fmt::{self, Debug, Display};
 
 use aws_sdk_s3::error::SdkError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use aws_smithy_types::error::{display::DisplayErrorContext, metadata::ProvideErrorMetadata};
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use drawbridge_protocol::upload::FailureCode;
 
 /// A failure of S3, or on the way to it.
@@ -80,9 +80,25 @@ where
         Some(service) => match (service.code(), service.message()) {
             (Some(code), Some(message)) => format!("{code}: {message}"),
             (Some(code), None) => code.to_owned(),
-            _ => DisplayErrorContext(error).to_string(),
+            _ => chain(error),
         },
         None if matches!(error, SdkError::TimeoutError(_)) => "no whole answer in time".to_owned(),
-        None => DisplayErrorContext(error).to_string(),
+        // What began to come and stopped.
+        None if matches!(error, SdkError::ResponseError(_)) => {
+            format!("no whole answer in time ({})", chain(error))
+        }
+        None => chain(error),
     }
+}
+
+/// An error and what caused it, in words.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text.push_str(": ");
+        text.push_str(&next.to_string());
+        cause = next.source();
+    }
+    text
 }
