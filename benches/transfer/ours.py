@@ -51,7 +51,7 @@ def run(world: World, name: str, number: int) -> Result:
             found: dict[str, Any] = json.loads(world.kubectl("get", "backupjob", job, "-n", NAMESPACE, "-o", "json"))
             return found if found.get("status", {}).get("phase") in ("Complete", "Failed") else None
 
-        found = until(f"BackupJob {job}", ended, 1200)
+        found = until(f"BackupJob {job}", ended, 1200, every=2)
     status = found["status"]
     if status["phase"] != "Complete":
         raise SystemExit(f"BackupJob {job} failed: {status.get('fault')}")

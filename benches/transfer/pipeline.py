@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ from .ours import Result
 from .world import NAMESPACE, World, until
 
 BUCKET = "bench-pipeline"
+AWS_CLI = "/usr/local/lib/aws-cli"
 ANYWHERE = [{"CidrIp": "0.0.0.0/0"}]
 
 
@@ -38,6 +40,7 @@ class Pipeline:
         self.known_hosts = world.run.dir / "bench-known-hosts"
         self.known_hosts.write_text(known)
         until("the pipeline's box answers", lambda: self._ssh("true").returncode == 0, 60)
+        self._install_aws_cli()
 
     def _launch(self) -> tuple[str, str]:
         ec2, iam = self.world.client("ec2"), self.world.client("iam")
@@ -72,6 +75,14 @@ class Pipeline:
 
         return instance, until("the pipeline's box runs", address, 60)
 
+    def _install_aws_cli(self) -> None:
+        """Into the box, which sees nothing of this machine but its system's directories."""
+        record = self.world.run.dir / "aws/machines" / self.instance / "init.json"
+        root = Path(f"/proc/{json.loads(record.read_text())['pid']}/root")
+        packages = next((self.aws_cli / "lib").glob("python3*/site-packages"))
+        ignored = shutil.ignore_patterns("__pycache__", "pip", "setuptools", "examples")
+        shutil.copytree(packages, root / AWS_CLI[1:], ignore=ignored)
+
     def _user_data(self) -> str:
         place = "/run/bench"
         options = f"-p 22 -h {place}/host -o AuthorizedKeysFile={place}/keys -o StrictModes=no -o UsePAM=no -o PidFile=none"
@@ -101,7 +112,7 @@ class Pipeline:
     def _carry(self, pod: str, key: str) -> None:
         gather = shlex.join(self.world.kubectl_words("exec", "-n", NAMESPACE, pod, "--", "tar", "-c", "-f", "-", "-C", "/", "data"))
         environment = f"AWS_REGION={REGION} AWS_ENDPOINT_URL_S3=http://{S3_ADDRESS}:{API_PORT}"
-        upload = f"{environment} {self.aws_cli}/bin/aws s3 cp --quiet - s3://{BUCKET}/{key}"
+        upload = f"{environment} PYTHONPATH={AWS_CLI} /usr/bin/python3 -m awscli s3 cp --quiet - s3://{BUCKET}/{key}"
         line = f"set -o pipefail; {gather} | zstd -3 -q -c | {shlex.join(self._ssh_words())} {shlex.quote(upload)}"
         done = subprocess.run([*self._in_node(), "bash", "-c", line], capture_output=True, check=False)
         if done.returncode != 0:

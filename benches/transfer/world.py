@@ -21,13 +21,13 @@ IMAGE = "drawbridge.test/gnu:1"
 T = TypeVar("T")
 
 
-def until(what: str, look: Callable[[], T | None], seconds: float) -> T:
-    """Looks again until there is something to see."""
+def until(what: str, look: Callable[[], T | None], seconds: float, every: float = 0.1) -> T:
+    """Looks again until there is something to see. Looking costs: what is measured meanwhile is looked at seldom."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if seen := look():
             return seen
-        time.sleep(0.1)
+        time.sleep(every)
     raise SystemExit(f"{what}: not within {seconds:.0f} s")
 
 

@@ -32,6 +32,9 @@ use super::{
 
 /// From the open TCP connection to `Welcome`.
 const HANDSHAKE: Duration = Duration::from_secs(20);
+/// While bytes cannot be written, SSH's keepalive is not sent either. A box reads whatever comes, so this is a network
+/// that is gone; TCP alone would notice after a quarter of an hour.
+const STUCK: Duration = Duration::from_secs(20);
 /// Frames that wait for the sender. The box sends few: each answers one of ours.
 const FRAMES: usize = 16;
 /// The most unacknowledged bytes that we hold for a box, whatever it offers: this is our memory.
@@ -149,6 +152,10 @@ impl Link {
             written = self.writer.data_bytes(bytes) => written.is_ok(),
             // russh waits for window on a dead connection for ever.
             () = self.closed.cancelled() => false,
+            () = tokio::time::sleep(STUCK) => {
+                let why = format!("nothing could be sent for {} s", STUCK.as_secs());
+                return Err(dropped(self.address, &why));
+            }
         };
         if written { Ok(()) } else { Err(self.cause_of_death().await) }
     }
