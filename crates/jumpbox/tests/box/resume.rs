@@ -159,5 +159,5 @@ async fn a_box_that_is_gone_for_good_is_an_error() {
         wire.cut();
     };
     let (result, ()) = tokio::join!(tokio::time::timeout(Duration::from_secs(20), upload), end);
-    assert!(matches!(result.unwrap(), Err(TransferError::Dropped { .. })));
+    assert!(matches!(result.unwrap(), Err(TransferError::Lost { .. })));
 }

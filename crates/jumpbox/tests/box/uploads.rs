@@ -148,7 +148,7 @@ async fn an_object_that_somebody_else_put_there_is_not_overwritten_either() {
         let body = aws_sdk_s3::primitives::ByteStream::from_static(b"theirs");
         rig.s3.put_object().bucket(crate::s3::BUCKET).key(key).body(body).send().await.unwrap();
         match rig.upload(name, &noise(size)).await {
-            Err(TransferError::Box { code: FailureCode::Storage, message }) => {
+            Err(TransferError::Box { code: FailureCode::StorageTaken, message }) => {
                 assert!(message.contains("taken"));
             }
             other => panic!("an overwrite was to be refused, got {other:?}"),
