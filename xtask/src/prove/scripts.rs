@@ -41,7 +41,7 @@ pub(super) const BENCH: Script = Script {
     name: "bench",
     title: "Transfer",
     how: "Drawbridge beside `kubectl exec POD -- tar c | zstd -3 | ssh BOX \"aws s3 cp - s3://...\"`: same trees, same \
-          cluster, same local S3, in turn. Median of five rounds, and their range. See docs/benchmarks.md.",
+          cluster, same local S3, in turn. Median of five rounds, and their range.",
     stack: true,
 };
 
