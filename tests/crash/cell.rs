@@ -60,7 +60,8 @@ impl Cell<'_> {
         }
         drop(first_box);
         if way == Way::Overdue {
-            wait(LIMIT, || job.status()["session"].is_null());
+            let left = wait(LIMIT, || job.status()["session"].is_null());
+            assert!(left, "the session stays in the status: {:#}", job.status());
         }
         drop(cut);
         self.controller.shim.clock(0);

@@ -33,6 +33,10 @@ pub(crate) struct Leftovers {
 
 impl Leftovers {
     fn is_empty(&self) -> bool {
+        self.count() == 0
+    }
+
+    pub(crate) fn count(&self) -> usize {
         let all = [
             &self.instances,
             &self.interfaces,
@@ -41,7 +45,7 @@ impl Leftovers {
             &self.state,
             &self.uploads,
         ];
-        all.iter().all(|list| list.is_empty())
+        all.iter().map(|list| list.len()).sum()
     }
 }
 

@@ -83,7 +83,7 @@ impl<'a> Case<'a> {
         assert_eq!(found, reason, "{message}");
         self.tells(reason, &message, words);
         self.leaves_nothing();
-        evidence::row(self.fault, reason, &message, seconds, "Failed");
+        evidence::row(self.bed, self.fault, reason, &message, seconds, "Failed");
     }
 
     /// The job waits and says why; then `mend` removes the cause and it completes.
@@ -92,7 +92,7 @@ impl<'a> Case<'a> {
         mend();
         self.job.wait_for_phase("Complete", LIMIT);
         self.bed.wait_until_nothing_is_left(CLEAN);
-        evidence::row(self.fault, reason, &message, seconds, "waits, then Complete");
+        evidence::row(self.bed, self.fault, reason, &message, seconds, "waits, then Complete");
     }
 
     /// An attempt fails for this reason; then `mend` removes the cause and a later attempt completes.
@@ -112,10 +112,17 @@ impl<'a> Case<'a> {
         self.tells_in_an_event(reason);
         contains(&seen.1, words);
         mend();
-        self.job.wait_for_phase("Complete", LIMIT * 3);
+        self.job.wait_for_phase("Complete", LIMIT * 2);
         let attempt = self.job.status()["attempt"].as_i64().unwrap();
         self.bed.wait_until_nothing_is_left(CLEAN);
-        evidence::row(self.fault, reason, &seen.1, seen.0, &format!("retry, Complete in attempt {attempt}"));
+        evidence::row(
+            self.bed,
+            self.fault,
+            reason,
+            &seen.1,
+            seen.0,
+            &format!("retry, Complete in attempt {attempt}"),
+        );
     }
 
     /// An attempt fails for this reason, or the job waits for its vault, which is not ready for it; then `mend` removes the
@@ -137,9 +144,9 @@ impl<'a> Case<'a> {
         assert!(held, "{}: not held for {reason}: {said}: {:#}", self.fault, self.job.status());
         let seconds = self.begun.elapsed();
         mend();
-        self.job.wait_for_phase("Complete", LIMIT * 3);
+        self.job.wait_for_phase("Complete", LIMIT * 2);
         self.bed.wait_until_nothing_is_left(CLEAN);
-        evidence::row(self.fault, reason, &said, seconds, "held, then Complete");
+        evidence::row(self.bed, self.fault, reason, &said, seconds, "held, then Complete");
     }
 
     /// The fault is one that the attempt survives.
@@ -148,7 +155,7 @@ impl<'a> Case<'a> {
         let seconds = self.begun.elapsed();
         assert_eq!(self.job.status()["attempt"], 1, "{}: {:#}", self.fault, self.job.status());
         self.bed.wait_until_nothing_is_left(CLEAN);
-        evidence::row(self.fault, "-", how, seconds, "Complete in attempt 1");
+        evidence::row(self.bed, self.fault, "-", how, seconds, "Complete in attempt 1");
     }
 
     /// The fault is gone: the same job, under another name, completes.

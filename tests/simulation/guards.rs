@@ -54,7 +54,7 @@ guards! {
         "the state bucket drops tombstones",
     ClientToken => OneBox | DestroyedStays :
         "EC2 ignores client tokens: the same request again, another machine",
-    AskedUntilDestroyed => SessionClosed | DestroyedStays | OneSessionPerAttempt :
+    AskedUntilDestroyed => SessionClosed | DestroyedStays :
         "the first answer of cleanup reads as destroyed",
     Sweeper => BoxEnds :
         "boxes whose root disabled their own ends, AWS out of reach for a while, and no schedule that invokes cleanup",
