@@ -65,12 +65,12 @@ def boxes_limited(world: World) -> Iterator[list[int]]:
     stop, limited = threading.Event(), [0]
     unified = Path("/sys/fs/cgroup/cgroup.controllers").exists()
     tree = Path("/sys/fs/cgroup") if unified else Path("/sys/fs/cgroup/memory")
-    group = tree / f"dba{world.run.index}machines" / "bench-limit"
+    group = tree / f"dba{world.run.index}-machines" / "bench-limit"
 
     def look() -> None:
         known: set[int] = set()
         while not stop.wait(0.02):
-            for pid in processes(("drawbridge-jump", "jumpbox"), f"dba{world.run.index}machines/i-"):
+            for pid in processes(("drawbridge-jump", "jumpbox"), f"dba{world.run.index}-machines/i-"):
                 if pid not in known:
                     known.add(pid)
                     with contextlib.suppress(OSError):

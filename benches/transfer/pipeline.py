@@ -121,7 +121,7 @@ class Pipeline:
     def run(self, name: str, pods: list[str]) -> Result:
         """One run: a pipeline for each pod, all at once."""
         index = self.world.run.index
-        boxes = Watch(lambda: processes(("sshd", "aws", "python", "python3"), f"dba{index}machines/{self.instance}"))
+        boxes = Watch(lambda: processes(("sshd", "aws", "python", "python3"), f"dba{index}-machines/{self.instance}"))
         own = Watch(lambda: descendants(("kubectl", "zstd", "ssh")))
         begun = time.monotonic()
         with boxes, own, ThreadPoolExecutor(len(pods)) as pool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -13,7 +12,8 @@ import boto3
 
 from testbed.common import run as runs
 from testbed.common.shell import run as shell
-from testbed.images.mkimage import Entry, Image, build
+from testbed.images.mkimage import Image, build
+from testbed.images.programs import programs
 from testbed.kubernetes import binaries
 
 NAMESPACE = "bench"
@@ -72,7 +72,7 @@ class World:
     def prepare(self) -> None:
         """The namespace, who may gather in it, and an image with the tools that most images have, zstd among them."""
         archive = self.run.dir / "bench-image.tar"
-        build(Image(IMAGE, command=["sleep", "86400"]), gnu_image(), archive)
+        build(Image(IMAGE, command=["sleep", "86400"]), programs("sh", "tar", "zstd", "sleep", "cat"), archive)
         program = self.facts["kubernetes"]["program"]
         shell("python3", program, "load-image", "--run", self.run.id, str(archive), timeout=120)
         account, group = "drawbridge-gatherer", "rbac.authorization.k8s.io"
@@ -127,19 +127,3 @@ class World:
 
     def stop_pods(self, name: str) -> None:
         self.kubectl("delete", "pods", "-n", NAMESPACE, "-l", f"set={name}", "--wait=true")
-
-
-def gnu_image() -> list[Entry]:
-    """sh, GNU tar and zstd of this machine, with the libraries that they load."""
-    entries = {b"data": Entry(b"data", "directory", mode=0o755), b"tmp": Entry(b"tmp", "directory", mode=0o1777)}
-    for name in ("sh", "tar", "zstd", "sleep", "cat"):
-        found = shutil.which(name)
-        if found is None:
-            raise SystemExit(f"this machine has no {name}: apt-get install {name}")
-        program = Path(found).resolve()
-        entries[f"usr/bin/{name}".encode()] = Entry(f"usr/bin/{name}".encode(), content=program, mode=0o755)
-        for line in shell("ldd", str(program)).splitlines():
-            for word in line.split():
-                if word.startswith("/"):
-                    entries[word[1:].encode()] = Entry(word[1:].encode(), content=Path(word).resolve(), mode=0o755)
-    return list(entries.values())

@@ -20,7 +20,8 @@ pub enum GatherError {
     #[error("source {source_name}: no pod in namespace {namespace} has the labels {selector}")]
     NoPods { source_name: String, namespace: String, selector: String },
     #[error(
-        "source {source_name}: pod {pod} is {phase}, so its files cannot be read; the job waits for it to run"
+        "source {source_name}: pod {pod} is {phase}, so its files cannot be read: let it run, or leave it out of the \
+         selection"
     )]
     NotRunning { source_name: String, pod: String, phase: String },
     #[error("source {source_name}: pod {pod} has no container {container}; it has {present}")]
@@ -36,7 +37,7 @@ pub enum GatherError {
     #[error("pod {pod}, container {container}: the stream ended early ({message})")]
     Truncated { pod: String, container: String, message: String },
     #[error(
-        "source {source_name}: no container of the selected pods has run yet, so there is no log; the job waits"
+        "source {source_name}: no container of the selected pods has run yet, so there is no log to read"
     )]
     NoLogs { source_name: String },
     #[error("pod {pod}, container {container}: its log cannot be read ({message})")]

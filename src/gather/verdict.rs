@@ -35,7 +35,9 @@ pub(super) fn verdict(
     let text = exit.message.clone().unwrap_or_default();
     let fatal = FATAL_WORDS.iter().any(|word| errors.contains(word));
     if exit.status.as_deref() != Some("Success") || fatal {
-        let kind = if no_tar(&text, errors) {
+        let kind = if killed(exit) {
+            Kind::Truncated
+        } else if no_tar(&text, errors) {
             Kind::TarMissing
         } else if errors.contains("No such file") {
             Kind::PathMissing
@@ -54,6 +56,16 @@ pub(super) fn verdict(
     scanned.map_err(|message| Verdict { kind: Kind::Truncated, message })
 }
 
+/// Whether a signal ended it, as it does when a pod is evicted or a container is restarted: no fault of the files, and
+/// the next attempt may find the pod elsewhere. Shells report 128 and the signal's number.
+fn killed(exit: &Status) -> bool {
+    let causes = exit.details.iter().flat_map(|details| details.causes.iter().flatten());
+    causes
+        .filter(|cause| cause.reason.as_deref() == Some("ExitCode"))
+        .filter_map(|cause| cause.message.as_deref()?.parse::<u8>().ok())
+        .any(|code| code > 128)
+}
+
 /// Runtimes say it in different words; shells that stand in for tar say it too.
 fn no_tar(exit: &str, errors: &str) -> bool {
     ["executable file not found", "no such file or directory: unknown", "tar: not found", "exit code 127"]
@@ -68,6 +80,8 @@ fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::{StatusCause, StatusDetails};
 
     use super::*;
 
@@ -91,6 +105,24 @@ mod tests {
             Some(Kind::PathMissing)
         );
         assert_eq!(kind(Some(&exit("Failure", "exit status 2")), "", Ok(())), Some(Kind::Failed));
+    }
+
+    #[test]
+    fn a_killed_tar_ended_early() {
+        let ended = |code: &str| {
+            let cause = StatusCause {
+                reason: Some("ExitCode".into()),
+                message: Some(code.into()),
+                ..StatusCause::default()
+            };
+            let details = StatusDetails { causes: Some(vec![cause]), ..StatusDetails::default() };
+            Status { details: Some(details), ..exit("Failure", "non-zero exit code") }
+        };
+        assert_eq!(kind(Some(&ended("137")), "", Err("no end".into())), Some(Kind::Truncated));
+        assert_eq!(kind(Some(&ended("143")), "", Ok(())), Some(Kind::Truncated));
+        for code in ["2", "128", "nonsense"] {
+            assert_eq!(kind(Some(&ended(code)), "", Ok(())), Some(Kind::Failed), "exit code {code}");
+        }
     }
 
     #[test]

@@ -10,9 +10,10 @@ from typing import Iterator
 from testbed.common.process import Daemons
 from testbed.common.shell import run, succeeds, wait_until
 from testbed.images.mkimage import Entry, Image, build
+from testbed.images.programs import programs
 
 from . import binaries
-from .layout import BUSYBOX_IMAGE, NODE_POD_RANGE, PAUSE_IMAGE, Layout, node_command
+from .layout import BUSYBOX_IMAGE, NODE_POD_RANGE, PAUSE_IMAGE, SHELL_IMAGE, Layout, node_command
 
 # - The `opt` plugin would make /opt/containerd on the host; the snapshotters are not installed everywhere.
 # - restrict_oom_score_adj: without CAP_SYS_RESOURCE a container cannot get a lower score than its parent has.
@@ -95,8 +96,9 @@ def load_image(layout: Layout, archive: Path) -> str:
 
 
 def make_images(layout: Layout) -> list[Path]:
-    """Builds the images that every cluster has: pause, and a busybox with a shell, tar, wget and httpd."""
-    pause, busybox = layout.images / "pause.tar", layout.images / "busybox.tar"
+    """Builds the images that every cluster has: pause, a busybox with a shell, tar, wget and httpd, and one that has
+    a shell and no tar."""
+    pause, busybox, shell = (layout.images / f"{name}.tar" for name in ("pause", "busybox", "shell"))
     program = binaries.pause(layout.dir).read_bytes()
     build(
         Image(PAUSE_IMAGE, entrypoint=["/pause"], user="65535:65535"),
@@ -104,7 +106,8 @@ def make_images(layout: Layout) -> list[Path]:
         pause,
     )
     build(Image(BUSYBOX_IMAGE, command=["/bin/sh"]), _busybox_entries(), busybox)
-    return [pause, busybox]
+    build(Image(SHELL_IMAGE, command=["sleep", "86400"]), programs("sh", "sleep"), shell)
+    return [pause, busybox, shell]
 
 
 def busybox() -> Path:

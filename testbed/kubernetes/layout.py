@@ -34,6 +34,7 @@ EGRESS_ADDRESS = "203.0.113.10"
 
 PAUSE_IMAGE = "drawbridge.test/pause:1"
 BUSYBOX_IMAGE = "drawbridge.test/busybox:1"
+SHELL_IMAGE = "drawbridge.test/shell:1"
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ use crate::{
 fn a_container_without_tar() {
     let bed = Bed::open();
     let place = Place::new(&bed, "fault-tar");
-    place.pod("without", &format!("{SMALL}; rm -f /bin/tar"));
+    place.start("without", &json!({"name": "app", "image": "drawbridge.test/shell:1"}));
     place.pod("with", SMALL);
     Case::begin(&bed, "no tar in the container", "fault-tar", "job", &Spec::of("without"))
         .fails("TarMissing", &["pod without", "container app", "there is no tar"]);
@@ -112,7 +112,7 @@ fn an_exec_that_ends_early() {
     case.job.wait_until_bytes_cross(LIMIT);
     let kill = ["exec", "-n", "fault-exec", "app", "--", "sh", "-c", "kill -9 $(pidof tar)"];
     bed.kubectl(&kill).unwrap();
-    case.fails("GatherFailed", &["pod app", "tar failed", "137"]);
+    case.fails("StreamTruncated", &["pod app", "ended early", "137"]);
     Case::twin(&bed, "fault-exec", "job", &spec);
 }
 

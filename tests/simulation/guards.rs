@@ -38,8 +38,10 @@ macro_rules! guards {
 }
 
 guards! {
-    ResourceVersion => OneSessionPerAttempt | SessionKept | TerminalStays | SessionClosed :
+    ResourceVersion => OneSessionPerAttempt | SessionKept | SessionClosed :
         "the API server takes a status or a patch of any resource version",
+    PhaseRead => TerminalStays :
+        "the API server shows a finished job to its readers as one that waits",
     SessionBeforeAws => SessionWrittenFirst :
         "the API server shows the write that opens a session to its reader and keeps nothing of it",
     Finalizer => SessionKept :

@@ -9,6 +9,8 @@ use drawbridge_protocol::{
 };
 use jiff::Timestamp;
 
+use crate::session::MAX_OPEN;
+
 /// S3's own bounds of a part, the upper one ours: a part is held in memory.
 const PART_BYTES: std::ops::RangeInclusive<u64> = (5 << 20)..=(64 << 20);
 
@@ -47,12 +49,13 @@ pub(crate) fn check(orders: &Orders, now: Timestamp) -> Result<(), OrdersError> 
     if orders.ended_key != ObjectKey::ended(&orders.cluster, &orders.session) {
         return inconsistent("the ended marker is not the one of this cluster and session");
     }
-    let Limits { session_bytes, part_bytes, parts_in_flight, artifacts } = orders.limits;
+    let Limits { session_bytes, part_bytes, parts_in_memory, artifacts } = orders.limits;
     if !PART_BYTES.contains(&part_bytes) {
         return inconsistent("part_bytes must lie between 5 MiB and 64 MiB");
     }
-    if !(1..=16).contains(&parts_in_flight) {
-        return inconsistent("parts_in_flight must lie between 1 and 16");
+    // Each artifact that may be open fills a part; with fewer, one whose client is slow would stop the others.
+    if !(MAX_OPEN..=32).contains(&(parts_in_memory as usize)) {
+        return inconsistent("parts_in_memory must lie between 8 and 32");
     }
     if session_bytes == 0 || !(1..=10_000).contains(&artifacts) {
         return inconsistent("session_bytes must be positive, artifacts between 1 and 10,000");

@@ -97,7 +97,7 @@ impl Jumpbox {
         machine: Machine,
     ) -> Result<Self, BoxError> {
         orders::check(&orders, Timestamp::now())?;
-        let settings = Settings::new(&orders.limits, bounds);
+        let settings = Settings::new(bounds);
         let listener = listen(place.listen).await?;
         let keys = Keys::generate()?;
         let report = ReadyReport {

@@ -47,15 +47,15 @@ pub struct Limits {
     pub session_bytes: u64,
     /// Bytes of one part of a multipart upload; S3 takes 5 MiB to 5 GiB.
     pub part_bytes: u64,
-    /// Parts that are uploaded at once, of all artifacts together.
-    pub parts_in_flight: u32,
+    /// Parts that the box holds at once, of all artifacts together: being filled or under way.
+    pub parts_in_memory: u32,
     /// Artifacts in one session.
     pub artifacts: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { session_bytes: 50 << 30, part_bytes: 5 << 20, parts_in_flight: 6, artifacts: 10_000 }
+        Self { session_bytes: 50 << 30, part_bytes: 5 << 20, parts_in_memory: 9, artifacts: 10_000 }
     }
 }
 

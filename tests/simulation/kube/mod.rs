@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 pub(crate) use service::{Accounts, client};
 
-use crate::{process::Process, world::World};
+use crate::{guards::Guard, process::Process, world::World};
 
 /// Older states of an object that a stale read may show.
 const HISTORY: usize = 4;
@@ -178,7 +178,7 @@ impl Kubernetes {
             let lag = if slow { world.dice.seconds(1, 20) } else { world.dice.millis(1, 20) };
             watcher.last = watcher.last.max(world.time.elapsed() + lag);
             let (object, deleted) = match (&after, &before) {
-                (Some(object), _) => (object.clone(), false),
+                (Some(object), _) => (shown(world, object), false),
                 (None, Some(before)) => (before.clone(), true),
                 (None, None) => continue,
             };
@@ -197,6 +197,17 @@ impl Kubernetes {
         }
         after
     }
+}
+
+/// The object as readers see it.
+fn shown(world: &World, object: &Value) -> Value {
+    let mut object = object.clone();
+    let ended = ["Complete", "Failed"].contains(&object["status"]["phase"].as_str().unwrap_or_default());
+    if ended && world.without(Guard::PhaseRead) {
+        object["status"]["phase"] = json!("Pending");
+        object["status"]["conditions"] = json!([]);
+    }
+    object
 }
 
 fn note(world: &World, key: &Key, after: Option<&Value>) {

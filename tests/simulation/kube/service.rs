@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tower_service::Service;
 
 use super::{
-    Key,
+    Key, shown,
     writes::{Refused, token},
 };
 use crate::{
@@ -121,8 +121,10 @@ impl Call {
     fn take_effect(&self, world: &World, stale: bool) -> Result<Value, Refused> {
         let kube = &world.kube;
         match self {
-            Self::Get(key) if stale => kube.read_stale(key, world.dice.next() % 8),
-            Self::Get(key) => kube.read(key),
+            Self::Get(key) if stale => {
+                kube.read_stale(key, world.dice.next() % 8).map(|found| shown(world, &found))
+            }
+            Self::Get(key) => kube.read(key).map(|found| shown(world, &found)),
             Self::PutStatus(key, body) => kube.put_status(world, key, body),
             Self::Patch(key, body) => kube.patch(world, key, body),
             Self::Delete(key, options) => kube.delete(world, key, options),

@@ -4,12 +4,10 @@ use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
 use drawbridge_protocol::Sha256;
 
-/// The smallest piece of memory that a part begins with; small artifacts should not cost a whole part.
-const FIRST_ALLOCATION: usize = 256 << 10;
+use crate::store::PartBuffer;
 
 /// One artifact on its way into parts of fixed size.
 pub(super) struct Assembly {
-    part_bytes: usize,
     parts_per_object: u32,
     /// Over the whole artifact; while there is one object only, over that as well.
     whole: Context,
@@ -19,7 +17,8 @@ pub(super) struct Assembly {
     full: Vec<ObjectSum>,
     object_bytes: u64,
     part_number: u32,
-    part: Vec<u8>,
+    /// The part at hand. The caller gives its memory.
+    part: Option<PartBuffer>,
     bytes: u64,
 }
 
@@ -51,39 +50,48 @@ pub(super) struct Assembled {
 }
 
 impl Assembly {
-    pub(super) fn new(part_bytes: usize, parts_per_object: u32) -> Self {
+    pub(super) fn new(parts_per_object: u32) -> Self {
         Self {
-            part_bytes,
             parts_per_object,
             whole: Context::new(&SHA256),
             object: None,
             full: Vec::new(),
             object_bytes: 0,
             part_number: 1,
-            part: Vec::new(),
+            part: None,
             bytes: 0,
         }
     }
 
+    /// Whether there is no part at hand: [`Assembly::begin`] comes before more bytes.
+    pub(super) fn is_between_parts(&self) -> bool {
+        self.part.is_none()
+    }
+
+    /// Gives the next part its memory.
+    pub(super) fn begin(&mut self, part: PartBuffer) {
+        self.part = Some(part);
+    }
+
     /// Takes from `chunk` what the part at hand has room for. When that fills the part, the part comes back, and the
-    /// caller calls again with what is left of `chunk`.
+    /// caller begins another and calls again with what is left of `chunk`.
     pub(super) fn absorb(&mut self, chunk: &mut Bytes) -> Option<Part> {
-        let take = chunk.len().min(self.part_bytes - self.part.len());
-        let piece = chunk.split_to(take);
+        let part = self.part.as_mut()?;
+        let piece = chunk.split_to(chunk.len().min(part.room()));
         self.whole.update(&piece);
         if let Some(object) = &mut self.object {
             object.update(&piece);
         }
-        self.reserve(take);
-        self.part.extend_from_slice(&piece);
-        self.bytes += take as u64;
-        self.object_bytes += take as u64;
-        if self.part.len() == self.part_bytes { Some(self.cut()) } else { None }
+        part.extend(&piece);
+        let full = part.room() == 0;
+        self.bytes += piece.len() as u64;
+        self.object_bytes += piece.len() as u64;
+        if full { self.cut() } else { None }
     }
 
     /// The artifact is at its end.
     pub(super) fn finish(mut self) -> Assembled {
-        let rest = if self.part.is_empty() { None } else { Some(self.take_part()) };
+        let rest = self.take_part();
         if self.object_bytes > 0 {
             self.close_object();
         }
@@ -100,28 +108,20 @@ impl Assembly {
         self.bytes
     }
 
-    /// Grows by doubling, as `Vec` does, but never past a part: memory is promised by the part.
-    fn reserve(&mut self, more: usize) {
-        let needed = self.part.len() + more;
-        if needed > self.part.capacity() {
-            let target = (self.part.capacity() * 2).max(needed).max(FIRST_ALLOCATION).min(self.part_bytes);
-            self.part.reserve_exact(target - self.part.len());
-        }
-    }
-
-    fn cut(&mut self) -> Part {
+    fn cut(&mut self) -> Option<Part> {
         let part = self.take_part();
-        if part.number == self.parts_per_object {
+        if part.as_ref().is_some_and(|part| part.number == self.parts_per_object) {
             self.close_object();
         }
         part
     }
 
-    fn take_part(&mut self) -> Part {
-        let body = Bytes::from(std::mem::take(&mut self.part));
+    /// The part at hand, unless nothing is in it.
+    fn take_part(&mut self) -> Option<Part> {
+        let body = self.part.take().filter(|part| !part.is_empty())?.freeze();
         let part = Part { object: self.full.len(), number: self.part_number, body };
         self.part_number += 1;
-        part
+        Some(part)
     }
 
     fn close_object(&mut self) {
@@ -136,13 +136,20 @@ impl Assembly {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::*;
+    use futures::FutureExt as _;
 
+    use super::*;
+    use crate::store::PartPool;
+
+    /// Parts of ten bytes.
     fn feed(assembly: &mut Assembly, bytes: &[u8], step: usize) -> Vec<Part> {
-        let mut parts = Vec::new();
+        let (pool, mut parts) = (PartPool::new(32, 10), Vec::new());
         for piece in bytes.chunks(step) {
             let mut chunk = Bytes::copy_from_slice(piece);
             while !chunk.is_empty() {
+                if assembly.is_between_parts() {
+                    assembly.begin(pool.take().now_or_never().unwrap());
+                }
                 parts.extend(assembly.absorb(&mut chunk));
             }
         }
@@ -153,7 +160,7 @@ mod tests {
     fn parts_and_objects_join_to_the_artifact_whatever_the_chunks() {
         let data: Vec<u8> = (0..97_u8).collect();
         for step in [1, 3, 10, 97] {
-            let mut assembly = Assembly::new(10, 3);
+            let mut assembly = Assembly::new(3);
             let mut parts = feed(&mut assembly, &data, step);
             let done = assembly.finish();
             parts.extend(done.rest);
@@ -171,7 +178,7 @@ mod tests {
     #[test]
     fn an_artifact_that_ends_with_its_object_has_no_further_one() {
         let data = [7_u8; 30];
-        let mut assembly = Assembly::new(10, 3);
+        let mut assembly = Assembly::new(3);
         assert_eq!(feed(&mut assembly, &data, 30).len(), 3);
         let done = assembly.finish();
         assert!(done.rest.is_none());

@@ -28,12 +28,12 @@ pub(crate) async fn drive(
     intakes: Intakes,
     settle: impl FnOnce(&Outcome),
 ) {
-    let Settings { part_bytes, bounds, .. } = ingest.settings;
+    let Settings { bounds, .. } = ingest.settings;
     let Intakes { commands, acked, outcome, attached } = intakes;
     let mut driver = Driver {
         ingest,
         uploads: Uploads::new(store, prefix, ingest.name.clone()),
-        assembly: Some(Assembly::new(part_bytes, bounds.parts_per_object)),
+        assembly: Some(Assembly::new(bounds.parts_per_object)),
         acked,
     };
     let ended = driver.run(commands, attached).await;
@@ -91,6 +91,12 @@ impl Driver<'_> {
     /// Hashes and cuts `chunks`, uploading each part that gets full.
     async fn absorb(&mut self, mut chunks: VecDeque<Bytes>) -> Result<(), Outcome> {
         while !chunks.is_empty() {
+            if self.assembly.as_ref().is_some_and(Assembly::is_between_parts) {
+                let memory = self.uploads.memory().await.map_err(|error| storage(&error))?;
+                if let Some(assembly) = &mut self.assembly {
+                    assembly.begin(memory);
+                }
+            }
             let part;
             (chunks, part) = self.work(move |assembly| cut_one(assembly, chunks)).await?;
             if let Some(part) = part {

@@ -18,7 +18,6 @@ use bytes::Bytes;
 use drawbridge_protocol::{
     ArtifactName, Sha256,
     manifest::{Claimed, StoredObject},
-    orders::Limits,
     upload::{Data, End, Failure, FailureCode, RESUME_SECONDS, Rejected},
 };
 use tokio::sync::{mpsc, watch};
@@ -40,19 +39,17 @@ impl Default for Bounds {
     }
 }
 
-/// How artifacts are cut and how far a client may run ahead.
+/// Where artifacts are cut and how far a client may run ahead.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
-    pub(crate) part_bytes: usize,
     /// Unacknowledged bytes that a client may have sent.
     pub(crate) window: u64,
     pub(crate) bounds: Bounds,
 }
 
 impl Settings {
-    pub(crate) fn new(limits: &Limits, bounds: Bounds) -> Self {
+    pub(crate) fn new(bounds: Bounds) -> Self {
         Self {
-            part_bytes: usize::try_from(limits.part_bytes).unwrap_or(usize::MAX),
             // Enough for 80 MB/s at 50 ms of round trip; both sides hold as much in memory.
             window: 4 << 20,
             bounds,

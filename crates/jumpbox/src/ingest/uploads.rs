@@ -1,5 +1,5 @@
-//! The multipart uploads of one artifact. How many parts are under way at once is the session's business, not the
-//! artifact's: memory is bounded whatever the number of artifacts, and an artifact alone gets all of them.
+//! The multipart uploads of one artifact. How many parts there may be at once is the session's business, not the
+//! artifact's: memory is bounded whatever the number of artifacts, and an artifact alone gets all of it.
 
 use aws_sdk_s3::types::CompletedPart;
 use bytes::Bytes;
@@ -7,7 +7,7 @@ use drawbridge_protocol::{ArtifactName, ObjectKey, ObjectPrefix};
 use tokio::task::{JoinError, JoinSet};
 
 use super::assembly::Part;
-use crate::store::{Cause, Multipart, Store, StoreError};
+use crate::store::{Cause, Multipart, PartBuffer, Store, StoreError};
 
 /// What S3 has of one artifact.
 pub(super) struct Uploads {
@@ -33,15 +33,23 @@ impl Uploads {
         self.prefix.artifact(&self.name, u32::try_from(index).unwrap_or(u32::MAX))
     }
 
-    /// Hands over one part; waits while the session has as many under way as it may.
-    pub(super) async fn put(&mut self, part: Part) -> Result<(), StoreError> {
-        let slot = loop {
-            let slot = self.store.part_slot();
+    /// Waits until the session has memory for one more part. A part that fails meanwhile is heard of.
+    pub(super) async fn memory(&mut self) -> Result<PartBuffer, StoreError> {
+        let part = self.store.parts.take();
+        tokio::pin!(part);
+        loop {
             tokio::select! {
-                slot = slot => break slot,
+                part = &mut part => return Ok(part),
                 Some(done) = self.running.join_next() => self.keep(done)?,
             }
-        };
+        }
+    }
+
+    /// Hands over one part; it is under way when this returns.
+    pub(super) async fn put(&mut self, part: Part) -> Result<(), StoreError> {
+        while let Some(done) = self.running.try_join_next() {
+            self.keep(done)?;
+        }
         if part.object == self.objects.len() {
             let upload = self.store.begin(&self.key(part.object)).await?;
             self.objects.push((upload, Vec::new()));
@@ -50,11 +58,7 @@ impl Uploads {
         let store = self.store.clone();
         let Part { object, number, body } = part;
         let number = i32::try_from(number).unwrap_or(i32::MAX);
-        self.running.spawn(async move {
-            let result = store.part(&upload, number, body).await;
-            drop(slot);
-            (object, result)
-        });
+        self.running.spawn(async move { (object, store.part(&upload, number, body).await) });
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 mod cause;
 pub(crate) mod http;
 mod once;
+mod pool;
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,9 +24,9 @@ use drawbridge_protocol::{
     ObjectKey, Orders,
     upload::{Failure, FailureCode},
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub(crate) use cause::Cause;
+pub(crate) use pool::{PartBuffer, PartPool};
 
 use crate::machine::Machine;
 
@@ -55,7 +56,7 @@ impl StoreError {
     }
 }
 
-/// A part has 8 MiB; eight connections of a small machine at its baseline bandwidth need half of this for one.
+/// A part has 5 MiB; ten of them at once on a small machine at its baseline bandwidth (64 Mb/s) take a quarter of this.
 const PART_TIMEOUT: Duration = Duration::from_secs(30);
 /// S3 may take its time to join thousands of parts.
 const COMPLETE_TIMEOUT: Duration = Duration::from_mins(1);
@@ -71,8 +72,8 @@ pub(crate) struct Store {
     bucket: Arc<str>,
     /// Over TLS the connection guards the payload and S3 checks its CRC; hashing it again for the signature would only cost.
     sign_payload: bool,
-    /// One for each part that may be under way.
-    part_slots: Arc<Semaphore>,
+    /// What parts lie in.
+    pub(crate) parts: PartPool,
 }
 
 /// A multipart upload that has begun.
@@ -96,21 +97,15 @@ impl Store {
         if let Some(endpoint) = &orders.s3_endpoint {
             config = config.endpoint_url(endpoint).force_path_style(true);
         }
+        let part_bytes = usize::try_from(orders.limits.part_bytes).unwrap_or(usize::MAX);
         let sign_payload =
             orders.s3_endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://"));
         Self {
             client: Client::from_conf(config.build()),
             bucket: orders.bucket.as_str().into(),
             sign_payload,
-            part_slots: Arc::new(Semaphore::new(orders.limits.parts_in_flight as usize)),
+            parts: PartPool::new(orders.limits.parts_in_memory as usize, part_bytes),
         }
-    }
-
-    /// Waits until one more part may be under way; it may be as long as this is kept.
-    pub(crate) fn part_slot(&self) -> impl Future<Output = Option<OwnedSemaphorePermit>> + use<> {
-        let slots = Arc::clone(&self.part_slots);
-        // The semaphore is never closed, so there is always a permit at last.
-        async move { slots.acquire_owned().await.ok() }
     }
 
     /// Puts a small object where none is.

@@ -1,0 +1,109 @@
+//! The memory that parts lie in. A session has so many parts and not one more, whether they are being filled or under
+//! way, and each one's memory is used again: what a large session takes is what a small one takes.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// All parts of a session.
+#[derive(Clone, Debug)]
+pub(crate) struct PartPool {
+    part_bytes: usize,
+    slots: Arc<Semaphore>,
+    spare: Spare,
+}
+
+type Spare = Arc<Mutex<Vec<Vec<u8>>>>;
+
+/// One part's memory; back in the pool when the last [`Bytes`] made of it is dropped.
+#[derive(Debug)]
+pub(crate) struct PartBuffer {
+    bytes: Vec<u8>,
+    part_bytes: usize,
+    spare: Spare,
+    // After `bytes`, which has gone back when the next part may begin.
+    _slot: Option<OwnedSemaphorePermit>,
+}
+
+impl PartPool {
+    pub(crate) fn new(parts: usize, part_bytes: usize) -> Self {
+        Self { part_bytes, slots: Arc::new(Semaphore::new(parts)), spare: Spare::default() }
+    }
+
+    /// Waits until one more part may begin.
+    pub(crate) fn take(&self) -> impl Future<Output = PartBuffer> + Send + use<> {
+        let Self { part_bytes, slots, spare } = self.clone();
+        async move {
+            // The semaphore is never closed, so there is always a permit at last.
+            let slot = slots.acquire_owned().await.ok();
+            let bytes = spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            // Memory that is not written to yet costs nothing: a small artifact does not take a whole part.
+            let bytes = bytes.unwrap_or_else(|| Vec::with_capacity(part_bytes));
+            PartBuffer { bytes, part_bytes, spare, _slot: slot }
+        }
+    }
+}
+
+impl PartBuffer {
+    /// Bytes that it has room for.
+    pub(crate) fn room(&self) -> usize {
+        self.part_bytes - self.bytes.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Adds at most [`PartBuffer::room`] bytes.
+    pub(crate) fn extend(&mut self, bytes: &[u8]) {
+        debug_assert!(bytes.len() <= self.room(), "a part never grows past its memory");
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// As what is sent.
+    pub(crate) fn freeze(self) -> Bytes {
+        Bytes::from_owner(self)
+    }
+}
+
+impl AsRef<[u8]> for PartBuffer {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for PartBuffer {
+    fn drop(&mut self) {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        bytes.clear();
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_part_begins_only_when_another_is_done_and_takes_its_memory() {
+        let pool = PartPool::new(1, 8);
+        let mut part = pool.take().await;
+        part.extend(b"12345678");
+        assert_eq!(part.room(), 0);
+        let place = part.as_ref().as_ptr();
+        let body = part.freeze();
+        let copy = body.clone();
+        drop(body);
+        assert!(pool.take().now_or_never().is_none(), "a copy is still under way");
+        assert_eq!(copy, &b"12345678"[..]);
+        drop(copy);
+        let again = pool.take().now_or_never().unwrap();
+        assert!(again.is_empty() && again.room() == 8);
+        assert_eq!(again.as_ref().as_ptr(), place);
+    }
+}
