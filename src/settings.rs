@@ -25,7 +25,7 @@ pub struct Flags {
     #[arg(long, env = "DRAWBRIDGE_CONCURRENCY", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
     pub concurrency: u16,
     /// Artifacts of one job that cross at once, each over a connection of its own.
-    #[arg(long, env = "DRAWBRIDGE_PARALLEL_UPLOADS", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=32))]
+    #[arg(long, env = "DRAWBRIDGE_PARALLEL_UPLOADS", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=8))]
     pub parallel_uploads: u16,
     /// Seconds before the second attempt of a job; doubled for each further one.
     #[arg(long, env = "DRAWBRIDGE_BACKOFF_SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Memory: `benches/memory/run.py --run RUN --stack FILE [--table FILE]`.
+"""Memory: `benches/memory/run.py --run RUN --stack FILE [--pairs text,noise] [--table FILE]`.
 
 Four pods' artifacts cross in parallel, once small and once large, each with a controller and a box that are fresh. The
 controller's container and a control group around the box's process are limited to 128 MiB, so that growth would be an
@@ -111,12 +111,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="run.py")
     parser.add_argument("--run", required=True)
     parser.add_argument("--stack", type=Path, required=True)
+    parser.add_argument("--pairs", default="text,noise")
     parser.add_argument("--table", type=Path)
     given = parser.parse_args()
     world = World(given.run, given.stack)
     world.prepare()
     rows, broken = [], []
-    for pair in PAIRS:
+    for pair in (pair for pair in PAIRS if pair[0].name.split("-")[0] in given.pairs.split(",")):
         small, large = (measure(world, size) for size in pair)
         for size, result in zip(pair, (small, large), strict=True):
             rows.append(

@@ -79,6 +79,7 @@ BAD_VALUES: list[tuple[dict[str, Any], str]] = [
     ({"networkPolicy": {"metricsFrom": [{}]}}, "at '/networkPolicy/metricsFrom/0'"),
     ({"drain": {"timeoutSeconds": 5}}, "at '/drain/timeoutSeconds': minimum: got 5, want 30"),
     ({"parallelUploads": 0}, "at '/parallelUploads': minimum: got 0, want 1"),
+    ({"parallelUploads": 9}, "at '/parallelUploads': maximum: got 9, want 8"),
     ({"terminationGracePeriodSeconds": 5}, "at '/terminationGracePeriodSeconds': minimum: got 5, want 15"),
     ({"podLabels": {"a": 1}}, "at '/podLabels/a': got number, want string"),
 ]

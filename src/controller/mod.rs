@@ -18,9 +18,9 @@ use futures::{StreamExt as _, future};
 use kube::{
     Api, Client,
     runtime::{
-        Controller,
+        Controller, WatchStreamExt as _,
         controller::{self, Config as ControllerConfig},
-        watcher,
+        reflector, watcher,
     },
 };
 use tokio::{sync::oneshot, time::Instant};
@@ -64,8 +64,15 @@ impl std::fmt::Debug for Parts {
 pub async fn run(parts: Parts, stop: impl Future<Output = ()> + Send) {
     let client = parts.client.clone();
     let config = ControllerConfig::default().concurrency(parts.settings.concurrency);
-    let jobs = Controller::new(Api::<BackupJob>::all(client.clone()), watcher::Config::default())
-        .with_config(config.clone());
+    let (known_jobs, writer) = reflector::store();
+    let changes = watcher(
+        Api::<BackupJob>::all(client.clone()),
+        watcher::Config::default().page_size(backupjob::cache::PAGE),
+    )
+    .modify(backupjob::cache::lean)
+    .reflect(writer)
+    .applied_objects();
+    let jobs = Controller::for_stream(changes, known_jobs).with_config(config.clone());
     let vaults =
         Controller::new(Api::<BackupVault>::all(client), watcher::Config::default()).with_config(config);
     let (context, wakes) = Context::new(parts, jobs.store(), vaults.store());

@@ -34,9 +34,9 @@ use super::{
 use crate::transfer::Original;
 
 /// What kube keeps of standard output before it stops reading the socket. Its default of 1 KiB halves the speed.
-const STDOUT_BUFFER: usize = 1 << 20;
+const STDOUT_BUFFER: usize = 128 << 10;
 /// Bytes that are handed on at once.
-const CHUNK: usize = 128 << 10;
+const CHUNK: usize = 64 << 10;
 /// What is kept of standard error: enough to say what failed. The rest is read and dropped, since a full pipe
 /// would stop tar.
 const STDERR_KEPT: usize = 2 << 10;

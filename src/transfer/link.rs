@@ -37,8 +37,6 @@ const HANDSHAKE: Duration = Duration::from_secs(20);
 const STUCK: Duration = Duration::from_secs(20);
 /// Frames that wait for the sender. The box sends few: each answers one of ours.
 const FRAMES: usize = 16;
-/// The most unacknowledged bytes that we hold for a box, whatever it offers: this is our memory.
-const MAX_WINDOW: u64 = 8 << 20;
 
 /// A connection that can carry an artifact.
 pub(super) struct Link {
@@ -117,7 +115,7 @@ impl Link {
         link.send(ClientFrame::Hello(Hello { version: Version, session: target.session.clone() })).await?;
         match link.receive().await? {
             BoxFrame::Welcome(Welcome { window_bytes, .. }) if window_bytes >= MAX_DATA as u64 => {
-                link.window = window_bytes.min(MAX_WINDOW);
+                link.window = window_bytes;
                 Ok(link)
             }
             BoxFrame::Welcome(Welcome { window_bytes, .. }) => Err(TransferError::Protocol(format!(
@@ -127,7 +125,7 @@ impl Link {
         }
     }
 
-    /// Unacknowledged bytes that may be under way.
+    /// Unacknowledged bytes that the box lets be under way.
     pub(super) fn window(&self) -> u64 {
         self.window
     }

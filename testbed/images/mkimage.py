@@ -181,7 +181,7 @@ def _write_archive(
         _blob_path(config): config_bytes,
         _blob_path(manifest): manifest_bytes,
     }
-    draft = out.with_name(out.name + ".new")
+    draft = out.with_name(f"{out.name}.{os.getpid()}.new")
     with tarfile.open(draft, "w", format=tarfile.USTAR_FORMAT) as archive:
         for path in sorted(small):
             about = tarfile.TarInfo(path)

@@ -75,11 +75,15 @@ class Ground:
         return made
 
     def jobs(self, label: str = "") -> list[dict[str, Any]]:
-        """All BackupJobs whose name begins with `label`; patient while the API server is away."""
+        """All BackupJobs whose name begins with `label`; patient while the API server is away or has just come back."""
         while True:
             with contextlib.suppress(OSError):
-                found = self.api.get(f"{GROUP}/backupjobs") or {"items": []}
-                return [job for job in found["items"] if job["metadata"]["name"].startswith(label)]
+                code, answer = self.api.request("GET", f"{GROUP}/backupjobs")
+                if code == 200:
+                    found = json.loads(answer)["items"]
+                    return [job for job in found if job["metadata"]["name"].startswith(label)]
+                if code not in (429, 500, 503, 504):
+                    raise SystemExit(f"listing the jobs: {code} {answer[:300]!r}")
             time.sleep(0.5)
 
     def await_end(self, label: str, count: int, seconds: float) -> list[dict[str, Any]]:

@@ -13,7 +13,6 @@ import argparse
 import contextlib
 import os
 import signal
-import statistics
 import subprocess
 import sys
 import threading
@@ -113,6 +112,8 @@ def restart(ground: Ground) -> Rows:
 def slow_etcd(ground: Ground) -> Iterator[None]:
     """Holds etcd for 400 of every 500 ms."""
     pid = Daemons(ground.run.id, PART, ground.run.part(PART)).pid("etcd")
+    # `nsenter` stops itself when what it runs is stopped, and nobody else would let it go on.
+    parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
     stop = threading.Event()
 
     def hold() -> None:
@@ -128,7 +129,8 @@ def slow_etcd(ground: Ground) -> Iterator[None]:
     finally:
         stop.set()
         thread.join()
-        os.kill(pid, signal.SIGCONT)
+        for held in (pid, parent):
+            os.kill(held, signal.SIGCONT)
 
 
 def slow(ground: Ground) -> Rows:
@@ -139,7 +141,7 @@ def slow(ground: Ground) -> Rows:
         jobs = ground.await_end("slow", 12, 900)
     all_complete(jobs)
     return [
-        ("etcd held for 400 of every 500 ms: one read takes (median)", f"{statistics.median(probe) * 1000:.0f} ms"),
+        ("etcd held for 400 of every 500 ms: the longest of ten reads", f"{max(probe) * 1000:.0f} ms"),
         ("12 jobs", f"all Complete after {time.monotonic() - begun:.0f} s"),
     ]
 

@@ -73,9 +73,11 @@ pub(crate) fn build(tools: &Tools) -> Result<Package> {
     Ok(Package { create_zip, cleanup_zip, image })
 }
 
-/// Writes executables into a zip with fixed times, so that the same programs give the same bytes.
+/// Writes executables into a zip with fixed times, so that the same programs give the same bytes. Under another name
+/// first: whoever packs or deploys at the same time never sees half a zip.
 fn write_zip(path: &Path, entries: &[(&str, &Path)]) -> Result<()> {
-    let file = File::create(path).with_context(|| format!("writing {}", path.display()))?;
+    let draft = path.with_extension(format!("{}.new", std::process::id()));
+    let file = File::create(&draft).with_context(|| format!("writing {}", draft.display()))?;
     let mut zip = ZipWriter::new(file);
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Deflated)
@@ -86,6 +88,6 @@ fn write_zip(path: &Path, entries: &[(&str, &Path)]) -> Result<()> {
         zip.start_file(*name, options).with_context(|| format!("adding {name} to {}", path.display()))?;
         zip.write_all(&bytes)?;
     }
-    zip.finish().with_context(|| format!("finishing {}", path.display()))?;
-    Ok(())
+    zip.finish().with_context(|| format!("finishing {}", draft.display()))?;
+    fs::rename(&draft, path).with_context(|| format!("renaming {} to {}", draft.display(), path.display()))
 }

@@ -1,5 +1,6 @@
 //! Reconciles a `BackupJob`: observe, plan, execute one step, and again.
 
+pub(super) mod cache;
 mod execute;
 mod local;
 mod observe;

@@ -1,58 +1,78 @@
-//! Jobs of one series: from which one a source of logs goes on, and what a job keeps for the next. Pure functions.
+//! Jobs of one series: from which one a source of logs goes on, and what a job keeps for the next.
 //!
 //! A job's spec never changes and a job is one backup, so that what the next one needs stands in the status of the
-//! newest one that has a receipt. It is looked for in the cache; a cache that is behind gives an older job, and then
-//! some lines are stored twice, but none is missed.
+//! newest one that has a receipt. Which one that is the cache tells, what it stored is read then; a cache that is behind
+//! gives an older job, and then some lines are stored twice, but none is missed.
 
-use std::{fmt::Write as _, sync::Arc};
+use std::{collections::BTreeMap, fmt::Write as _, sync::Arc};
 
-use jiff::Timestamp;
-use kube::ResourceExt as _;
+use kube::{Api, Client, ResourceExt as _};
 
 use crate::{
     api::{BackupJob, GapStatus, KeptLog, LogsStatus, MAX_KEPT, MAX_SHOWN_GAPS, Source, SourceKind},
+    controller::ReconcileError,
     gather::{Base, Bases, Gathered, Target},
 };
 
 /// Gaps that a message names.
 const NAMED: usize = 3;
 
-/// What the newest complete job stored of each source of `job` that belongs to a series.
-pub(super) fn bases(job: &BackupJob, jobs: &[Arc<BackupJob>]) -> Bases {
-    let mut bases = Bases::new();
+/// For each source of `job` that belongs to a series, the newest complete job before it: whose status says where to go on.
+pub(super) fn before(job: &BackupJob, jobs: &[Arc<BackupJob>]) -> BTreeMap<String, String> {
+    let mut before = BTreeMap::new();
     for source in &job.spec.sources {
         let Some(series) = series_of(source) else { continue };
-        let before = jobs.iter().filter(|other| {
+        let others = jobs.iter().filter(|other| {
             other.uid() != job.uid()
                 && other.namespace() == job.namespace()
                 && other.spec.vault == job.spec.vault
                 && other.spec.sources.iter().any(|s| s.name == source.name && series_of(s) == Some(series))
         });
-        if let Some((_, base)) = before.filter_map(|job| base(job, &source.name)).max_by_key(|(at, _)| *at) {
-            bases.insert(source.name.clone(), base);
+        let sealed = |other: &BackupJob| Some(other.status.as_ref()?.receipt.as_ref()?.sealed_at);
+        if let Some((_, newest)) =
+            others.filter_map(|other| Some((sealed(other)?, other))).max_by_key(|(at, _)| *at)
+        {
+            before.insert(source.name.clone(), newest.name_any());
         }
     }
-    bases
+    before
 }
 
-fn series_of(source: &Source) -> Option<&str> {
+/// What those jobs stored, as their statuses have it now. One that was deleted meanwhile is a conflict: the cache is behind.
+pub(super) async fn bases(
+    client: &Client,
+    namespace: &str,
+    before: BTreeMap<String, String>,
+) -> Result<Bases, ReconcileError> {
+    let jobs: Api<BackupJob> = Api::namespaced(client.clone(), namespace);
+    let mut bases = Bases::new();
+    for (source, name) in before {
+        let object = format!("BackupJob {namespace}/{name}");
+        let found = jobs.get_opt(&name).await;
+        let found = found.map_err(|error| ReconcileError::from_kube("read", &object, &error))?;
+        let stored = found.as_ref().and_then(|job| base(job, &source));
+        bases.insert(source, stored.ok_or(ReconcileError::Conflict { object })?);
+    }
+    Ok(bases)
+}
+
+pub(super) fn series_of(source: &Source) -> Option<&str> {
     match &source.kind {
         SourceKind::Logs(logs) => logs.series.as_deref(),
         SourceKind::Files(_) => None,
     }
 }
 
-/// What a job stored of a source, and when that was sealed; a job without a receipt stored nothing.
-fn base(job: &BackupJob, source: &str) -> Option<(Timestamp, Base)> {
+/// What a job stored of a source; a job without a receipt stored nothing.
+fn base(job: &BackupJob, source: &str) -> Option<Base> {
     let status = job.status.as_ref()?;
     let receipt = status.receipt.as_ref()?;
     let kept = status.logs.iter().flat_map(|logs| &logs.containers);
-    let base = Base {
+    Some(Base {
         session: receipt.session.parse().ok()?,
         gathered_at: status.running_since.unwrap_or(receipt.sealed_at),
         containers: kept.filter(|kept| kept.source == source).cloned().collect(),
-    };
-    Some((receipt.sealed_at, base))
+    })
 }
 
 /// Adds what was found in one container's logs.
@@ -119,6 +139,7 @@ pub(super) fn gaps_for_people(logs: &LogsStatus) -> String {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+    use jiff::Timestamp;
     use serde_json::{Value, json};
 
     use super::*;
@@ -148,10 +169,6 @@ mod tests {
         )
     }
 
-    fn container(bases: &Bases) -> Option<String> {
-        bases.get("logs").map(|base| base.containers.iter().map(|kept| kept.container.clone()).collect())
-    }
-
     #[test]
     fn a_job_goes_on_from_the_newest_of_its_series_that_is_stored() {
         let (early, late) = (Some("2026-01-01T00:00:00Z"), Some("2026-01-02T00:00:00Z"));
@@ -165,15 +182,18 @@ mod tests {
             job("hourly", Some("2026-01-03T00:00:00Z"), "v", &json!("hourly")),
             Arc::clone(&me),
         ];
-        assert_eq!(container(&bases(&me, &others)).as_deref(), Some("new"));
-        assert_eq!(container(&bases(&me, &others[2..])), None);
+        let newest = |others| before(&me, others).remove("logs");
+        assert_eq!(newest(&others).as_deref(), Some("new"));
+        assert_eq!(newest(&others[2..]), None);
+        let base = base(&others[1], "logs").unwrap();
+        assert_eq!(base.containers.iter().map(|kept| &kept.container).collect::<Vec<_>>(), ["new"]);
     }
 
     #[test]
     fn without_a_series_a_job_stands_alone() {
         let me = job("me", None, "v", &Value::Null);
         let others = [job("other", Some("2026-01-01T00:00:00Z"), "v", &Value::Null)];
-        assert!(bases(&me, &others).is_empty());
+        assert!(before(&me, &others).is_empty());
     }
 
     #[test]

@@ -50,7 +50,7 @@ impl Carrier for Ssh {
         let lanes = self.parallel_uploads.clamp(1, targets.len().max(1));
         let queue = Mutex::new(VecDeque::from(targets));
         let carried =
-            try_join_all((0..lanes).map(|_| lane(crossing, &gatherer, progress, &queue, now))).await?;
+            try_join_all((0..lanes).map(|_| lane(crossing, &gatherer, progress, &queue, lanes, now))).await?;
         let (mut uploaders, mut entries) = (Vec::new(), Vec::new());
         for (uploader, sent) in carried {
             uploaders.push(uploader);
@@ -69,19 +69,21 @@ impl Carrier for Ssh {
     }
 }
 
-/// One connection to the box, and the artifacts that went over it one after the other.
+/// One of so many connections to the box, and the artifacts that went over it one after the other.
 async fn lane(
     crossing: &Crossing,
     gatherer: &Arc<Gatherer>,
     progress: &Progress,
     queue: &Mutex<VecDeque<Target>>,
+    lanes: usize,
     listed_at: Timestamp,
 ) -> Result<(Uploader, Vec<Entry>), Fault> {
     let target = Landing::new(&crossing.ready, crossing.session.clone(), crossing.job.clone());
     let (key, across) = (crossing.key.clone(), Arc::clone(&progress.across));
     let mut connection = Uploader::connect(target, key, Patience::default(), across)
         .await
-        .map_err(|error| Fault::from(&error))?;
+        .map_err(|error| Fault::from(&error))?
+        .one_of(lanes);
     let mut sent = Vec::new();
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();

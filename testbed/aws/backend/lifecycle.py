@@ -15,10 +15,14 @@ from moto.ec2.models import instances as model
 
 from .addresses import release_public_address
 from .errors import refuse
-from .registry import LOCK
+from .registry import LOCK, backends
 
 # Instance types without capacity now (control API).
 no_capacity: set[str] = set()
+
+# A terminated instance can be described for a while, on EC2 "usually less than one hour". Here looking at all that ever
+# were would soon take most of a core.
+REMEMBERED_SECONDS = 600.0
 
 _original_init = model.Instance.__init__
 _original_terminate = model.Instance.terminate
@@ -80,7 +84,22 @@ def finish_termination(instance: Any, reason: str | None, code: str | None) -> N
             nic.status = "available"
             nic.attachment_id = nic.attach_time = nic.device_index = None
     instance.nics = {}
+    instance.ended = time.time()
     _explain(instance, reason, code)
+
+
+def forget_ended() -> None:
+    """Instances that have been terminated for long are not there any more."""
+    before = time.time() - REMEMBERED_SECONDS
+    with LOCK:
+        for _, _, backend in backends():
+            for reservation in list(backend.reservations.values()):
+                for instance in list(reservation.instances):
+                    if getattr(instance, "ended", before) < before:
+                        reservation.instances.remove(instance)
+                        backend.tags.pop(instance.id, None)
+                if not reservation.instances:
+                    del backend.reservations[reservation.id]
 
 
 def _explain(instance: Any, reason: str | None, code: str | None) -> None:

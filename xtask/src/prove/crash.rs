@@ -33,7 +33,8 @@ struct Cell {
 pub(super) fn run(proof: &Proof) -> Result<()> {
     proof.on_a_bed(|bed| {
         bed.install()?;
-        let lines = evidence(bed, "crash", "the crash matrix", &[("DRAWBRIDGE_ROUNDS", ROUNDS.as_ref())])?;
+        let lines =
+            evidence(bed, "crash", "the crash matrix", &[], &[("DRAWBRIDGE_ROUNDS", ROUNDS.as_ref())])?;
         let cells: Vec<Cell> = lines
             .lines()
             .map(|line| serde_json::from_str(line).with_context(|| format!("reading the evidence '{line}'")))

@@ -77,10 +77,15 @@ pub(crate) struct Proof {
 
 impl Proof {
     /// Runs `work` on a test bed of its own: what one part breaks, the next does not meet.
-    fn on_a_bed(&self, work: impl FnOnce(&Bed) -> Result<()>) -> Result<()> {
-        Bed::down(&self.run)?;
-        let result = Bed::up(&self.run, &self.tools, &self.package).and_then(|bed| work(&bed));
-        Bed::down(&self.run)?;
+    fn on_a_bed<T>(&self, work: impl FnOnce(&Bed) -> Result<T>) -> Result<T> {
+        self.on_bed(&self.run, work)
+    }
+
+    /// The same under another name, for parts that take several at once.
+    fn on_bed<T>(&self, run: &str, work: impl FnOnce(&Bed) -> Result<T>) -> Result<T> {
+        Bed::down(run)?;
+        let result = Bed::up(run, &self.tools, &self.package).and_then(|bed| work(&bed));
+        Bed::down(run)?;
         result
     }
 

@@ -1,5 +1,6 @@
 //! The memory that parts lie in. A session has so many parts and not one more, whether they are being filled or under
-//! way, and each one's memory is used again: what a large session takes is what a small one takes.
+//! way. All of it is taken when the box starts: a machine that is too small fails before the first byte, and a large
+//! session takes what a small one takes.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -28,7 +29,8 @@ pub(crate) struct PartBuffer {
 
 impl PartPool {
     pub(crate) fn new(parts: usize, part_bytes: usize) -> Self {
-        Self { part_bytes, slots: Arc::new(Semaphore::new(parts)), spare: Spare::default() }
+        let spare = (0..parts).map(|_| touched(part_bytes)).collect();
+        Self { part_bytes, slots: Arc::new(Semaphore::new(parts)), spare: Arc::new(Mutex::new(spare)) }
     }
 
     /// Waits until one more part may begin.
@@ -38,11 +40,18 @@ impl PartPool {
             // The semaphore is never closed, so there is always a permit at last.
             let slot = slots.acquire_owned().await.ok();
             let bytes = spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            // Memory that is not written to yet costs nothing: a small artifact does not take a whole part.
-            let bytes = bytes.unwrap_or_else(|| Vec::with_capacity(part_bytes));
+            // There is one for each permit.
+            let bytes = bytes.unwrap_or_else(|| touched(part_bytes));
             PartBuffer { bytes, part_bytes, spare, _slot: slot }
         }
     }
+}
+
+/// Memory that is there: pages that are never written to are only promised.
+fn touched(bytes: usize) -> Vec<u8> {
+    let mut memory = vec![1; bytes];
+    memory.clear();
+    memory
 }
 
 impl PartBuffer {

@@ -79,13 +79,16 @@ impl Work<'_> {
     pub(super) async fn cross(&self, ready: &ReadyBox) -> Result<Next, ReconcileError> {
         let (uid, session) = (self.uid(), self.session()?);
         let Some((_, key)) = self.context.attempts.ours(&uid, &session.id) else { return Ok(Next::Now) };
+        let before = series::before(self.job, &self.context.jobs.state());
+        let job = self.reference()?;
+        let bases = series::bases(&self.context.client, &job.namespace, before).await?;
         self.write(self.draft().crosses(ready)).await?;
         let crossing = Crossing {
             uid,
-            job: self.reference()?,
+            job,
             session: self.session_id()?,
             sources: self.job.spec.sources.clone(),
-            bases: series::bases(self.job, &self.context.jobs.state()),
+            bases,
             ready: ready.clone(),
             key,
             artifacts: self.job.status.as_ref().map_or(0, |status| status.artifacts.total.unsigned_abs()),
