@@ -114,10 +114,14 @@ def main() -> int:
     parser.add_argument("--pairs", default="text,noise")
     parser.add_argument("--table", type=Path)
     given = parser.parse_args()
+    wanted = set(given.pairs.split(","))
+    pairs = [pair for pair in PAIRS if pair[0].name.split("-")[0] in wanted]
+    if len(pairs) != len(wanted):
+        raise SystemExit(f"--pairs {given.pairs}: there are text and noise")
     world = World(given.run, given.stack)
     world.prepare()
     rows, broken = [], []
-    for pair in (pair for pair in PAIRS if pair[0].name.split("-")[0] in given.pairs.split(",")):
+    for pair in pairs:
         small, large = (measure(world, size) for size in pair)
         for size, result in zip(pair, (small, large), strict=True):
             rows.append(

@@ -56,14 +56,20 @@ pub(super) fn verdict(
     scanned.map_err(|message| Verdict { kind: Kind::Truncated, message })
 }
 
+const SIGHUP: u8 = 128 + 1;
+const SIGINT: u8 = 128 + 2;
+const SIGKILL: u8 = 128 + 9;
+const SIGTERM: u8 = 128 + 15;
+
 /// Whether a signal ended it, as it does when a pod is evicted or a container is restarted: no fault of the files, and
-/// the next attempt may find the pod elsewhere. Shells report 128 and the signal's number.
+/// the next attempt may find the pod elsewhere. Shells report 128 and the signal's number. Not among them: SIGPIPE, which
+/// tells of a zstd that does not work.
 fn killed(exit: &Status) -> bool {
     let causes = exit.details.iter().flat_map(|details| details.causes.iter().flatten());
     causes
         .filter(|cause| cause.reason.as_deref() == Some("ExitCode"))
         .filter_map(|cause| cause.message.as_deref()?.parse::<u8>().ok())
-        .any(|code| code > 128)
+        .any(|code| [SIGHUP, SIGINT, SIGKILL, SIGTERM].contains(&code))
 }
 
 /// Runtimes say it in different words; shells that stand in for tar say it too.
@@ -120,7 +126,7 @@ mod tests {
         };
         assert_eq!(kind(Some(&ended("137")), "", Err("no end".into())), Some(Kind::Truncated));
         assert_eq!(kind(Some(&ended("143")), "", Ok(())), Some(Kind::Truncated));
-        for code in ["2", "128", "nonsense"] {
+        for code in ["2", "128", "141", "nonsense"] {
             assert_eq!(kind(Some(&ended(code)), "", Ok(())), Some(Kind::Failed), "exit code {code}");
         }
     }

@@ -13,7 +13,7 @@ use futures::{Stream, StreamExt as _};
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
-    Claim, ClientKey, Original, Patience, Progress, SealedReceipt, Target, TransferError, Uploaded,
+    Claim, ClientKey, Original, Patience, Progress, SealedReceipt, Share, Target, TransferError, Uploaded,
     artifact::{check, rejected},
     link::{Link, dropped, unexpected},
     pipeline::{self, Feed, Form, Piece},
@@ -24,9 +24,6 @@ use super::{
 const FRUITLESS: u32 = 5;
 /// How long a sender may take to notice that its source has failed.
 const WINDING_UP: Duration = Duration::from_secs(10);
-/// The most unacknowledged bytes that a session holds over all its connections, whatever the box offers: this is our
-/// memory.
-const SESSION_WINDOW: u64 = 4 << 20;
 /// How long the box may take to write its last three objects.
 const SEALING: Duration = Duration::from_mins(3);
 
@@ -37,8 +34,8 @@ pub struct Uploader {
     patience: Patience,
     progress: Arc<Progress>,
     link: Option<Link>,
-    /// Unacknowledged bytes that this connection may hold.
-    window: u64,
+    /// How many unacknowledged bytes this connection may hold.
+    share: Share,
     /// An upload is under way, or its future was dropped in the middle.
     busy: bool,
 }
@@ -58,15 +55,19 @@ impl Uploader {
         progress: Arc<Progress>,
     ) -> Result<Self, TransferError> {
         let link = Link::open(&target, &key, patience.connect).await?;
-        Ok(Self { target, key, patience, progress, link: Some(link), window: SESSION_WINDOW, busy: false })
+        Ok(Self { target, key, patience, progress, link: Some(link), share: Share::whole(), busy: false })
     }
 
-    /// One of so many connections of a session, which share its memory.
+    /// One of several connections of a session.
     #[must_use]
-    pub fn one_of(mut self, connections: usize) -> Self {
-        let share = SESSION_WINDOW / u64::try_from(connections.max(1)).unwrap_or(u64::MAX);
-        self.window = share.max(MAX_DATA as u64);
+    pub fn with(mut self, share: Share) -> Self {
+        self.share = share;
         self
+    }
+
+    /// No further artifact goes over this connection: others may have its share.
+    pub fn rest(&mut self) {
+        self.share = Share::whole();
     }
 
     /// Sends one artifact. It is stored only if `source` ends without an error; an error of the source makes the box
@@ -193,9 +194,11 @@ impl Uploader {
         pieces: &mut mpsc::Receiver<Result<Piece, TransferError>>,
     ) -> Result<Uploaded, TransferError> {
         let (address, prefix) = (self.target.address, self.target.prefix.clone());
-        let (progress, window) = (Arc::clone(&self.progress), self.window);
-        let link = self.linked().await?;
-        let window = window.min(link.window());
+        let progress = Arc::clone(&self.progress);
+        self.linked().await?;
+        let (Some(link), share) = (self.link.as_mut(), &self.share) else {
+            return Err(dropped(address, "there is no connection"));
+        };
         link.send(ClientFrame::Begin(Begin { name: name.clone() })).await?;
         match link.receive().await? {
             BoxFrame::Begun(Begun { offset }) => sending.resume(address, name, offset)?,
@@ -211,7 +214,8 @@ impl Uploader {
                 link.send(ClientFrame::End(Box::new(end.clone()))).await?;
                 ended = true;
             }
-            let room = sending.end.is_none() && sending.window.held() + MAX_DATA as u64 <= window;
+            let room = sending.end.is_none()
+                && sending.window.held() + MAX_DATA as u64 <= share.bytes().min(link.window());
             let (frames, acked) = link.ears();
             tokio::select! {
                 frame = frames.recv() => match (Link::interpret(address, frame)?, &sending.end) {

@@ -1,8 +1,8 @@
 //! Every fault has a name: each is made on the real parts, ends in a condition and an event that say what, where and
 //! what to do, leaves nothing behind, and is gone when its cause is.
 //!
-//! `cargo xtask prove faults` runs all of them on a test bed and writes docs/evidence/faults.md; `cargo xtask test` runs
-//! those of [`telling`]. One after the other: a fault of the network or of AWS is everybody's.
+//! `cargo xtask prove faults` runs all of them on two test beds and writes docs/evidence/faults.md; `cargo xtask test` runs
+//! those of [`telling`]. On each one after the other: a fault of the network or of AWS is everybody's.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 

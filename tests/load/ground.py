@@ -74,9 +74,10 @@ class Ground:
         made: dict[str, Any] = self.api.post(f"{GROUP}/namespaces/{namespace}/backupjobs", body)
         return made
 
-    def jobs(self, label: str = "") -> list[dict[str, Any]]:
+    def jobs(self, label: str = "", patience: float = 120) -> list[dict[str, Any]]:
         """All BackupJobs whose name begins with `label`; patient while the API server is away or has just come back."""
-        while True:
+        end = time.monotonic() + patience
+        while time.monotonic() < end:
             with contextlib.suppress(OSError):
                 code, answer = self.api.request("GET", f"{GROUP}/backupjobs")
                 if code == 200:
@@ -85,6 +86,7 @@ class Ground:
                 if code not in (429, 500, 503, 504):
                     raise SystemExit(f"listing the jobs: {code} {answer[:300]!r}")
             time.sleep(0.5)
+        raise SystemExit(f"the jobs could not be listed for {patience:.0f} s")
 
     def await_end(self, label: str, count: int, seconds: float) -> list[dict[str, Any]]:
         """Waits until so many jobs are over."""

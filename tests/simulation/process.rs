@@ -181,8 +181,8 @@ impl Controller {
     /// The cache takes a change, and the object is looked at.
     fn see(&mut self, key: Key, object: Value, deleted: bool) {
         match key.kind {
-            Kind::Job => tell(&mut self.jobs, &object, deleted),
-            Kind::Vault => tell(&mut self.vaults, &object, deleted),
+            Kind::Job => tell(&mut self.jobs, &object, deleted, backupjob::lean),
+            Kind::Vault => tell(&mut self.vaults, &object, deleted, |_| {}),
         }
         if deleted {
             self.cached.remove(&key);
@@ -292,11 +292,13 @@ fn key_of(job: &ObjectRef<BackupJob>) -> Key {
     Key::job(job.namespace.as_deref().unwrap_or_default(), &job.name)
 }
 
-fn tell<K>(writer: &mut Writer<K>, object: &Value, deleted: bool)
+/// As the product's cache takes it up: `trim` is what that does with it first.
+fn tell<K>(writer: &mut Writer<K>, object: &Value, deleted: bool, trim: impl FnOnce(&mut K))
 where
     K: kube::Resource<DynamicType = ()> + Clone + serde::de::DeserializeOwned + 'static,
 {
-    let object: K = serde_json::from_value(object.clone()).unwrap();
+    let mut object: K = serde_json::from_value(object.clone()).unwrap();
+    trim(&mut object);
     let event = if deleted { watcher::Event::Delete(object) } else { watcher::Event::Apply(object) };
     writer.apply_watcher_event(&event);
 }

@@ -6,11 +6,11 @@ use drawbridge_protocol::Envelope;
 use super::series::series_of;
 use crate::api::{BackupJob, BackupJobStatus, ReceiptStatus};
 
-/// Jobs that are read at once when the cache is filled.
-pub(in crate::controller) const PAGE: u32 = 100;
+/// Jobs that are read at once when the cache is filled: a status may have half a mebibyte, of five hundred logs.
+pub(in crate::controller) const PAGE: u32 = 20;
 
 /// Takes away what nobody looks up in the cache.
-pub(in crate::controller) fn lean(job: &mut BackupJob) {
+pub fn lean(job: &mut BackupJob) {
     job.metadata.managed_fields = None;
     job.metadata.annotations = None;
     job.metadata.labels = None;

@@ -20,6 +20,7 @@ use kube::{Api, ResourceExt as _, runtime::controller::Action};
 use tracing::Instrument as _;
 use tracing::{debug, info_span, warn};
 
+pub use cache::lean;
 pub use local::{Attempts, Figures, Progress};
 pub use observe::open_sessions;
 pub use plan::StepKind;

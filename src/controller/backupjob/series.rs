@@ -17,8 +17,19 @@ use crate::{
 /// Gaps that a message names.
 const NAMED: usize = 3;
 
-/// For each source of `job` that belongs to a series, the newest complete job before it: whose status says where to go on.
-pub(super) fn before(job: &BackupJob, jobs: &[Arc<BackupJob>]) -> BTreeMap<String, String> {
+/// A job as the cache knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Earlier {
+    name: String,
+    uid: Option<String>,
+}
+
+/// Complete jobs that are looked at for a base; the first one nearly always is.
+const LOOKED_AT: usize = 4;
+
+/// For each source of `job` that belongs to a series, the complete jobs before it, the newest first: their statuses say
+/// where to go on.
+pub(super) fn before(job: &BackupJob, jobs: &[Arc<BackupJob>]) -> BTreeMap<String, Vec<Earlier>> {
     let mut before = BTreeMap::new();
     for source in &job.spec.sources {
         let Some(series) = series_of(source) else { continue };
@@ -29,29 +40,34 @@ pub(super) fn before(job: &BackupJob, jobs: &[Arc<BackupJob>]) -> BTreeMap<Strin
                 && other.spec.sources.iter().any(|s| s.name == source.name && series_of(s) == Some(series))
         });
         let sealed = |other: &BackupJob| Some(other.status.as_ref()?.receipt.as_ref()?.sealed_at);
-        if let Some((_, newest)) =
-            others.filter_map(|other| Some((sealed(other)?, other))).max_by_key(|(at, _)| *at)
-        {
-            before.insert(source.name.clone(), newest.name_any());
-        }
+        let mut complete: Vec<_> = others.filter_map(|other| Some((sealed(other)?, other))).collect();
+        complete.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+        let earlier = |other: &BackupJob| Earlier { name: other.name_any(), uid: other.uid() };
+        let newest = complete.into_iter().take(LOOKED_AT).map(|(_, other)| earlier(other)).collect();
+        before.insert(source.name.clone(), newest);
     }
     before
 }
 
-/// What those jobs stored, as their statuses have it now. One that was deleted meanwhile is a conflict: the cache is behind.
+/// What the first of those that is still there stored, as its status has it now. Without any, a source is stored from its
+/// beginning: some lines twice, none missed.
 pub(super) async fn bases(
     client: &Client,
     namespace: &str,
-    before: BTreeMap<String, String>,
+    before: BTreeMap<String, Vec<Earlier>>,
 ) -> Result<Bases, ReconcileError> {
     let jobs: Api<BackupJob> = Api::namespaced(client.clone(), namespace);
     let mut bases = Bases::new();
-    for (source, name) in before {
-        let object = format!("BackupJob {namespace}/{name}");
-        let found = jobs.get_opt(&name).await;
-        let found = found.map_err(|error| ReconcileError::from_kube("read", &object, &error))?;
-        let stored = found.as_ref().and_then(|job| base(job, &source));
-        bases.insert(source, stored.ok_or(ReconcileError::Conflict { object })?);
+    for (source, earlier) in before {
+        for Earlier { name, uid } in earlier {
+            let found = jobs.get_opt(&name).await.map_err(|error| {
+                ReconcileError::from_kube("read", &format!("BackupJob {namespace}/{name}"), &error)
+            })?;
+            if let Some(base) = found.filter(|job| job.uid() == uid).and_then(|job| base(&job, &source)) {
+                bases.insert(source, base);
+                break;
+            }
+        }
     }
     Ok(bases)
 }
@@ -182,9 +198,11 @@ mod tests {
             job("hourly", Some("2026-01-03T00:00:00Z"), "v", &json!("hourly")),
             Arc::clone(&me),
         ];
-        let newest = |others| before(&me, others).remove("logs");
-        assert_eq!(newest(&others).as_deref(), Some("new"));
-        assert_eq!(newest(&others[2..]), None);
+        let earlier = |others| -> Vec<String> {
+            before(&me, others).remove("logs").unwrap().into_iter().map(|one| one.name).collect()
+        };
+        assert_eq!(earlier(&others), ["new", "old"]);
+        assert!(earlier(&others[2..]).is_empty());
         let base = base(&others[1], "logs").unwrap();
         assert_eq!(base.containers.iter().map(|kept| &kept.container).collect::<Vec<_>>(), ["new"]);
     }

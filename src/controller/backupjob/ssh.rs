@@ -17,7 +17,7 @@ use super::{Carrier, Crossing, local::Progress, series};
 use crate::{
     fault::{Fault, Reason},
     gather::{self, Content, Gathered, Gatherer, Opened, Target, TokenClients},
-    transfer::{Claim, Patience, SealedReceipt, Target as Landing, Uploader},
+    transfer::{Claim, Patience, SealedReceipt, Share, Target as Landing, Uploader},
 };
 
 /// Carries over SSH.
@@ -49,8 +49,12 @@ impl Carrier for Ssh {
         progress.artifacts_total.store(targets.len() as u64, Ordering::Relaxed);
         let lanes = self.parallel_uploads.clamp(1, targets.len().max(1));
         let queue = Mutex::new(VecDeque::from(targets));
-        let carried =
-            try_join_all((0..lanes).map(|_| lane(crossing, &gatherer, progress, &queue, lanes, now))).await?;
+        let carried = try_join_all(
+            Share::among(lanes)
+                .into_iter()
+                .map(|share| lane(crossing, &gatherer, progress, &queue, share, now)),
+        )
+        .await?;
         let (mut uploaders, mut entries) = (Vec::new(), Vec::new());
         for (uploader, sent) in carried {
             uploaders.push(uploader);
@@ -69,13 +73,13 @@ impl Carrier for Ssh {
     }
 }
 
-/// One of so many connections to the box, and the artifacts that went over it one after the other.
+/// One connection to the box, and the artifacts that went over it one after the other.
 async fn lane(
     crossing: &Crossing,
     gatherer: &Arc<Gatherer>,
     progress: &Progress,
     queue: &Mutex<VecDeque<Target>>,
-    lanes: usize,
+    share: Share,
     listed_at: Timestamp,
 ) -> Result<(Uploader, Vec<Entry>), Fault> {
     let target = Landing::new(&crossing.ready, crossing.session.clone(), crossing.job.clone());
@@ -83,11 +87,14 @@ async fn lane(
     let mut connection = Uploader::connect(target, key, Patience::default(), across)
         .await
         .map_err(|error| Fault::from(&error))?
-        .one_of(lanes);
+        .with(share);
     let mut sent = Vec::new();
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-        let Some(target) = next else { return Ok((connection, sent)) };
+        let Some(target) = next else {
+            connection.rest();
+            return Ok((connection, sent));
+        };
         let (opened, log) = match &target.content {
             Content::Files { paths, exclude } => {
                 (gather::open_files(gatherer, &target, paths, exclude).await?, None)

@@ -13,7 +13,7 @@ const HOW: &str = "Each fault was made on the real parts (kube-apiserver, kubele
                    message names the object and the remedy, nothing is left on the AWS side (instances, interfaces, \
                    security groups, slots, state, unfinished uploads) and no failed job has a manifest; and when the \
                    same job completes once the fault is gone. Seconds are from `kubectl apply` to the end state, or to \
-                   the condition where the job waits.";
+                   the condition where the job waits; two test beds shared the machine.";
 
 /// One line of the tests' evidence.
 #[derive(Deserialize)]

@@ -4,7 +4,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
 use drawbridge_protocol::Sha256;
 
-use crate::store::PartBuffer;
+use crate::store::{PartBuffer, Slot};
 
 /// One artifact on its way into parts of fixed size.
 pub(super) struct Assembly {
@@ -30,6 +30,7 @@ pub(super) struct Part {
     /// Counts from 1, as S3 does.
     pub(super) number: u32,
     pub(super) body: Bytes,
+    pub(super) slot: Slot,
 }
 
 /// What one object came to.
@@ -118,8 +119,8 @@ impl Assembly {
 
     /// The part at hand, unless nothing is in it.
     fn take_part(&mut self) -> Option<Part> {
-        let body = self.part.take().filter(|part| !part.is_empty())?.freeze();
-        let part = Part { object: self.full.len(), number: self.part_number, body };
+        let (body, slot) = self.part.take().filter(|part| !part.is_empty())?.freeze();
+        let part = Part { object: self.full.len(), number: self.part_number, body, slot };
         self.part_number += 1;
         Some(part)
     }

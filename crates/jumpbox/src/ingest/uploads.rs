@@ -56,9 +56,13 @@ impl Uploads {
         }
         let upload = self.objects[part.object].0.clone();
         let store = self.store.clone();
-        let Part { object, number, body } = part;
+        let Part { object, number, body, slot } = part;
         let number = i32::try_from(number).unwrap_or(i32::MAX);
-        self.running.spawn(async move { (object, store.part(&upload, number, body).await) });
+        self.running.spawn(async move {
+            let result = store.part(&upload, number, body).await;
+            drop(slot);
+            (object, result)
+        });
         Ok(())
     }
 

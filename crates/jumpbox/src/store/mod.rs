@@ -26,7 +26,7 @@ use drawbridge_protocol::{
 };
 
 pub(crate) use cause::Cause;
-pub(crate) use pool::{PartBuffer, PartPool};
+pub(crate) use pool::{PartBuffer, PartPool, Slot};
 
 use crate::machine::Machine;
 

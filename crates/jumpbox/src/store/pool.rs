@@ -10,6 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// All parts of a session.
 #[derive(Clone, Debug)]
 pub(crate) struct PartPool {
+    parts: usize,
     part_bytes: usize,
     slots: Arc<Semaphore>,
     spare: Spare,
@@ -21,28 +22,31 @@ type Spare = Arc<Mutex<Vec<Vec<u8>>>>;
 #[derive(Debug)]
 pub(crate) struct PartBuffer {
     bytes: Vec<u8>,
-    part_bytes: usize,
-    spare: Spare,
-    // After `bytes`, which has gone back when the next part may begin.
-    _slot: Option<OwnedSemaphorePermit>,
+    pool: PartPool,
+    slot: Slot,
 }
+
+/// The right to one part. It ends with the part's upload: a connection that died may keep the bytes for longer, and nobody
+/// waits for that.
+#[derive(Debug, Default)]
+pub(crate) struct Slot(#[allow(dead_code)] Option<OwnedSemaphorePermit>);
 
 impl PartPool {
     pub(crate) fn new(parts: usize, part_bytes: usize) -> Self {
         let spare = (0..parts).map(|_| touched(part_bytes)).collect();
-        Self { part_bytes, slots: Arc::new(Semaphore::new(parts)), spare: Arc::new(Mutex::new(spare)) }
+        Self { parts, part_bytes, slots: Arc::new(Semaphore::new(parts)), spare: Arc::new(Mutex::new(spare)) }
     }
 
     /// Waits until one more part may begin.
     pub(crate) fn take(&self) -> impl Future<Output = PartBuffer> + Send + use<> {
-        let Self { part_bytes, slots, spare } = self.clone();
+        let pool = self.clone();
         async move {
             // The semaphore is never closed, so there is always a permit at last.
-            let slot = slots.acquire_owned().await.ok();
-            let bytes = spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            // There is one for each permit.
-            let bytes = bytes.unwrap_or_else(|| touched(part_bytes));
-            PartBuffer { bytes, part_bytes, spare, _slot: slot }
+            let slot = Slot(Arc::clone(&pool.slots).acquire_owned().await.ok());
+            let bytes = pool.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            // None is spare while a dead connection keeps one.
+            let bytes = bytes.unwrap_or_else(|| touched(pool.part_bytes));
+            PartBuffer { bytes, pool, slot }
         }
     }
 }
@@ -57,7 +61,7 @@ fn touched(bytes: usize) -> Vec<u8> {
 impl PartBuffer {
     /// Bytes that it has room for.
     pub(crate) fn room(&self) -> usize {
-        self.part_bytes - self.bytes.len()
+        self.pool.part_bytes - self.bytes.len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -70,9 +74,10 @@ impl PartBuffer {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// As what is sent.
-    pub(crate) fn freeze(self) -> Bytes {
-        Bytes::from_owner(self)
+    /// As what is sent, and the right to send it.
+    pub(crate) fn freeze(mut self) -> (Bytes, Slot) {
+        let slot = std::mem::take(&mut self.slot);
+        (Bytes::from_owner(self), slot)
     }
 }
 
@@ -86,7 +91,10 @@ impl Drop for PartBuffer {
     fn drop(&mut self) {
         let mut bytes = std::mem::take(&mut self.bytes);
         bytes.clear();
-        self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(bytes);
+        let mut spare = self.pool.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.len() < self.pool.parts {
+            spare.push(bytes);
+        }
     }
 }
 
@@ -105,14 +113,23 @@ mod tests {
         part.extend(b"12345678");
         assert_eq!(part.room(), 0);
         let place = part.as_ref().as_ptr();
-        let body = part.freeze();
-        let copy = body.clone();
+        let (body, slot) = part.freeze();
+        assert_eq!(body, &b"12345678"[..]);
         drop(body);
-        assert!(pool.take().now_or_never().is_none(), "a copy is still under way");
-        assert_eq!(copy, &b"12345678"[..]);
-        drop(copy);
+        assert!(pool.take().now_or_never().is_none(), "the upload is still under way");
+        drop(slot);
         let again = pool.take().now_or_never().unwrap();
         assert!(again.is_empty() && again.room() == 8);
         assert_eq!(again.as_ref().as_ptr(), place);
+    }
+
+    #[tokio::test]
+    async fn what_a_dead_connection_keeps_holds_nobody_up() {
+        let pool = PartPool::new(1, 8);
+        let (kept, slot) = pool.take().await.freeze();
+        drop(slot);
+        let other = pool.take().now_or_never().unwrap();
+        drop((kept, other));
+        assert_eq!(pool.spare.lock().unwrap().len(), 1);
     }
 }
