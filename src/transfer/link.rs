@@ -32,8 +32,8 @@ use super::{
 
 /// From the open TCP connection to `Welcome`.
 const HANDSHAKE: Duration = Duration::from_secs(20);
-/// While bytes cannot be written, SSH's keepalive is not sent either. A box reads whatever comes, so this is a network
-/// that is gone; TCP alone would notice after a quarter of an hour.
+/// While bytes cannot be written, or lie unacknowledged in the kernel, SSH's keepalive is not sent either. A box reads
+/// whatever comes, so this is a network that is gone; TCP alone would notice after a quarter of an hour.
 const STUCK: Duration = Duration::from_secs(20);
 /// Frames that wait for the sender. The box sends few: each answers one of ours.
 const FRAMES: usize = 16;
@@ -76,6 +76,8 @@ impl Link {
         let lost = |error: russh::Error| dropped(address, &error.to_string());
         // Frames are written whole; waiting to fill a segment only delays their ends.
         let _ = stream.set_nodelay(true);
+        // The sender may be waiting for the box's word when the network goes: only the kernel knows that nothing arrives.
+        let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(STUCK));
         let pin = Pin::new(address, &target.host_key)?;
         let mut ssh =
             client::connect_stream(Arc::new(config()), stream, pin).await.map_err(|error| match error {

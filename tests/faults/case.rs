@@ -165,17 +165,17 @@ impl<'a> Case<'a> {
         bed.wait_until_nothing_is_left(CLEAN);
     }
 
-    /// Waits until the condition `Progressing` has this reason.
+    /// Waits until the condition `Progressing` has this reason, and says these words: what a job knows at first is less.
     pub(crate) fn shows(&self, reason: &str, words: &[&str]) -> (Duration, String) {
         let mut said = String::new();
         let shown = wait(LIMIT, || match self.job.reason_and_message("Progressing") {
             Some((found, message)) if found == reason => {
                 said = message;
-                true
+                words.iter().all(|word| said.contains(word))
             }
             _ => false,
         });
-        assert!(shown, "{}: never {reason}: {:#}", self.fault, self.job.status());
+        assert!(shown, "{}: never {reason} with {words:?}, last '{said}': {:#}", self.fault, self.job.status());
         let seconds = self.begun.elapsed();
         self.tells(reason, &said, words);
         (seconds, said)

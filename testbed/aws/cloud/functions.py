@@ -18,7 +18,7 @@ from ministack.core.responses import get_account_id, get_region
 from ministack.services import eventbridge, lambda_svc
 
 from ..layout import ACCOUNT, RUNTIME_ADDRESS
-from . import audit
+from . import audit, faults
 
 # What a function's process sees of this process's environment, besides what Lambda itself sets.
 INHERITED = ("PATH", "LANG", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "DRAWBRIDGE_TESTBED")
@@ -180,7 +180,19 @@ def instance_state_changed(instance_id: str, state: str, account: str = ACCOUNT)
         )
 
 
+def _install_newer_requests() -> None:
+    invoke = lambda_svc._invoke
+
+    async def invoke_newer(name: str, event: Any, *args: Any, **options: Any) -> Any:
+        if faults.newer.get() and isinstance(event, dict) and "version" in event:
+            event = {**event, "version": event["version"] + 1}
+        return await invoke(name, event, *args, **options)
+
+    lambda_svc._invoke = invoke_newer
+
+
 def install(namespace: str) -> None:
+    _install_newer_requests()
     _install_event_targets()
     _install_notifications()
     _install_role_check()
