@@ -32,7 +32,7 @@ impl Workload {
                 "replicas": replicas, "selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": {
                     "terminationGracePeriodSeconds": 0,
                     "containers": [{"name": "app", "image": "drawbridge.test/busybox:1", "command": ["sh", "-c", script],
-                        "readinessProbe": {"exec": {"command": ["test", "-e", "/data/done"]}, "periodSeconds": 1},
+                        "startupProbe": {"exec": {"command": ["test", "-e", "/data/done"]}, "periodSeconds": 1, "failureThreshold": 120},
                         "volumeMounts": [{"name": "data", "mountPath": "/data"}]}],
                     "volumes": [{"name": "data", "emptyDir": {}}]}}}},
         ]});

@@ -52,7 +52,7 @@ fn a_path_that_may_not_be_read() {
         "app",
         &json!({"name": "app", "image": "drawbridge.test/busybox:1", "command": ["sh", "-c", script],
             "securityContext": {"runAsUser": 65_534},
-            "readinessProbe": {"exec": {"command": ["test", "-e", "/tmp/done"]}, "periodSeconds": 1}}),
+            "startupProbe": {"exec": {"command": ["test", "-e", "/tmp/done"]}, "periodSeconds": 1, "failureThreshold": 120}}),
     );
     Case::begin(&bed, "a path that may not be read", "fault-unreadable", "job", &Spec::of("app")).fails(
         "PathUnreadable",

@@ -56,7 +56,7 @@ impl<'a> Place<'a> {
         self.start(
             name,
             &json!({"name": "app", "image": "drawbridge.test/busybox:1", "command": ["sh", "-c", script],
-                "readinessProbe": {"exec": {"command": ["test", "-e", "/tmp/done"]}, "periodSeconds": 1}}),
+                "startupProbe": {"exec": {"command": ["test", "-e", "/tmp/done"]}, "periodSeconds": 1, "failureThreshold": 120}}),
         );
     }
 
