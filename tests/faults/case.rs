@@ -175,7 +175,12 @@ impl<'a> Case<'a> {
             }
             _ => false,
         });
-        assert!(shown, "{}: never {reason} with {words:?}, last '{said}': {:#}", self.fault, self.job.status());
+        assert!(
+            shown,
+            "{}: never {reason} with {words:?}, last '{said}': {:#}",
+            self.fault,
+            self.job.status()
+        );
         let seconds = self.begun.elapsed();
         self.tells(reason, &said, words);
         (seconds, said)

@@ -93,7 +93,7 @@ impl Creator {
             return Ok(false);
         }
         info!(session = %held.session, slot = taken.number, "ending a session that is past its deadline and grace");
-        let outcome = self.destroyer.destroy(&held.session, Remains::default(), moment.now).await?;
+        let outcome = self.destroyer.destroy(&held.session, Remains::default(), None, moment.now).await?;
         Ok(outcome == CleanupOutcome::Destroyed)
     }
 }

@@ -3,7 +3,12 @@
 //! The cluster asks again until nothing is left, so it gets an answer at once. Nobody asks again after an event, so
 //! then this goes on, with short waits, while its time lasts; the sweep does what is left after that.
 
-use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+    time::Duration,
+};
 
 use drawbridge_protocol::{CleanupAnswer, CleanupRequest, SessionId, Version, session::CleanupOutcome};
 use jiff::{SignedDuration, Timestamp};
@@ -15,7 +20,7 @@ use crate::{
     destroy::Destroyer,
     error::Error,
     events::{BadRequest, CleanupEvent},
-    machines::Ec2ErrorKind,
+    machines::{Ec2ErrorKind, Of},
     names::InstanceId,
     state::{Moment, Remains},
 };
@@ -34,6 +39,9 @@ pub struct Cleaner {
     pub pause: Duration,
     pub clock: Clock,
 }
+
+/// The sessions that an event is about, each with its machine where that went down by itself.
+type Due = BTreeMap<SessionId, Option<InstanceId>>;
 
 /// The answer: to a request as the protocol has it, to an event for the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -54,23 +62,35 @@ pub struct Swept {
 impl Cleaner {
     /// Does what the event asks for.
     pub async fn handle(&self, event: CleanupEvent, moment: Moment) -> Result<Answer, Error> {
-        let sessions = match event {
+        let alone =
+            |sessions: BTreeSet<SessionId>| sessions.into_iter().map(|session| (session, None)).collect();
+        let due: Due = match event {
             CleanupEvent::Request(request) => {
                 return self.answer(*request, moment).await.map(Answer::Request);
             }
             CleanupEvent::BadRequest(BadRequest { session, message }) => {
                 return Ok(Answer::Request(answer(session, CleanupOutcome::Refused { message })));
             }
-            CleanupEvent::Ended(sessions) => sessions.into_iter().collect(),
-            CleanupEvent::Gone(instance) => self.session_of(&instance).await?.into_iter().collect(),
-            CleanupEvent::Nothing => BTreeSet::new(),
-            CleanupEvent::Sweep => self.due(moment.now).await?,
+            CleanupEvent::Ended(sessions) => {
+                let mut due = Due::new();
+                for session in sessions {
+                    let instance = self.instance_of(&session).await;
+                    due.insert(session, instance);
+                }
+                due
+            }
+            CleanupEvent::Gone(instance) => {
+                let session = self.session_of(&instance).await?;
+                session.map(|session| (session, Some(instance))).into_iter().collect()
+            }
+            CleanupEvent::Nothing => Due::new(),
+            CleanupEvent::Sweep => alone(self.due(moment.now).await?),
         };
-        Ok(Answer::Event(self.end_all(sessions, moment).await))
+        Ok(Answer::Event(self.end_all(due, moment).await))
     }
 
     async fn answer(&self, request: CleanupRequest, moment: Moment) -> Result<CleanupAnswer, Error> {
-        let outcome = self.destroyer.destroy(&request.session, Remains::default(), moment.now).await?;
+        let outcome = self.destroyer.destroy(&request.session, Remains::default(), None, moment.now).await?;
         Ok(answer(request.session, outcome))
     }
 
@@ -83,14 +103,20 @@ impl Cleaner {
         }
     }
 
+    /// The machine of a session, while EC2 shows it. It is only told to people: that it is not found ends nothing.
+    async fn instance_of(&self, session: &SessionId) -> Option<InstanceId> {
+        let instances = self.destroyer.machines.instances(Of::Session(session)).await;
+        instances.ok()?.into_iter().next().map(|instance| instance.id)
+    }
+
     /// Passes over the sessions until nothing is left of any, or the time is up. One session's error does not
     /// keep the others.
-    pub(crate) async fn end_all(&self, mut left: BTreeSet<SessionId>, moment: Moment) -> Swept {
+    pub(crate) async fn end_all(&self, mut left: Due, moment: Moment) -> Swept {
         let mut destroyed = BTreeSet::new();
         loop {
-            for session in left.clone() {
+            for (session, gone) in left.clone() {
                 let now = (self.clock)();
-                match self.destroyer.destroy(&session, Remains::default(), now).await {
+                match self.destroyer.destroy(&session, Remains::default(), gone.as_ref(), now).await {
                     Ok(CleanupOutcome::Destroyed) => {
                         left.remove(&session);
                         destroyed.insert(session);
@@ -104,6 +130,7 @@ impl Cleaner {
             }
             let pause = SignedDuration::try_from(self.pause).unwrap_or_default();
             if left.is_empty() || (self.clock)() + pause + MARGIN >= moment.until {
+                let left: BTreeSet<_> = left.into_keys().collect();
                 info!(?destroyed, ?left, "ended");
                 return Swept { destroyed, left };
             }

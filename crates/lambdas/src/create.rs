@@ -86,7 +86,7 @@ impl Creator {
                     return Ok(pending(Waiting::Instance));
                 }
                 warn!(%session, ?made, "closed under way: ending what this call has made");
-                self.destroyer.destroy(session, made, moment.now).await?;
+                self.destroyer.destroy(session, made, None, moment.now).await?;
                 self.stand_down(session, moment).await;
                 Ok(ended("the session was closed while its box was being made"))
             }
@@ -120,7 +120,12 @@ impl Creator {
         // the tombstone first, finds and marks; a state saved after that by another call must not be gone on from.
         let loaded = self.store().load(session).await?;
         if self.store().is_closed(session).await? {
-            return Ok(ended("the session was closed"));
+            return Ok(match self.store().closed_by(session).await? {
+                Some(instance) => {
+                    refused(Refusal::BoxEnded, format!("instance {instance} went down by itself"))
+                }
+                None => ended("the session was closed"),
+            });
         }
         let mut saved = match loaded {
             Loaded::Session(saved) => *saved,

@@ -52,14 +52,16 @@ impl Left {
 }
 
 impl Destroyer {
-    /// One pass over the session. `made` is what the caller made and nobody has saved.
+    /// One pass over the session. `made` is what the caller made and nobody has saved; `gone` is its machine, when that
+    /// went down by itself.
     pub async fn destroy(
         &self,
         session: &SessionId,
         made: Remains,
+        gone: Option<&InstanceId>,
         now: Timestamp,
     ) -> Result<CleanupOutcome, Error> {
-        self.store.close(session).await?;
+        self.store.close(session, gone).await?;
         let state = self.mark_closing(session, &made).await?;
         let just_made = made.instance.is_some();
         let young = just_made || state.as_ref().is_some_and(|state| now < state.saved_at + VISIBLE_AFTER);

@@ -7,16 +7,17 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use drawbridge_protocol::{Orders, ReadyReport, SessionId, Sha256, Version, json, orders::MAX_ORDERS};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
-    names::key,
+    names::{InstanceId, key},
     state::{Session, Slot},
 };
 
 /// The largest saved session: a launch request with 16 KiB of user data, escaped.
 const MAX_SESSION: usize = 64 << 10;
 const MAX_SLOT: usize = 4 << 10;
+const MAX_TOMBSTONE: usize = 1 << 10;
 const MAX_REPORT: usize = 16 << 10;
 
 /// The state bucket failed, or holds something that is not ours.
@@ -89,6 +90,16 @@ pub enum Loaded {
     Unreadable(String),
 }
 
+/// What lies at the key of a session that was closed.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Tombstone {
+    version: Version,
+    session: SessionId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    gone: Option<InstanceId>,
+}
+
 /// A slot that is taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TakenSlot {
@@ -112,10 +123,19 @@ impl Store {
         self.0.exists(&key::closed(session)).await
     }
 
-    /// Puts the session's tombstone: no box is made for it from now on.
-    pub async fn close(&self, session: &SessionId) -> Result<(), StoreError> {
-        let body = format!("{{\"version\":{},\"session\":\"{session}\"}}", Version::NUMBER);
-        self.0.put(&key::closed(session), body.into_bytes(), Condition::Absent).await.map(|_| ())
+    /// Puts the session's tombstone, unless it has one: no box is made for it from now on. `gone` is its machine, when
+    /// that went down by itself.
+    pub async fn close(&self, session: &SessionId, gone: Option<&InstanceId>) -> Result<(), StoreError> {
+        let tombstone = Tombstone { version: Version, session: session.clone(), gone: gone.cloned() };
+        self.put_json(&key::closed(session), &tombstone, Condition::Absent).await.map(|_| ())
+    }
+
+    /// The machine whose end closed the session, as its tombstone says.
+    pub async fn closed_by(&self, session: &SessionId) -> Result<Option<InstanceId>, StoreError> {
+        let Some(object) = self.0.get(&key::closed(session), MAX_TOMBSTONE).await? else { return Ok(None) };
+        let tombstone = json::parse::<Tombstone>("tombstone", &object.bytes, MAX_TOMBSTONE);
+        // It closes the session whatever it says.
+        Ok(tombstone.ok().and_then(|tombstone| tombstone.gone))
     }
 
     pub async fn load(&self, session: &SessionId) -> Result<Loaded, StoreError> {

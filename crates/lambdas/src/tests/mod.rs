@@ -12,7 +12,7 @@ use std::{sync::Arc, time::Duration};
 
 use drawbridge_protocol::{
     CreateRequest, JobRef, ReadyReport, SessionId, SessionSigner, Sha256, Version,
-    session::{CleanupOutcome, CreateOutcome, Waiting},
+    session::{CleanupOutcome, CreateOutcome, Refusal, Waiting},
 };
 use jiff::SignedDuration;
 
@@ -84,7 +84,7 @@ impl Stack {
 
     /// One request to `cleanup`.
     async fn close(&self, number: u8) -> Result<CleanupOutcome, Error> {
-        self.destroyer().destroy(&session(number), Remains::default(), self.world.now()).await
+        self.destroyer().destroy(&session(number), Remains::default(), None, self.world.now()).await
     }
 
     /// One event to `cleanup`, with the time for one pass.
@@ -204,6 +204,13 @@ impl Stack {
 
 fn is_ready(outcome: &CreateOutcome) -> bool {
     matches!(outcome, CreateOutcome::Ready(_))
+}
+
+fn refusal(outcome: &CreateOutcome) -> Option<Refusal> {
+    match outcome {
+        CreateOutcome::Refused { reason, .. } => Some(*reason),
+        _ => None,
+    }
 }
 
 fn waits_for(outcome: &CreateOutcome) -> Option<Waiting> {

@@ -2,19 +2,12 @@
 
 use drawbridge_protocol::{
     JobRef, SessionSigner, Sha256,
-    session::{CreateOutcome, Refusal, Waiting},
+    session::{Refusal, Waiting},
 };
 use serde_json::Value;
 
-use super::{OTHER_KEY, Stack, is_ready, request, session, waits_for};
+use super::{OTHER_KEY, Stack, is_ready, refusal, request, session, waits_for};
 use crate::names::key;
-
-fn refusal(outcome: &CreateOutcome) -> Option<Refusal> {
-    match outcome {
-        CreateOutcome::Refused { reason, .. } => Some(*reason),
-        _ => None,
-    }
-}
 
 #[tokio::test]
 async fn a_session_id_belongs_to_one_key_and_one_job() {

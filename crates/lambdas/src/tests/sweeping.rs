@@ -1,8 +1,9 @@
 //! What the events and the sweep find.
 
+use drawbridge_protocol::session::{CreateOutcome, Refusal, Waiting};
 use jiff::SignedDuration;
 
-use super::{Stack, is_ready, request, session};
+use super::{Stack, is_ready, refusal, request, session, waits_for};
 use crate::{
     events::CleanupEvent,
     names::{InstanceId, key},
@@ -139,6 +140,7 @@ async fn a_marker_ends_its_session_and_a_strange_machine_ends_nothing() {
     assert!(swept.destroyed.is_empty() && swept.left.is_empty());
     let swept = stack.event(CleanupEvent::Ended(vec![session(1)])).await;
     assert_eq!(swept.left.len(), 1);
+    assert_eq!(refusal(&stack.create(&request(1)).await.unwrap()), Some(Refusal::BoxEnded));
     for _ in 0..3 {
         stack.tick().await;
     }
@@ -161,4 +163,17 @@ async fn while_a_call_of_create_may_be_at_work_nobody_says_that_nothing_is_left(
     let begun = stack.world.now();
     stack.close_until_destroyed(1).await;
     assert!(stack.world.now().duration_since(begun) >= SignedDuration::from_secs(30));
+}
+
+#[tokio::test]
+async fn who_asks_for_a_box_that_went_down_learns_which_machine_it_was() {
+    let stack = Stack::new();
+    assert_eq!(waits_for(&stack.create(&request(1)).await.unwrap()), Some(Waiting::Instance));
+    let id = stack.world.inner().instances.keys().next().unwrap().clone();
+    stack.event(CleanupEvent::Gone(id.clone())).await;
+    let CreateOutcome::Refused { reason, message } = stack.create(&request(1)).await.unwrap() else {
+        panic!("a closed session has a box")
+    };
+    assert_eq!(reason, Refusal::BoxEnded);
+    assert!(message.contains(id.as_str()), "{message}");
 }
