@@ -39,6 +39,7 @@ impl Creator {
             deadline,
             saved_at: moment.now,
             in_flight_until: None,
+            unanswered: false,
             phase: Phase::Claimed,
         };
         let saved = match self.store().save(session, None).await? {

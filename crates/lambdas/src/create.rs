@@ -97,8 +97,8 @@ impl Creator {
     /// It may fail: then cleanup waits.
     async fn stand_down(&self, session: &SessionId, moment: Moment) {
         let Ok(Loaded::Session(saved)) = self.store().load(session).await else { return };
-        // Another limit is another call's.
-        if saved.session.in_flight_until == Some(moment.until) {
+        // Another limit is another call's, and what an earlier one asked of EC2 may still be under way.
+        if saved.session.in_flight_until == Some(moment.until) && !saved.session.unanswered {
             let idle = Session { in_flight_until: None, ..saved.session };
             if let Err(error) = self.store().save(idle, Some(&saved.etag)).await {
                 warn!(%session, %error, "the state still says that this call is at work");
@@ -149,11 +149,12 @@ impl Creator {
             let message = format!("the session's deadline {} has passed", saved.session.deadline);
             return Ok(refused(Refusal::DeadlinePassed, message));
         }
+        let mut found = true;
         loop {
             let phase = saved.session.phase.clone();
             saved = match phase {
                 Phase::Claimed => self.prepare(saved, moment).await?,
-                Phase::Launching(launch) => self.launch(saved, *launch, moment).await?,
+                Phase::Launching(launch) => self.launch(saved, *launch, found, moment).await?,
                 Phase::Launched(machine) => {
                     self.running(&machine).await?;
                     self.make_interface(saved, machine, moment).await?
@@ -168,6 +169,7 @@ impl Creator {
                 }
                 Phase::Closing(_) => return Ok(ended("the session is being closed")),
             };
+            found = false;
             info!(session = %saved.session.session, phase = saved.session.phase.name(), "saved");
         }
     }
@@ -176,7 +178,8 @@ impl Creator {
     /// come into being that nobody has saved.
     pub(crate) async fn save(&self, saved: Saved, phase: Phase, makes: bool, moment: Moment) -> Step<Saved> {
         let covered = saved.session.in_flight_until.is_some_and(|until| until >= moment.until);
-        if makes && covered && saved.session.phase == phase {
+        // That a request is unanswered may be news.
+        if makes && covered && saved.session.phase == phase && !saved.session.unanswered {
             return Ok(saved);
         }
         let Saved { session, etag } = saved;

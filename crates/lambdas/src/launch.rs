@@ -28,13 +28,30 @@ impl Creator {
         self.save(saved, Phase::Launching(Box::new(launch)), true, moment).await
     }
 
-    /// Sends the saved request; when EC2 has no capacity, saves and sends the one of the next instance type.
-    pub(crate) async fn launch(&self, saved: Saved, mut launch: Launch, moment: Moment) -> Step<Saved> {
+    /// Sends the saved request; when EC2 has no capacity, saves and sends the one of the next instance type. Not while
+    /// an earlier request may still be under way: it has another token, and would make a second machine. `found`: the
+    /// request was saved by an earlier call.
+    pub(crate) async fn launch(
+        &self,
+        mut saved: Saved,
+        mut launch: Launch,
+        found: bool,
+        moment: Moment,
+    ) -> Step<Saved> {
+        // A call that got an answer, or never asked, has taken its limit back.
+        saved.session.unanswered |= found && saved.session.in_flight_until.is_some();
         // A call that goes on with what another one saved is under way itself now.
         let mut saved = self.save(saved, Phase::Launching(Box::new(launch.clone())), true, moment).await?;
         let instance = loop {
             match self.run(&launch).await {
                 Ok(instance) => break instance,
+                Err(error) if error.kind == Ec2ErrorKind::Capacity && saved.session.unanswered => {
+                    let message = format!(
+                        "{error}; an earlier request got no answer and may still be under way, so no other instance \
+                         type is asked for in this session"
+                    );
+                    return Err(Interrupt::Answer(refused(Refusal::Capacity, message)));
+                }
                 Err(error) if error.kind == Ec2ErrorKind::Capacity => {
                     warn!(session = %launch.owner.session, instance_type = launch.instance_type, %error, "no capacity");
                     let Some(next) = self.next_launch(&launch) else {

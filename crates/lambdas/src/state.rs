@@ -27,6 +27,9 @@ pub struct Session {
     /// Until then nobody may say that nothing is left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_flight_until: Option<Timestamp>,
+    /// A RunInstances request may have been sent whose answer nobody saved.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unanswered: bool,
     pub phase: Phase,
 }
 

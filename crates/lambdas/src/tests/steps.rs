@@ -93,6 +93,26 @@ async fn without_capacity_the_next_type_is_tried_under_another_token() {
 }
 
 #[tokio::test]
+async fn no_other_type_is_tried_while_a_request_without_an_answer_may_be_under_way() {
+    let at = 1 + {
+        let dry = Stack::new();
+        dry.create(&request(1)).await.unwrap();
+        dry.world.inner().calls.iter().position(|call| *call == "RunInstances").unwrap()
+    };
+    let stack = Stack::new();
+    stack.world.cut_at(at, super::world::Cut::Before);
+    stack.create(&request(1)).await.unwrap_err();
+    stack.world.revive();
+    stack.world.inner().sold_out.insert("t3.small".to_owned());
+    for _ in 0..2 {
+        let outcome = stack.create(&request(1)).await.unwrap();
+        assert!(matches!(outcome, CreateOutcome::Refused { reason: Refusal::Capacity, .. }), "{outcome:?}");
+        assert!(stack.saved(1).unwrap().in_flight_until.is_some(), "cleanup waits for the request");
+    }
+    assert!(stack.world.inner().instances.is_empty());
+}
+
+#[tokio::test]
 async fn without_capacity_of_any_type_it_is_refused_and_leaves_nothing() {
     let stack = Stack::new();
     stack.world.inner().sold_out.extend(["t3.small".to_owned(), "t3a.small".to_owned()]);
