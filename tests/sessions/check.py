@@ -102,7 +102,8 @@ def a_box_that_shuts_itself_down_is_cleaned_up_by_ec2_s_event(account: Account) 
     account.in_box(box["instance"], "shutdown", "-h", "now")
     account.nothing_left(session)
     refused = account.create(session)["outcome"]["refused"]
-    expect(refused["reason"] == "session_ended", "the session must have ended", refused)
+    expect(refused["reason"] == "box_ended", "who asks again must learn that the box ended", refused)
+    expect(box["instance"] in refused["message"], "and which machine it was", refused)
 
 
 def a_box_whose_program_dies_takes_its_machine_along(account: Account) -> None:
