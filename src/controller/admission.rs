@@ -44,6 +44,7 @@ pub struct Candidate {
 pub struct Open {
     pub uid: String,
     pub namespace: String,
+    pub name: String,
     pub vault: String,
 }
 
@@ -83,8 +84,8 @@ impl Admission {
         }
         inner.waiting.remove(&candidate.uid);
         inner.closed.remove(&candidate.uid);
-        let Candidate { uid, namespace, vault, .. } = candidate;
-        inner.granted.insert(uid.clone(), Open { uid, namespace, vault });
+        let Candidate { uid, namespace, name, vault, .. } = candidate;
+        inner.granted.insert(uid.clone(), Open { uid, namespace, name, vault });
         Turn::Granted
     }
 
@@ -102,6 +103,11 @@ impl Admission {
         let mut inner = self.lock();
         inner.waiting.remove(uid);
         inner.granted.remove(uid).map(|left| inner.next(&left.vault)).unwrap_or_default()
+    }
+
+    /// The jobs that were let in and are gone. Nobody visits a deleted job again, so whoever looks must say that it left.
+    pub fn gone(&self, is_here: impl Fn(&Open) -> bool) -> Vec<String> {
+        self.lock().granted.values().filter(|open| !is_here(open)).map(|open| open.uid.clone()).collect()
     }
 
     /// How many sessions `vault` has open, given those that the cache knows of.
@@ -205,9 +211,22 @@ mod tests {
     }
 
     #[test]
+    fn a_job_that_is_gone_keeps_no_place() {
+        let admission = Admission::default();
+        assert_eq!(admission.ask(candidate("a", 1), 1, none(), NOW), Turn::Granted);
+        assert!(matches!(admission.ask(candidate("a", 2), 1, none(), NOW), Turn::Queued { .. }));
+        assert_eq!(admission.gone(|_| true), Vec::<String>::new());
+        let gone = admission.gone(|open| open.uid != "a-1");
+        assert_eq!(gone, ["a-1"]);
+        assert_eq!(admission.leave(&gone[0]).len(), 1, "the next one is told");
+        assert_eq!(admission.ask(candidate("a", 2), 1, none(), NOW), Turn::Granted);
+    }
+
+    #[test]
     fn sessions_in_the_cache_count_once() {
         let admission = Admission::default();
-        let cached = Open { uid: "a-1".into(), namespace: "a".into(), vault: "v".into() };
+        let cached =
+            Open { uid: "a-1".into(), namespace: "a".into(), name: String::new(), vault: "v".into() };
         assert_eq!(admission.ask(candidate("a", 1), 2, none(), NOW), Turn::Granted);
         assert_eq!(admission.ask(candidate("a", 2), 2, [cached], NOW), Turn::Granted);
     }
@@ -215,7 +234,8 @@ mod tests {
     #[test]
     fn a_closed_session_that_the_cache_still_shows_does_not_count() {
         let admission = Admission::default();
-        let cached = || [Open { uid: "a-1".into(), namespace: "a".into(), vault: "v".into() }];
+        let cached =
+            || [Open { uid: "a-1".into(), namespace: "a".into(), name: String::new(), vault: "v".into() }];
         assert!(matches!(admission.ask(candidate("a", 2), 1, cached(), NOW), Turn::Queued { open: 1, .. }));
         assert_eq!(admission.closed("a-1", "v", NOW).len(), 1);
         assert_eq!(admission.ask(candidate("a", 2), 1, cached(), NOW), Turn::Granted);

@@ -11,13 +11,13 @@ use std::{
 
 use futures::channel::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use kube::{
-    Client,
+    Client, ResourceExt as _,
     runtime::reflector::{ObjectRef, Store},
 };
 
 use super::{
     Parts,
-    admission::{Admission, Candidate},
+    admission::{Admission, Candidate, Open},
     backoff::Backoff,
     backupjob::{Attempts, Carrier},
     events::Events,
@@ -131,6 +131,18 @@ impl Context {
     pub fn leave_queue(&self, uid: &str) {
         let next = self.admission.leave(uid);
         self.wake_waiting(&next);
+    }
+
+    /// Nobody visits a job again that was deleted while a step of it failed: what is kept for it goes here.
+    pub fn let_go_of_gone_jobs(&self) {
+        let is_here = |open: &Open| {
+            let job = self.jobs.get(&ObjectRef::new(&open.name).within(&open.namespace));
+            job.is_some_and(|job| job.uid().as_ref() == Some(&open.uid))
+        };
+        for uid in self.admission.gone(is_here) {
+            self.leave_queue(&uid);
+            self.attempts.forget(&uid);
+        }
     }
 
     fn wake_waiting(&self, waiting: &[Candidate]) {

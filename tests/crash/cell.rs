@@ -36,6 +36,13 @@ impl Cell<'_> {
         let (name, way) = (self.name(), scenario::way(self.step));
         let closed = self.closed();
         let begun = Instant::now();
+        let mut alive = None;
+        let runs = wait(LIMIT, || {
+            alive = self.controller.pod().filter(|(_, _, waits)| waits.is_none());
+            alive.is_some()
+        });
+        assert!(runs, "the controller does not run: {:?}", self.controller.pod());
+        let alive = alive.unwrap();
         let action = if self.disruption == Disruption::KillController { Action::Kill } else { Action::Hold };
         let job = if way == Way::FinalizerLeft {
             self.over_with_its_finalizer(&name, action)
@@ -54,7 +61,7 @@ impl Cell<'_> {
         }
         let met = wait(LIMIT, || self.controller.shim.has_sprung());
         assert!(met, "the job never came to {}: {:#}", self.step.name(), job.status());
-        let hit = self.disrupt(&job);
+        let hit = self.disrupt(&job, &alive);
         if way == Way::PodsLate {
             self.place.pod(&name, SMALL);
         }
@@ -111,7 +118,26 @@ impl Cell<'_> {
         cut
     }
 
-    fn disrupt(&self, job: &Job<'_>) -> String {
+    /// The controller is dead, as the kubelet sees it. A container that dies often is made to wait, longer each time: then
+    /// its pod gives way to a new one.
+    fn controller_died(&self, before: &(String, u64, Option<String>)) -> String {
+        let mut how = "started again by the kubelet";
+        let died = wait(LIMIT, || match self.controller.pod() {
+            Some((_, _, Some(reason))) if reason == "CrashLoopBackOff" => {
+                how = "its pod replaced";
+                true
+            }
+            Some((pod, restarts, _)) => pod == before.0 && restarts > before.1,
+            None => false,
+        });
+        assert!(died, "the controller lives on: {:?}, before {before:?}", self.controller.pod());
+        if how == "its pod replaced" {
+            self.controller.replace(&before.0);
+        }
+        format!("killed where the step begins, {how}")
+    }
+
+    fn disrupt(&self, job: &Job<'_>, alive: &(String, u64, Option<String>)) -> String {
         let in_flight = match (self.disruption, self.step) {
             (Disruption::KillLambda, StepKind::AskForBox) => Some("RunInstances"),
             (Disruption::KillLambda, StepKind::AskToClose) => Some("TerminateInstances"),
@@ -121,7 +147,7 @@ impl Cell<'_> {
             return self.kill_at_work(operation);
         }
         let hit = match self.disruption {
-            Disruption::KillController => return "killed where the step begins".to_owned(),
+            Disruption::KillController => return self.controller_died(alive),
             Disruption::KillBox => kill_box(self.bed, job),
             Disruption::KillLambda => kill_functions(self.bed),
             Disruption::DeleteJob => {

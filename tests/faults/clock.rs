@@ -119,6 +119,27 @@ impl<'a> Shimmed<'a> {
         rolled_out(bed);
         Self { bed, shim }
     }
+
+    /// The controller's pod, how often its container has been started again, and what the container waits for.
+    pub(crate) fn pod(&self) -> Option<(String, u64, Option<String>)> {
+        let selector = "app.kubernetes.io/name=drawbridge";
+        let pods = self.bed.kubectl(&["get", "pods", "-n", NAMESPACE, "-l", selector, "-o", "json"]).unwrap();
+        let pods: Value = serde_json::from_str(&pods).unwrap();
+        let alive = |pod: &&Value| pod["metadata"]["deletionTimestamp"].is_null();
+        let pod = pods["items"].as_array().unwrap().iter().find(alive)?;
+        let container = &pod["status"]["containerStatuses"][0];
+        let waits = container["state"]["waiting"]["reason"].as_str().map(str::to_owned);
+        Some((
+            pod["metadata"]["name"].as_str()?.to_owned(),
+            container["restartCount"].as_u64().unwrap_or(0),
+            waits,
+        ))
+    }
+
+    /// Has the pod give way to a new one at once.
+    pub(crate) fn replace(&self, pod: &str) {
+        self.bed.kubectl(&["delete", "pod", pod, "-n", NAMESPACE, "--force", "--grace-period=0"]).unwrap();
+    }
 }
 
 impl Drop for Shimmed<'_> {

@@ -111,6 +111,7 @@ fn ask_for_turn(context: &Context, job: &BackupJob, vault: &BackupVault) -> Turn
         vault: job.spec.vault.clone(),
         created: job.creation_timestamp().map_or(Timestamp::UNIX_EPOCH, |time| time.0),
     };
+    context.let_go_of_gone_jobs();
     let limit = usize::try_from(vault.spec.max_concurrent_sessions).unwrap_or(1).max(1);
     let open = open_sessions(&context.jobs.state());
     context.admission.ask(candidate, limit, open, context.clock.elapsed())
@@ -123,6 +124,7 @@ pub fn open_sessions(jobs: &[Arc<BackupJob>]) -> Vec<Open> {
         .map(|job| Open {
             uid: job.uid().unwrap_or_default(),
             namespace: job.namespace().unwrap_or_default(),
+            name: job.name_any(),
             vault: job.spec.vault.clone(),
         })
         .collect()

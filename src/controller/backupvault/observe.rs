@@ -17,6 +17,7 @@ pub(super) struct Observation {
 /// Counts; no call leaves the process.
 pub(super) fn observe(context: &Context, vault: &BackupVault) -> Observation {
     let name = vault.name_any();
+    context.let_go_of_gone_jobs();
     let open = context.admission.open(&name, open_sessions(&context.jobs.state()), context.clock.elapsed());
     let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
     Observation { open_sessions: count(open), queued_jobs: count(context.admission.waiting(&name)) }
