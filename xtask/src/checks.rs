@@ -26,6 +26,13 @@ pub(crate) fn all(tools: &Tools) -> Result<()> {
             "--locked",
             "--workspace",
             "--all-targets",
+            // Targets that are not among all: cargo runs them by name alone.
+            "--test",
+            "e2e",
+            "--test",
+            "faults",
+            "--test",
+            "crash",
             "--",
             "-D",
             "warnings",
