@@ -7,7 +7,7 @@
 use std::{net::Ipv4Addr, sync::Arc};
 
 use drawbridge_protocol::{
-    CreateRequest, SessionId, Sha256,
+    CreateRequest, ObjectPrefix, SessionId, Sha256,
     session::{CreateOutcome, Refusal, Waiting},
 };
 use tracing::{info, warn};
@@ -116,6 +116,10 @@ impl Creator {
 
     async fn advance(&self, request: &CreateRequest, moment: Moment) -> Step<CreateOutcome> {
         let session = &request.session;
+        // Before anything is claimed: a session whose objects can lie nowhere could be neither launched nor closed.
+        if let Err(error) = ObjectPrefix::of_session(&self.config.stack.cluster, &request.job, session) {
+            return Ok(refused(Refusal::BadRequest, error.to_string()));
+        }
         // In this order: a state that was loaded before the tombstone was looked for is one that cleanup, which puts
         // the tombstone first, finds and marks; a state saved after that by another call must not be gone on from.
         let loaded = self.store().load(session).await?;

@@ -25,6 +25,17 @@ async fn a_session_id_belongs_to_one_key_and_one_job() {
 }
 
 #[tokio::test]
+async fn a_session_whose_objects_can_lie_nowhere_claims_nothing() {
+    let stack = Stack::new();
+    let mut among_the_markers = request(1);
+    among_the_markers.job = JobRef::new("ended".into(), "nightly".into(), "ff".into(), 1).unwrap();
+    let outcome = stack.create(&among_the_markers).await.unwrap();
+    assert_eq!(refusal(&outcome), Some(Refusal::BadRequest));
+    assert_eq!(stack.world.left(), Vec::<String>::new());
+    assert!(is_ready(&stack.ask_until_settled(&request(1), 1).await));
+}
+
+#[tokio::test]
 async fn a_closed_session_gets_no_box_again() {
     let stack = Stack::new();
     stack.close_until_destroyed(1).await;
