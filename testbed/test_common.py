@@ -39,6 +39,18 @@ class Indexes(WithState):
             found = list(pool.map(lambda n: runs.claim(f"run-{n}").index, range(20)))
         self.assertEqual(sorted(found), list(range(20)))
 
+    def test_runs_that_come_and_go_at_once_do_not_stumble_over_each_other(self) -> None:
+        """Each that is the last one to go removes registry and state; another may come in that moment."""
+
+        def come_and_go(number: int) -> None:
+            for _ in range(200):
+                self.assertTrue(runs.claim(f"run-{number}").dir.is_dir())
+                self.assertTrue(runs.release(f"run-{number}"))
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(come_and_go, range(4)))
+        self.assertEqual(list(self.place.iterdir()), [], "an idle machine has no registry and no state")
+
     def test_both_parts_of_a_run_share_its_index(self) -> None:
         self.assertEqual(runs.claim("a", "aws").index, runs.claim("a", "kubernetes").index)
 

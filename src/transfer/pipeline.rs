@@ -18,8 +18,10 @@ use super::{Original, Progress, TransferError};
 
 /// What `zstd` takes when nobody says otherwise; also what makes the artifact as small as people expect.
 const LEVEL: i32 = 3;
-/// Chunks between the stages: enough that neither side waits for the other's wake-up.
-const DEPTH: usize = 4;
+/// Chunks that wait to be compressed: enough that neither side waits for the other's wake-up.
+const WAITING: usize = 4;
+/// Pieces that wait to be sent, of up to [`MAX_DATA`] each: one, since what is on its way already queues in the window.
+const READY: usize = 1;
 
 /// What comes out.
 #[derive(Debug)]
@@ -79,8 +81,8 @@ pub(super) fn start(
     form: Form,
     progress: Arc<Progress>,
 ) -> (Feed, mpsc::Receiver<Result<Piece, TransferError>>) {
-    let (feed, input) = mpsc::channel(DEPTH);
-    let (output, pieces) = mpsc::channel(DEPTH);
+    let (feed, input) = mpsc::channel(WAITING);
+    let (output, pieces) = mpsc::channel(READY);
     tokio::task::spawn_blocking(move || {
         let result = match form {
             Form::Plain => compress(input, &output, &progress),

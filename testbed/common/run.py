@@ -65,11 +65,13 @@ def _locked() -> IO[str]:
         raise TestbedError("the testbed makes namespaces and mounts: run it as root")
     path = REGISTRY / "lock"
     while True:
-        REGISTRY.mkdir(mode=0o755, parents=True, exist_ok=True)
         try:
+            REGISTRY.mkdir(mode=0o755, parents=True, exist_ok=True)
             lock = open(path, "a")
-        except FileNotFoundError:
-            continue  # removed since the line above
+        except (FileExistsError, FileNotFoundError) as error:
+            if REGISTRY.exists() and not REGISTRY.is_dir():
+                raise TestbedError(f"{REGISTRY} is no directory: remove it") from error
+            continue  # the last run removed the directory in this moment: in the middle of mkdir, or after it
         fcntl.flock(lock, fcntl.LOCK_EX)
         if _is_at(lock.fileno(), path):
             return lock
@@ -123,7 +125,8 @@ def claim(run_id: str, part: str = "testbed") -> Run:
         living = [claimant for claimant in entry["claimants"] if is_alive(_identity(claimant))]
         entry["claimants"] = [*living, *([{"part": part, **asdict(me)}] if me else [])]
         run = Run(run_id, entry["index"])
-    run.dir.mkdir(parents=True, exist_ok=True)
+        # Under the lock: the last run to go removes the directory above.
+        run.dir.mkdir(parents=True, exist_ok=True)
     return run
 
 
