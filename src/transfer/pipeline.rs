@@ -21,8 +21,8 @@ use super::{
 
 /// What `zstd` takes when nobody says otherwise; also what makes the artifact as small as people expect.
 const LEVEL: i32 = 3;
-/// Chunks that wait to be compressed: enough that neither side waits for the other's wake-up.
-const WAITING: usize = 4;
+/// Chunks that wait to be compressed, of up to 128 KiB each: enough that neither side waits for the other's wake-up.
+const WAITING: usize = 2;
 /// Pieces that wait to be sent, of up to [`MAX_DATA`] each: one, since what is on its way already queues in the window.
 const READY: usize = 1;
 
