@@ -9,6 +9,8 @@ The fabric has no link to the host and no default route: what is not routed ther
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from testbed.common.made import Made
 from testbed.common.shell import run, succeeds
 
@@ -77,6 +79,8 @@ def _link_fabric(names: Names) -> None:
         ],
     )
     settings(names.fabric, {f"net.ipv4.{name}": value for name, value in _ROUTER_SETTINGS.items()})
+    if Path("/proc/sys/net/ipv6").exists():  # no VPC here has IPv6
+        settings(names.fabric, {f"net.ipv6.conf.{which}.disable_ipv6": 1 for which in ("all", "default")})
 
 
 # Source addresses are checked by the fabric's rules, interface by interface, not by routes.
