@@ -17,7 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from testbed.aws import aws  # noqa: E402
-from testbed.aws.checking import events, instances, network, policies, rights, stack  # noqa: E402
+from testbed.aws.checking import events, filtering, instances, network, policies, rights, stack  # noqa: E402
 from testbed.aws.checking.kit import Bed, Checks, until  # noqa: E402
 from testbed.aws.layout import Names  # noqa: E402
 from testbed.common import run as runs  # noqa: E402
@@ -46,6 +46,7 @@ def behaviour(run: str, checks: Checks, slow: bool) -> None:
     wires.way_in()
     wires.public_side_out()
     wires.endpoint()
+    filtering.Filtering(bed, made, checks, wires).everything()
     wires.s3_address()
     life.bounded(box)
     life.visibility()
