@@ -64,6 +64,7 @@ fn parts(tools: &Tools) -> Result<()> {
         "unittest",
         "testbed.test_common",
         "testbed.test_cloudformation",
+        "testbed.test_network",
         "tests.policy.test_catalogue",
     ];
     shown("the test bed's units", &mut python(&modules))?;
