@@ -33,6 +33,8 @@ CLUSTER_ADDRESS = "203.0.113.10"
 OUTSIDER_ADDRESS = "203.0.113.20"
 
 AMI = "ami-0d4b1d9e2a7c3f586"
+# The image's, as data/images.json has it.
+ROOT_DEVICE = "/dev/xvda"
 AMI_PARAMETER = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
 
 HERE = Path(__file__).resolve().parent

@@ -20,10 +20,11 @@ priority=90      # before the rules that Amazon Linux makes, from 10000 on
 say() { printf 'drawbridge: %s\n' "$*"; }
 fail() { say "$*; shutting down"; exit 1; }
 
-# Nothing but the box's program may answer on port 22.
-stop_stock_sshd() {
+# Nothing but the box's program may answer on port 22, and nobody manages this machine. The security group lets nobody
+# in before the box has reported.
+stop_stock_access() {
   if command -v systemctl >/dev/null; then
-    for unit in sshd.socket sshd.service ssh.socket ssh.service; do
+    for unit in sshd.socket sshd.service ssh.socket ssh.service amazon-ssm-agent.service; do
       systemctl stop "$unit"; systemctl mask "$unit"
     done >/dev/null 2>&1
   fi
@@ -118,7 +119,7 @@ fetch() {
 }
 
 say "armed: shutting down in @MINUTES@ minutes at the latest"
-stop_stock_sshd
+stop_stock_access
 mkdir -p "${program%/*}" "${orders%/*}"
 wait_for_interface
 set_address

@@ -138,6 +138,7 @@ def run_box(who: str, change: Callable[[Any, dict[str, Any]], None] | None = Non
             "InstanceInitiatedShutdownBehavior": "terminate",
             "IamInstanceProfile": {"Arn": world.stack.resources["JumpBoxProfile"]["attributes"]["Arn"]},
             "MetadataOptions": {"HttpEndpoint": "enabled", "HttpTokens": "required", "HttpPutResponseHopLimit": 1},
+            "BlockDeviceMappings": [{"DeviceName": "/dev/xvda", "Ebs": {"Encrypted": True, "DeleteOnTermination": True}}],
             "NetworkInterfaces": [
                 {
                     "DeviceIndex": 0,
