@@ -13,6 +13,8 @@ from pathlib import Path
 
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
+# Somebody else's account, for what may not get there.
+NEIGHBOUR_ACCOUNT = "222222222222"
 API_PORT = 4566
 BACKEND_PORT = 5000
 CONTROL_PORT = 4567

@@ -58,6 +58,7 @@ class Account:
         self.cluster: str = stack["parameters"]["ClusterName"]
         self.max_boxes = int(stack["parameters"].get("MaxBoxes", 4))
         self.instance_types: list[str] = stack["parameters"].get("InstanceTypes", "t3.small,t3a.small").split(",")
+        self.client_cidrs: list[str] = stack["parameters"]["ClientCidrs"].split(",")
         self._operator = self._client("lambda", stack["operator"])
         self._owner = self._client("lambda", self._facts["root"])
         self.ec2 = self._client("ec2", self._facts["root"])

@@ -66,6 +66,7 @@ fn parts(tools: &Tools) -> Result<()> {
         "testbed.test_cloudformation",
         "testbed.test_network",
         "tests.policy.test_catalogue",
+        "tests.network.test_traits",
     ];
     shown("the test bed's units", &mut python(&modules))?;
     // Its two runs stand side by side, are killed, and must leave nothing.
@@ -92,6 +93,10 @@ fn on_the_bed(bed: &Bed) -> Result<()> {
     shown(
         "AWS identities: what each may and may not",
         script("tests/policy/probes.py").arg("--stack").arg(&bed.stack_file),
+    )?;
+    shown(
+        "every other way out of a box, tried by its root",
+        script("tests/network/check.py").arg("--stack").arg(&bed.stack_file),
     )?;
     shown(
         "sessions opened and closed, also at the wrong moment",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import threading
+from pathlib import Path
 from typing import Any
 
 from testbed.common.shell import run, succeeds
@@ -23,8 +24,9 @@ Json = dict[str, Any]
 class Fabric:
     """Plugs interfaces in and out. Several machines boot at once, each in a thread; the rules change under a lock."""
 
-    def __init__(self, names: Names) -> None:
-        self._names = names
+    def __init__(self, names: Names, applied: Path) -> None:
+        """`applied` is the file that shows which rules hold."""
+        self._names, self._applied = names, applied
         self._lock = threading.Lock()
         self._plugged: dict[str, str] = {}
         self._rules = ""
@@ -81,3 +83,4 @@ class Fabric:
             if wanted != self._rules:
                 run("ip", "netns", "exec", self._names.fabric, "nft", "-f", "-", stdin=wanted.encode())
                 self._rules = wanted
+                self._applied.write_text(wanted)

@@ -85,10 +85,17 @@ table ip drawbridge {{
   chain delivered {{
     type filter hook postrouting priority 150; policy accept;
     meta mark {SERVED} accept
+    meta mark {sending.TRANSLATED} {_untranslated(routable)}drop
     {_verdicts(nics, "oifname", "gets")}
   }}
 }}
 """
+
+
+def _untranslated(routable: list[Json]) -> str:
+    """An internet gateway carries nothing under an address that it has not translated."""
+    publics = ", ".join(nic["public"] for nic in routable)
+    return f"ip saddr != {{ {publics} }} " if publics else ""
 
 
 def _elements(entries: list[str]) -> str:
