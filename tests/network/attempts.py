@@ -69,7 +69,7 @@ def _internet() -> list[Attempt]:
         for port in (53, 123, 9000):
             made.append(Attempt(f"{side} side: UDP {port} to the internet", "udp", {**to, "port": port}, stopped))
         made.append(Attempt(f"{side} side: ICMP echo to the internet", "icmp", to, stopped))
-        for number, name in ((47, "GRE"), (50, "ESP"), (132, "SCTP"), (253, "an experimental protocol")):
+        for number, name in ((47, "GRE"), (50, "ESP"), (89, "OSPF"), (253, "an experimental protocol")):
             made.append(Attempt(f"{side} side: {name} to the internet", "protocol", {**to, "number": number}, stopped))
     return made
 
@@ -225,7 +225,7 @@ def _frames(ground: Ground) -> list[Attempt]:
         Attempt(
             "raw frame that looks like an SSH answer, to the internet",
             "frame",
-            {**public, "to": OUTSIDER_ADDRESS, "flags": ACK},
+            {**public, "to": OUTSIDER_ADDRESS, "port": 22, "flags": ACK},
             (c.GROUP_OUT,),
         ),
         Attempt("raw frame with another MAC, to S3", "frame", {**private, **s3, "mac": "02:00:00:00:00:99"}, beside=plain),

@@ -22,14 +22,15 @@ BACKUP = "clusters/network/backup"
 
 @contextlib.contextmanager
 def buckets(ground: Ground) -> Iterator[None]:
-    """Another bucket of the account, another account's own, one that anybody may write to; and a backup to be stolen."""
+    """Another bucket of the account, one that anybody may write to, another account's own; and a backup to be stolen."""
     own, other = ground.client("s3"), ground.client("s3", neighbour=True)
-    made = [(own, ELSEWHERE), (other, OTHERS), (other, ANYBODYS)]
+    made = [(own, ELSEWHERE), (own, ANYBODYS), (other, OTHERS)]
     anybody = {"Effect": "Allow", "Principal": "*", "Action": "s3:PutObject", "Resource": f"arn:aws:s3:::{ANYBODYS}/*"}
     try:
         for s3, bucket in made:
             s3.create_bucket(Bucket=bucket)
-        other.put_bucket_policy(Bucket=ANYBODYS, Policy=json.dumps({"Version": "2012-10-17", "Statement": [anybody]}))
+        own.delete_public_access_block(Bucket=ANYBODYS)
+        own.put_bucket_policy(Bucket=ANYBODYS, Policy=json.dumps({"Version": "2012-10-17", "Statement": [anybody]}))
         own.put_object(Bucket=ELSEWHERE, Key=BACKUP, Body=b"x")
         yield
     finally:
@@ -56,7 +57,7 @@ def objects(ground: Ground, attempt: Callable[..., Attempt]) -> list[Attempt]:
         }
 
     fresh = secrets.token_hex(4)
-    anybodys = {**signed(other, "put_object", ANYBODYS, fresh)}
+    anybodys = signed(own, "put_object", ANYBODYS, fresh)
     anybodys["url"] = anybodys["url"].partition("?")[0]
     tries = {
         "put into another bucket of the account, as its owner": signed(own, "put_object", ELSEWHERE, fresh),

@@ -59,7 +59,9 @@ CHANGES: dict[str, Callable[[Json], object]] = {
     "... and in only SSH from the client networks": lambda k: k["clients"].append("192.0.2.0/24"),
     "the private side's group lets nothing in": lambda k: k["private_group"]["IpPermissions"].append(ANYWHERE),
     "... and out only to S3's port": lambda k: k["private_group"]["IpPermissionsEgress"].append(ANYWHERE),
-    "the private side has no public address": lambda k: k["instance"]["NetworkInterfaces"][1].update(Association={}),
+    "the private side has no public address": lambda k: (
+        k["instance"]["NetworkInterfaces"][1].update(Association={"PublicIp": "198.51.100.20"})
+    ),
     "its source is checked": lambda k: k["instance"]["NetworkInterfaces"][0].update(SourceDestCheck=False),
     "it goes with the machine": lambda k: (
         k["instance"]["NetworkInterfaces"][1]["Attachment"].update(DeleteOnTermination=False)

@@ -91,7 +91,7 @@ def traits(known: Json) -> list[Trait]:
             [_rule(rule) for rule in private["IpPermissionsEgress"]] == only_s3,
             private["IpPermissionsEgress"],
         ),
-        ("the private side has no public address", second and "Association" not in second, second.get("Association")),
+        ("the private side has no public address", second and not second.get("Association"), second.get("Association")),
         ("its source is checked", all(nic["SourceDestCheck"] for nic in interfaces), ""),
         ("it goes with the machine", second.get("Attachment", {}).get("DeleteOnTermination") is True, ""),
         ("the private subnet routes to the VPC and S3's endpoint", set(targets) <= {"local", "vpce"}, targets),

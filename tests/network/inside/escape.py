@@ -15,6 +15,7 @@ import sys
 import urllib.parse
 
 SECONDS = 1.0
+SYN = 2
 ETHERNET_IPV4, ETHERNET_ARP, ETHERNET_VLAN = 0x0800, 0x0806, 0x8100
 REFUSED = (ConnectionRefusedError, ConnectionResetError)
 
@@ -102,7 +103,7 @@ def web(mark, method, url, headers=None, body=None, source=None):
         asking = http.client.HTTPSConnection(at.netloc, timeout=SECONDS * 3, source_address=bound, context=trusting)
     else:
         asking = http.client.HTTPConnection(at.netloc, timeout=SECONDS * 3, source_address=bound)
-    asking.request(method, f"{at.path}?{at.query}", body and body.encode(), headers or {})
+    asking.request(method, at.path + (f"?{at.query}" if at.query else ""), body and body.encode(), headers or {})
     status = asking.getresponse().status
     return "answered" if status < 300 else f"status {status}"
 
@@ -153,12 +154,19 @@ def ipv4(source, to, number, body, options, fragment):
     return head[:10] + struct.pack("!H", checksum(head)) + head[12:] + body
 
 
+def fresh(mark):
+    """A port that no attempt before had: what was let through once is tracked for a while."""
+    return 32768 + int(mark[-4:], 16) % 28000
+
+
 def datagram(port, mark):
-    return struct.pack("!HHHH", 40000, port, 8 + len(mark), 0) + mark.encode()
+    return struct.pack("!HHHH", fresh(mark), port, 8 + len(mark), 0) + mark.encode()
 
 
 def segment(source, to, port, flags, mark):
-    head = struct.pack("!HHIIBBHHH", 22, port, 1, 1, 0x50, flags, 1024, 0, 0)
+    """The first of a connection, or what could be an answer of the box's own port."""
+    ports = (fresh(mark), port) if flags == SYN else (port, fresh(mark))
+    head = struct.pack("!HHIIBBHHH", *ports, 1, 1, 0x50, flags, 1024, 0, 0)
     pseudo = socket.inet_aton(source) + socket.inet_aton(to) + struct.pack("!BBH", 0, 6, len(head) + len(mark))
     total = checksum(pseudo + head + mark.encode())
     return head[:16] + struct.pack("!H", total) + head[18:] + mark.encode()
