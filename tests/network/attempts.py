@@ -19,6 +19,8 @@ NOT_ROUTED_6 = "2001:db8::20"
 OUT = (c.ROUTES, c.NO_ADDRESS)
 SIDE_OUT = (c.PRIVATE_OUT, c.ACL, *OUT)
 SYN, ACK = 2, 16
+# Where nothing of the box may arrive that is not allowed; `box` is a witness on the box itself.
+ELSEWHERE = ("internet", "services", "peer")
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,14 @@ class Attempt:
     # Shell of the box's root before and after; such an attempt runs alone.
     before: str = ""
     after: str = ""
-    # Where its mark may turn up without harm.
-    harmless: tuple[str, ...] = ()
+    # What the box does first, while another one tries.
+    first: tuple[str, dict[str, Any]] | None = None
+    # Where its mark must not arrive; an answer tells nothing where only that counts.
+    arrives: tuple[str, ...] = ELSEWHERE
+    only_arrival: bool = False
+
+    def is_alone(self) -> bool:
+        return bool(self.before or self.first)
 
 
 def everything(ground: Ground) -> list[Attempt]:
@@ -176,6 +184,16 @@ def _neighbours(ground: Ground) -> list[Attempt]:
             (c.ACL, c.PEER_IN),
         ),
         Attempt(
+            "another box: its traffic, by claiming its addresses and the router's (ARP)",
+            "tcp",
+            {"to": ground.s3_address, "port": s3_port, **private},
+            beside=("tcp", {"to": ground.s3_address, "port": s3_port, **private}),
+            who="peer",
+            first=("claim", {"device": PRIVATE, "addresses": [peer.private, peer.inner, ground.router()]}),
+            arrives=("box",),
+            only_arrival=True,
+        ),
+        Attempt(
             "everybody: a broadcast on the private side",
             "udp",
             {"to": "255.255.255.255", "port": 9000, **private},
@@ -235,7 +253,7 @@ def _frames(ground: Ground) -> list[Attempt]:
             "frame",
             {**private, **s3, "options": "830704cb00711400"},
             beside=plain,
-            harmless=("services",),
+            arrives=("internet", "peer"),
         ),
         Attempt(
             "a packet to the internet within one to S3",

@@ -90,7 +90,7 @@ class Ground:
             for session in sessions:
                 ending.callback(self.account.close, session)
             self.box, self.peer = (self._box(session) for session in sessions)
-            self.shell(self.box, CONTAINER + ROUTES.format(router=self.network("PrivateSubnetId")[1]))
+            self.shell(self.box, CONTAINER + ROUTES.format(router=self.router()))
             for program in self._witnesses(Path(directory)):
                 ending.callback(program.wait)
                 ending.callback(program.kill)
@@ -116,10 +116,10 @@ class Ground:
         found: dict[str, Any] = self.ec2.describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]
         return found
 
-    def network(self, subnet: str) -> IPv4Network:
-        """The range of one of the stack's subnets."""
-        found = self.ec2.describe_subnets(SubnetIds=[self.outputs[subnet]])["Subnets"][0]
-        return IPv4Network(found["CidrBlock"])
+    def router(self) -> str:
+        """The private subnet's: the base of its range plus one."""
+        found = self.ec2.describe_subnets(SubnetIds=[self.outputs["PrivateSubnetId"]])["Subnets"][0]
+        return str(IPv4Network(found["CidrBlock"])[1])
 
     def resolver(self) -> str:
         """The VPC's: the base of its range plus two."""
@@ -142,6 +142,7 @@ class Ground:
             "internet": (outside, directory / "internet", ["serve", OUTSIDER_ADDRESS]),
             "services": (services, directory / "services", []),
             "peer": (["ip", "netns", "exec", self.names.machine(self.peer.instance)], directory / "peer", []),
+            "box": (["ip", "netns", "exec", self.names.machine(self.box.instance)], directory / "box", []),
         }
         for name, (inside, path, more) in places.items():
             self._heard[name] = path

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
-from tests.network.attempts import PUBLIC, Attempt
+from tests.network.attempts import ELSEWHERE, PUBLIC, Attempt
 from tests.network.controls import opened
 from tests.network.ground import Ground, new_mark
 
@@ -54,7 +54,9 @@ class Trial:
         twins = []
         for row in rows:
             tool, arguments = row.attempt.beside or ("", {})
-            twins.append(replace(row.attempt, tool=tool, arguments=arguments, who="box", before="", after="", harmless=()))
+            who = "peer" if row.attempt.who == "peer" else "box"
+            usual = {"before": "", "after": "", "arrives": ELSEWHERE, "only_arrival": False}
+            twins.append(replace(row.attempt, tool=tool, arguments=arguments, who=who, **usual))
         for row, (through, _) in zip(rows, self._run(twins), strict=True):
             row.beside = through
 
@@ -94,21 +96,30 @@ class Trial:
         marks = [new_mark() for _ in attempts]
         said: dict[str, dict[str, Any]] = {}
         for who in ("box", "container", "outsider"):
-            batch = [self._asked(a, m) for a, m in zip(attempts, marks, strict=True) if a.who == who and not a.before]
+            batch = [self._asked(a, m) for a, m in zip(attempts, marks, strict=True) if a.who == who and not a.is_alone()]
             if batch:
                 said |= {answer["mark"]: answer for answer in self._ground.escape(who, batch)}
         for attempt, mark in zip(attempts, marks, strict=True):
-            if attempt.before:
-                self._ground.shell(self._ground.box, attempt.before)
-                said |= {answer["mark"]: answer for answer in self._ground.escape("box", [self._asked(attempt, mark)])}
-                self._ground.shell(self._ground.box, attempt.after)
+            if attempt.is_alone():
+                said[mark] = self._alone(attempt, mark)
         self._ground.catch_up()
         return [self._judged(attempt, said[mark]) for attempt, mark in zip(attempts, marks, strict=True)]
 
+    def _alone(self, attempt: Attempt, mark: str) -> dict[str, Any]:
+        """One attempt, and what its box does before and after."""
+        ground = self._ground
+        ground.shell(ground.box, attempt.before)
+        if attempt.first:
+            tool, arguments = attempt.first
+            ground.escape("box", [{"tool": tool, "mark": mark, "with": arguments}])
+        (answer,) = ground.escape(attempt.who, [self._asked(attempt, mark)])
+        ground.shell(ground.box, attempt.after)
+        return answer
+
     def _judged(self, attempt: Attempt, answer: dict[str, Any]) -> tuple[bool, str]:
-        heard = [place for place in self._ground.heard(answer["mark"]) if place not in attempt.harmless]
+        heard = [place for place in self._ground.heard(answer["mark"]) if place in attempt.arrives]
         came = f"heard at {', '.join(heard)}" if heard else answer["said"]
-        return bool(heard) or answer["through"], came
+        return bool(heard) or answer["through"] and not attempt.only_arrival, came
 
     def _asked(self, attempt: Attempt, mark: str) -> dict[str, Any]:
         """As escape.py takes it, with what is known only here."""

@@ -18,7 +18,7 @@ def sniff(heard):
         heard.write("listening\n")
         while True:
             frame, (_, _, kind, _, _) = wire.recvfrom(65535)
-            if kind == socket.PACKET_OUTGOING:
+            if kind in (socket.PACKET_OUTGOING, socket.PACKET_LOOPBACK):
                 continue
             for mark in MARK.findall(frame):
                 heard.write(mark.decode().lower() + "\n")
