@@ -30,11 +30,11 @@ class Account:
             aws_secret_access_key=facts["root"]["secret_access_key"],
             region_name=facts["region"],
         )
-        self._endpoint = facts["endpoint"]
+        self._place = {"endpoint_url": facts["endpoint"], "verify": facts["ca_bundle"]}
         self.audit_log = Path(facts["audit_log"])
 
     def client(self, service: str) -> Any:
-        return self._session.client(service, endpoint_url=self._endpoint)
+        return self._session.client(service, **self._place)
 
 
 def leftovers(account: Account) -> dict[str, list[str]]:

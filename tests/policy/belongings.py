@@ -25,6 +25,8 @@ MARK = "drawbridge:probe"
 OTHER_STACK = "drawbridge-of-somebody-else"
 SESSION = "0" * 32
 DEADLINE = "2099-01-01T00:00:00Z"
+# In the stack's VPC, beside its two subnets.
+SIDE_CIDR = "10.0.3.0/24"
 
 STATE_KEYS = (
     "slots/probe",
@@ -42,7 +44,7 @@ class Belongings:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self.own_instance = self.own_interface = self.own_group = ""
+        self.own_instance = self.own_interface = self.own_group = self.side_instance = ""
         self.other_instance = self.other_interface = self.other_group = ""
         self.role_arn = ""
 
@@ -65,6 +67,7 @@ class Belongings:
         self.other_interface = self._interface(OTHER_STACK)
         self.own_instance = self._instance(self._world.stack.name)
         self.other_instance = self._instance(OTHER_STACK)
+        self.side_instance = self._side_instance()
         ec2 = root("ec2", "root")
         wait_until("the probes' instances run", lambda: self._states(ec2) == {"running"}, seconds=30)
 
@@ -119,8 +122,31 @@ class Belongings:
         )
         return str(made["NetworkInterface"]["NetworkInterfaceId"])
 
+    def _side_instance(self) -> str:
+        """A machine behind the stack's S3 endpoint, in a subnet and a group that let plain HTTP out, as no box's do."""
+        ec2, marked = self._world.client("ec2", "root"), [{"Key": MARK, "Value": "yes"}]
+        subnet = ec2.create_subnet(
+            VpcId=self._world.outputs["VpcId"],
+            CidrBlock=SIDE_CIDR,
+            TagSpecifications=[{"ResourceType": "subnet", "Tags": marked}],
+        )["Subnet"]["SubnetId"]
+        table = self._world.stack.resources["PrivateRouteTable"]["reference"]
+        ec2.associate_route_table(RouteTableId=table, SubnetId=subnet)
+        # A new group lets everything out.
+        group = ec2.create_security_group(
+            GroupName="drawbridge-probe-side",
+            Description="plain HTTP out",
+            VpcId=self._world.outputs["VpcId"],
+            TagSpecifications=[{"ResourceType": "security-group", "Tags": marked}],
+        )["GroupId"]
+        return self._machine(subnet, group, marked)
+
     def _instance(self, stack: str) -> str:
         """A machine with the box's profile and only a private side."""
+        outputs = self._world.outputs
+        return self._machine(outputs["PrivateSubnetId"], outputs["PrivateSecurityGroupId"], self.tags(stack))
+
+    def _machine(self, subnet: str, group: str, tags: list[dict[str, str]]) -> str:
         profile = self._world.stack.resources["JumpBoxProfile"]["attributes"]["Arn"]
         made = self._world.client("ec2", "root").run_instances(
             ImageId=self.image(),
@@ -131,14 +157,9 @@ class Belongings:
             MetadataOptions={"HttpTokens": "required", "HttpPutResponseHopLimit": 1},
             InstanceInitiatedShutdownBehavior="terminate",
             NetworkInterfaces=[
-                {
-                    "DeviceIndex": 0,
-                    "SubnetId": self._world.outputs["PrivateSubnetId"],
-                    "Groups": [self._world.outputs["PrivateSecurityGroupId"]],
-                    "DeleteOnTermination": True,
-                }
+                {"DeviceIndex": 0, "SubnetId": subnet, "Groups": [group], "DeleteOnTermination": True}
             ],
-            TagSpecifications=[{"ResourceType": "instance", "Tags": self.tags(stack)}],
+            TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],
         )
         return str(made["Instances"][0]["InstanceId"])
 
@@ -161,6 +182,13 @@ class Belongings:
         for group in ec2.describe_security_groups(Filters=ours)["SecurityGroups"]:
             with _unless_gone():
                 ec2.delete_security_group(GroupId=group["GroupId"])
+        for subnet in ec2.describe_subnets(Filters=ours)["Subnets"]:
+            within = [{"Name": "association.subnet-id", "Values": [subnet["SubnetId"]]}]
+            for table in ec2.describe_route_tables(Filters=within)["RouteTables"]:
+                for link in table["Associations"]:
+                    if link.get("SubnetId") == subnet["SubnetId"]:
+                        ec2.disassociate_route_table(AssociationId=link["RouteTableAssociationId"])
+            ec2.delete_subnet(SubnetId=subnet["SubnetId"])
 
     def _remove_objects(self, s3: Any) -> None:
         outputs = self._world.outputs

@@ -150,6 +150,8 @@ def _resolve(key: str, context: Any) -> Any:
             return now.source if origin.get("endpoint") else None
         case "aws:sourceip" if origin.get("endpoint"):
             return None  # a request through an endpoint has a private address, which this key never holds
+        case "aws:securetransport":
+            return str(now.secure).lower()
         case "aws:principalisawsservice" | "aws:viaawsservice":
             return "false"
     if lower.startswith("ec2:resourcetag/"):
