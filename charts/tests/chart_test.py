@@ -59,6 +59,7 @@ BAD_VALUES: list[tuple[dict[str, Any], str]] = [
     ({"aws": {"region": "Frankfurt"}}, "at '/aws/region'"),
     ({"aws": {"endpointUrl": "198.51.100.2:4566"}}, "at '/aws/endpointUrl'"),
     ({"aws": {"accessKeyId": "AKIA"}}, "additional properties 'accessKeyId' not allowed"),
+    ({"aws": {"caConfigMap": "Not A Name"}}, "at '/aws/caConfigMap'"),
     ({"aws": {"credentialsSecret": "Not A Name"}}, "at '/aws/credentialsSecret'"),
     ({"aws": {"webIdentity": {"roleArn": "drawbridge"}}}, "at '/aws/webIdentity/roleArn'"),
     ({"aws": {"webIdentity": {"tokenSeconds": 60}}}, "at '/aws/webIdentity/tokenSeconds': minimum: got 60, want 600"),
@@ -258,6 +259,15 @@ class Pods(unittest.TestCase):
         self.assertEqual(environment["AWS_ENDPOINT_URL"], "http://198.51.100.2:4566")
         self.assertNotIn("AWS_ROLE_ARN", environment)
         self.assertFalse({"AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_REGION"} & set(self.environment({})))
+
+    def test_an_extra_ca_is_mounted_when_it_is_named(self) -> None:
+        values = {"caConfigMap": "company-ca"}
+        pod = pods(render({"aws": values}))["Deployment"]["spec"]
+        (mount,), (volume,) = pod["containers"][0]["volumeMounts"], pod["volumes"]
+        self.assertEqual((volume["configMap"]["name"], volume["name"]), ("company-ca", mount["name"]))
+        self.assertEqual(self.environment(values)["DRAWBRIDGE_AWS_CA_FILE"], f"{mount['mountPath']}/ca.crt")
+        self.assertNotIn("DRAWBRIDGE_AWS_CA_FILE", self.environment({}))
+        self.assertFalse({"volumes"} & set(pods(render())["Deployment"]["spec"]))
 
     def test_a_web_identity_gets_a_projected_token(self) -> None:
         values = {"webIdentity": {"roleArn": "arn:aws:iam::000000000000:role/drawbridge"}}

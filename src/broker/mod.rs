@@ -5,6 +5,7 @@
 
 mod error;
 mod lambda;
+pub mod trust;
 
 use async_trait::async_trait;
 use drawbridge_protocol::{

@@ -30,6 +30,10 @@
 - name: AWS_ENDPOINT_URL
   value: {{ . | quote }}
 {{- end }}
+{{- if .Values.aws.caConfigMap }}
+- name: DRAWBRIDGE_AWS_CA_FILE
+  value: /etc/drawbridge/aws-ca/ca.crt
+{{- end }}
 {{- with .Values.aws.credentialsSecret }}
 - name: AWS_ACCESS_KEY_ID
   valueFrom:
