@@ -53,7 +53,9 @@ mod tests {
             .http_client(https(extra_ca))
             .endpoint_url(endpoint)
             .region(Region::new("us-east-1"))
-            .credentials_provider(SharedCredentialsProvider::new(Credentials::for_tests()))
+            .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
+                "AKIA", "secret", None, None, "test",
+            )))
             .retry_config(RetryConfig::disabled())
             .build();
         let get = s3(&config, true).get_object().bucket("state").key("sessions/x");
