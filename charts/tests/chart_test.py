@@ -67,6 +67,8 @@ BAD_VALUES: list[tuple[dict[str, Any], str]] = [
         {"aws": {"credentialsSecret": "a", "webIdentity": {"roleArn": "arn:aws:iam::000000000000:role/a"}}},
         "aws.credentialsSecret and aws.webIdentity.roleArn are both set",
     ),
+    ({"aws": {"credentialsSecret": "a", "podIdentity": True}}, "aws.podIdentity is true"),
+    ({"aws": {"podIdentity": "yes"}}, "at '/aws/podIdentity'"),
     ({"logLevel": "info debug"}, "at '/logLevel'"),
     ({"vault": {"create": True}}, "vault.create needs the stack's outputs"),
     ({"vault": {**VAULT, "allowedNamespaces": {"selector": None}}}, "vault.allowedNamespaces lets no namespace in"),
@@ -308,6 +310,15 @@ class Surroundings(unittest.TestCase):
         self.assertEqual(egress({}), [[53], [443, 6443], [443], [22]])
         self.assertEqual(egress({"aws": {"endpointUrl": "http://198.51.100.2:4566"}})[2], [443, 4566])
         self.assertEqual(egress({"aws": {"endpointUrl": "http://proxy.example"}})[2], [80, 443])
+
+    def test_eks_s_agent_is_reached_only_where_it_gives_the_identity(self) -> None:
+        def agent(values: dict[str, Any]) -> list[Any]:
+            rules = one(render(values), "NetworkPolicy")["spec"]["egress"]
+            named = [rule for rule in rules if {"ipBlock": {"cidr": "169.254.170.23/32"}} in rule.get("to", [])]
+            return [rule["ports"] for rule in named]
+
+        self.assertEqual(agent({"aws": {"podIdentity": True}}), [[{"protocol": "TCP", "port": 80}]])
+        self.assertEqual(agent({}), [])
 
     def test_metrics_are_let_in_for_named_peers_only(self) -> None:
         peer = {"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}

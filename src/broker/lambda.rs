@@ -1,6 +1,10 @@
 //! The real broker: synchronous invocations of a stack's two functions.
 
-use std::{collections::HashMap, sync::Mutex, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Mutex, Once},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use aws_config::{
@@ -9,6 +13,7 @@ use aws_config::{
 };
 use aws_sdk_lambda::{
     Client,
+    config::ProvideCredentials as _,
     error::{ProvideErrorMetadata as _, SdkError},
     operation::invoke::InvokeError,
     primitives::Blob,
@@ -18,8 +23,9 @@ use drawbridge_protocol::{
     session::{CleanupOutcome, CreateOutcome},
 };
 use serde::Serialize;
+use tracing::warn;
 
-use super::{Broker, BrokerError, Function, trust};
+use super::{Broker, BrokerError, Credentials, Function, trust};
 
 /// A function answers in a second or two; one that hangs must not hold a reconcile for long.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -34,6 +40,8 @@ pub struct LambdaBroker {
     base: SdkConfig,
     /// One client a region; a vault's region rarely changes, so nothing is ever removed.
     clients: Mutex<HashMap<String, Client>>,
+    /// Of the warning of a long-lived key.
+    warned: Once,
 }
 
 impl std::fmt::Debug for LambdaBroker {
@@ -49,7 +57,7 @@ impl LambdaBroker {
     }
 
     pub(super) async fn of(settings: ConfigLoader) -> Self {
-        Self { base: settings.load().await, clients: Mutex::default() }
+        Self { base: settings.load().await, clients: Mutex::default(), warned: Once::new() }
     }
 
     /// What the environment does not say.
@@ -122,6 +130,18 @@ impl Broker for LambdaBroker {
     ) -> Result<CleanupOutcome, BrokerError> {
         let answer = self.invoke(function, request).await?;
         cleanup_outcome(function, &request.session, &answer)
+    }
+
+    async fn credentials(&self) -> Credentials {
+        let Some(provider) = self.base.credentials_provider() else { return Credentials::Unknown };
+        let Ok(found) = provider.provide_credentials().await else { return Credentials::Unknown };
+        let kind = Credentials::of(found.session_token());
+        if kind == Credentials::StaticKey {
+            self.warned.call_once(|| {
+                warn!("AWS is asked with a long-lived access key; docs/install.md has two ways without one")
+            });
+        }
+        kind
     }
 }
 

@@ -4,6 +4,7 @@
 //! anyone sees them; errors keep their kind, because the kind decides how long to wait.
 
 mod error;
+mod identity;
 mod lambda;
 pub mod trust;
 
@@ -14,6 +15,7 @@ use drawbridge_protocol::{
 };
 
 pub use error::BrokerError;
+pub use identity::Credentials;
 pub use lambda::LambdaBroker;
 
 /// One function of a stack.
@@ -46,4 +48,9 @@ pub trait Broker: Send + Sync {
         function: &Function,
         request: &CleanupRequest,
     ) -> Result<CleanupOutcome, BrokerError>;
+
+    /// What it asks with. A broker that holds no credentials cannot tell.
+    async fn credentials(&self) -> Credentials {
+        Credentials::Unknown
+    }
 }

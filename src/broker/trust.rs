@@ -46,12 +46,16 @@ pub(super) fn https(extra_ca: Option<&ExtraCa>) -> SharedHttpClient {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use aws_sdk_lambda::config::Credentials;
+    use aws_sdk_lambda::config::Credentials as AwsCredentials;
     use drawbridge_protocol::{CleanupRequest, SessionId, Version, session::CleanupOutcome};
     use drawbridge_testkit::{Authority, Server, serve};
 
     use super::*;
-    use crate::broker::{Broker as _, BrokerError, Function, LambdaBroker};
+    use crate::broker::{Broker as _, BrokerError, Credentials, Function, LambdaBroker};
+
+    fn key(token: Option<&str>) -> AwsCredentials {
+        AwsCredentials::new("AKIA", "secret", token.map(str::to_owned), None, "test")
+    }
 
     const SESSION: &str = "0123456789abcdef0123456789abcdef";
 
@@ -61,9 +65,8 @@ mod tests {
     }
 
     async fn ask(server: &Server, extra_ca: Option<&ExtraCa>) -> Result<CleanupOutcome, BrokerError> {
-        let loader = LambdaBroker::settings(extra_ca)
-            .endpoint_url(server.endpoint())
-            .credentials_provider(Credentials::for_tests());
+        let loader =
+            LambdaBroker::settings(extra_ca).endpoint_url(server.endpoint()).credentials_provider(key(None));
         let broker = LambdaBroker::of(loader).await;
         let session: SessionId = SESSION.parse().unwrap();
         let request = CleanupRequest { version: Version, session, receipt: None };
@@ -83,6 +86,16 @@ mod tests {
             assert!(error.to_string().contains("UnknownIssuer"), "{error}");
         }
         assert_eq!(server.requests(), 1, "nothing was said to whom nobody vouches for");
+    }
+
+    #[tokio::test]
+    async fn a_key_without_a_session_is_known_for_what_it_is() {
+        let with = async |token| {
+            let settings = LambdaBroker::settings(None).credentials_provider(key(token));
+            LambdaBroker::of(settings).await.credentials().await
+        };
+        assert_eq!(with(None).await, Credentials::StaticKey);
+        assert_eq!(with(Some("token")).await, Credentials::Temporary);
     }
 
     #[test]

@@ -27,6 +27,7 @@ from testbed.aws.layout import (  # noqa: E402
     CONTROL_PORT,
     GUEST_AUTHORITY,
     HERE,
+    ISSUERS,
     PRIVATE_PORT,
     REGION,
     REPOSITORY,
@@ -123,6 +124,7 @@ def _start(python: str, daemons: Daemons, names: Names, directory: Path, facts: 
         "STATE_DIR": str(emulator_directory / "state"),
         "LOG_LEVEL": "INFO",
         "DRAWBRIDGE_AUDIT_LOG": facts["audit_log"],
+        "DRAWBRIDGE_ISSUERS": str(directory / ISSUERS),
     }
     consoles = str(directory / "machines")
     module = "testbed.aws"
@@ -163,6 +165,19 @@ def _wait(daemons: Daemons, directory: Path, facts: dict[str, Any]) -> None:
     progress.say("aws: API answers")
     ready = directory / "host-ready"
     wait_until("the instance host is ready", ready.exists, seconds=START_SECONDS, meanwhile=running)
+
+
+def connect(run: Run, node_pid: int) -> None:
+    """Plugs the cluster's node in, and starts the agent that gives its pods credentials."""
+    names, daemons = Names(run.index), Daemons(run.id, PART, run.part(PART))
+    namespaces.connect(names, node_pid)
+    daemons.stop("pod-agent")
+    daemons.start(
+        "pod-agent",
+        [venv_python(), "-m", "testbed.aws.cloud.pod_agent", str(node_pid)],
+        inside=["nsenter", f"--net=/run/netns/{names.services}"],
+        environment={"PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"},
+    )
 
 
 def _control(run: Run, path: str) -> Any:
@@ -241,7 +256,7 @@ def main() -> int:
         case "down":
             take_down(runs.check_id(given.run), PART, first=["host"], patience=0)
         case "connect":
-            namespaces.connect(Names(runs.load(given.run).index), given.node_pid)
+            connect(runs.load(given.run), given.node_pid)
         case "instances":
             print(json.dumps(instances(runs.load(given.run)), indent=2))
         case "credentials":

@@ -28,14 +28,21 @@ from botocore.exceptions import BotoCoreError, ClientError  # noqa: E402
 
 from infra import render  # noqa: E402
 from testbed.aws.cloudformation.stack import Deployment, Stack  # noqa: E402
-from testbed.aws.layout import ACCOUNT, REGION  # noqa: E402
+from testbed.aws.layout import ACCOUNT, EKS_CLUSTER, REGION  # noqa: E402
 from testbed.common import run as runs  # noqa: E402
 from testbed.common.errors import TestbedError, main_wrapper  # noqa: E402
 from testbed.common.progress import say  # noqa: E402
+from testbed.kubernetes.control_plane import ISSUER  # noqa: E402
 
 CODE_BUCKET = f"drawbridge-code-{ACCOUNT}"
 CODE_KEYS = ("CreateCodeKey", "CleanupCodeKey")
-LOCAL_PARAMETERS = {"ClusterName": "local", "ClientCidrs": "203.0.113.10/32"}
+LOCAL_PARAMETERS = {
+    "ClusterName": "local",
+    "ClientCidrs": "203.0.113.10/32",
+    # The operator is known by its tokens too; whether a cluster is there that signs any makes no difference to a stack.
+    "OidcIssuer": ISSUER.removeprefix("https://"),
+    "EksCluster": EKS_CLUSTER,
+}
 
 
 class Account:

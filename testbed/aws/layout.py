@@ -36,10 +36,17 @@ INSTANCE_PUBLIC_ADDRESSES = [f"198.51.100.{host}" for host in range(20, 220)]
 CLIENTS_ROUTER = "203.0.113.1"
 CLIENTS_RANGE = "203.0.113.0/24"
 CLUSTER_ADDRESS = "203.0.113.10"
+# Where pods ask EKS's agent for credentials, on real nodes too.
+POD_AGENT_ADDRESS = "169.254.170.23"
+# How the account calls the run's cluster.
+EKS_CLUSTER = "testbed"
 OUTSIDER_ADDRESS = "203.0.113.20"
 
 AMI = "ami-0d4b1d9e2a7c3f586"
 AMI_PARAMETER = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
+
+# What each token issuer publishes, by its name. Within the run's directory.
+ISSUERS = "issuers.json"
 
 # Where a guest finds the CA of its run's AWS; it is in no system's trust store.
 GUEST_AUTHORITY = "/etc/ssl/local-aws.pem"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from testbed.common.shell import wait_until
+from tests.policy.tokens import ACCOUNT, ELSEWHERE, NAMESPACE, OTHER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +23,7 @@ ADMIN = "drawbridge-probe-admin"
 ROLE = "drawbridge-probe-role"
 BUCKET = "drawbridge-probe-elsewhere"
 MARK = "drawbridge:probe"
+FURTHER_AUDIENCE = "drawbridge-probe"
 OTHER_STACK = "drawbridge-of-somebody-else"
 SESSION = "0" * 32
 DEADLINE = "2099-01-01T00:00:00Z"
@@ -61,6 +63,8 @@ class Belongings:
         made = iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=_policy(anybody))
         self.role_arn = made["Role"]["Arn"]
 
+        self._make_identities()
+
         self.own_group = self._group("own", self._world.stack.name)
         self.other_group = self._group("other", OTHER_STACK)
         self.own_interface = self._interface(self._world.stack.name)
@@ -70,6 +74,26 @@ class Belongings:
         self.side_instance = self._side_instance()
         ec2 = root("ec2", "root")
         wait_until("the probes' instances run", lambda: self._states(ec2) == {"running"}, seconds=30)
+
+    def _make_identities(self) -> None:
+        """What an administrator may have done that the operator's role must not trust: an audience more at the provider,
+        other accounts associated with the role."""
+        self._world.tokens.make()
+        further = {"OpenIDConnectProviderArn": self._provider(), "ClientID": FURTHER_AUDIENCE}
+        self._world.client("iam", "root").add_client_id_to_open_id_connect_provider(**further)
+        for namespace, account in ((NAMESPACE, OTHER), (ELSEWHERE, ACCOUNT)):
+            self._world.client("eks", "root").create_pod_identity_association(
+                clusterName=self._cluster(),
+                namespace=namespace,
+                serviceAccount=account,
+                roleArn=self._world.outputs["OperatorPodRoleArn"],
+            )
+
+    def _provider(self) -> str:
+        return str(self._world.stack.resources["OidcProvider"]["reference"])
+
+    def _cluster(self) -> str:
+        return str(self._world.stack.parameters["EksCluster"])
 
     def admin_key(self) -> Credentials:
         key = self._world.client("iam", "root").create_access_key(UserName=ADMIN)["AccessKey"]
@@ -90,6 +114,8 @@ class Belongings:
         self._remove_instances(client("ec2", "root"))
         self._remove_objects(client("s3", "root"))
         self._remove_identities(client("iam", "root"))
+        self._remove_associations(client("eks", "root"))
+        self._world.tokens.remove()
         client("events", "root").enable_rule(Name=self._sweep())
 
     def _sweep(self) -> str:
@@ -203,7 +229,15 @@ class Belongings:
         with contextlib.suppress(s3.exceptions.NoSuchBucket):
             s3.delete_bucket(Bucket=BUCKET)
 
+    def _remove_associations(self, eks: Any) -> None:
+        for found in eks.list_pod_identity_associations(clusterName=self._cluster())["associations"]:
+            if (found["namespace"], found["serviceAccount"]) != (NAMESPACE, ACCOUNT):
+                eks.delete_pod_identity_association(clusterName=self._cluster(), associationId=found["associationId"])
+
     def _remove_identities(self, iam: Any) -> None:
+        iam.remove_client_id_from_open_id_connect_provider(
+            OpenIDConnectProviderArn=self._provider(), ClientID=FURTHER_AUDIENCE
+        )
         with contextlib.suppress(iam.exceptions.NoSuchEntityException):
             for key in iam.list_access_keys(UserName=ADMIN)["AccessKeyMetadata"]:
                 iam.delete_access_key(UserName=ADMIN, AccessKeyId=key["AccessKeyId"])

@@ -7,6 +7,7 @@ import ctypes
 import itertools
 import json
 import os
+import ssl
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,7 @@ from testbed.common import run as runs
 from testbed.common.errors import TestbedError
 from tests.policy.belongings import Belongings
 from tests.policy.probe import Place
+from tests.policy.tokens import Tokens
 
 METADATA = "http://169.254.169.254/latest"
 CLONE_NEWNET = 0x40000000
@@ -49,7 +51,7 @@ class World:
             "root": _credentials(root["access_key_id"], root["secret_access_key"]),
             "operator": _credentials(operator["access_key_id"], operator["secret_access_key"]),
         }
-        self.belongings = Belongings(self)
+        self.belongings, self.tokens = Belongings(self), Tokens(self._run)
         self._threads: dict[Place, ThreadPoolExecutor] = {}
 
     @contextlib.contextmanager
@@ -91,6 +93,22 @@ class World:
             trust = self._facts["ca_bundle"]
             self._clients[key] = session.client(service, endpoint_url=endpoint, verify=trust, config=options)
         return self._clients[key]
+
+    def client_with(self, service: str, keys: tuple[str, str, str]) -> Any:
+        """A client with credentials that a probe got itself."""
+        options = Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}, read_timeout=20)
+        session = boto3.Session(*keys, region_name=self._facts["region"])
+        where = {"endpoint_url": self._facts["endpoint"], "verify": self._facts["ca_bundle"]}
+        return session.client(service, config=options, **where)
+
+    def pod_identity(self, token: str) -> dict[str, str]:
+        """What EKS answers its agent."""
+        trust = ssl.create_default_context(cafile=self._facts["ca_bundle"])
+        url = f"{self._facts['endpoint']}/_testbed/pod-identity"
+        body = json.dumps({"token": token}).encode()
+        with urllib.request.urlopen(url, body, timeout=20, context=trust) as answer:  # noqa: S310 - https
+            found: dict[str, str] = json.loads(answer.read())
+        return found
 
     def within(self, where: Place, request: Callable[[], Any]) -> Any:
         """Runs a request in its place: sockets belong to the network namespace of the thread that makes them."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from ministack.core import iam_evaluator as evaluator
 
-from . import audit, request
+from . import audit, request, web_identity
 
 # Each of these is resolved, by ministack or below. A key that is only listed here would lie.
 KNOWN_KEYS = frozenset(
@@ -77,7 +77,7 @@ def _refuse(what: str) -> None:
 
 def check_key(key: str) -> None:
     lower = key.lower()
-    if lower not in KNOWN_KEYS and not lower.startswith(KNOWN_FAMILIES):
+    if lower not in KNOWN_KEYS and not lower.startswith(KNOWN_FAMILIES) and not web_identity.condition_key(key):
         _refuse(f"condition key {key!r}")
 
 

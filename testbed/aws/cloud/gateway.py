@@ -17,7 +17,7 @@ from ministack import app as ministack
 from ministack.core.router import detect_service
 
 from ..layout import API_ADDRESS, CLIENTS_RANGE, INTERNET_RANGE, PRIVATE_PORT, S3_ADDRESS
-from . import answers, audit, clock, control, faults, functions, instance_credentials
+from . import answers, audit, clock, control, faults, functions, instance_credentials, pod_identity
 from .conditions import UnjudgeablePolicy
 from .request import Request, begin
 
@@ -130,6 +130,8 @@ async def _private(path: str, receive: Receive, send: Send) -> None:
     match path.removeprefix(PRIVATE_PATH):
         case "credentials":
             result = instance_credentials.issue(asked["instance"], asked["seconds"])
+        case "pod-identity":
+            result = pod_identity.issue(asked["token"])
         case "instance-state":
             await asyncio.to_thread(
                 functions.instance_state_changed, asked["instance"], asked["state"], asked["account"]

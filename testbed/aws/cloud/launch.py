@@ -18,7 +18,18 @@ from ministack import app as ministack
 from ministack.core.hypercorn_compat import install as install_reason_phrases
 
 from ..layout import AMI, AMI_PARAMETER, API_ADDRESS, API_PORT, PLAIN_PORT, PRIVATE_PORT, S3_ADDRESS
-from . import authorization, conditions, forwarding, functions, gateway, root_key, s3_context, s3_gaps
+from . import (
+    authorization,
+    conditions,
+    forwarding,
+    functions,
+    gateway,
+    pod_identity,
+    root_key,
+    s3_context,
+    s3_gaps,
+    web_identity,
+)
 
 
 def seed_parameters() -> None:
@@ -36,11 +47,12 @@ def seed_parameters() -> None:
 
 async def main() -> None:
     services_address, functions_namespace, certificate, key = sys.argv[1:5]
-    for topic in (root_key, conditions, s3_context, authorization, forwarding, s3_gaps):
+    for topic in (root_key, conditions, s3_context, authorization, forwarding, s3_gaps, web_identity):
         topic.install()
     functions.install(functions_namespace)
     install_reason_phrases()
     seed_parameters()
+    pod_identity.seed()
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1], limits[1]))
     config = Config()
