@@ -103,12 +103,15 @@ class World:
 
     def pod_identity(self, token: str) -> dict[str, str]:
         """What EKS answers its agent."""
-        trust = ssl.create_default_context(cafile=self._facts["ca_bundle"])
         url = f"{self._facts['endpoint']}/_testbed/pod-identity"
-        body = json.dumps({"token": token}).encode()
-        with urllib.request.urlopen(url, body, timeout=20, context=trust) as answer:  # noqa: S310 - https
+        with self.open(urllib.request.Request(url, json.dumps({"token": token}).encode())) as answer:
             found: dict[str, str] = json.loads(answer.read())
         return found
+
+    def open(self, request: urllib.request.Request) -> Any:
+        """A request that no client of an SDK makes."""
+        trust = ssl.create_default_context(cafile=self._facts["ca_bundle"])
+        return urllib.request.urlopen(request, timeout=10, context=trust)  # noqa: S310 - the address is the testbed's
 
     def within(self, where: Place, request: Callable[[], Any]) -> Any:
         """Runs a request in its place: sockets belong to the network namespace of the thread that makes them."""
