@@ -40,6 +40,8 @@ CLUSTER_ADDRESS = "203.0.113.10"
 POD_AGENT_ADDRESS = "169.254.170.23"
 # How the account calls the run's cluster.
 EKS_CLUSTER = "testbed"
+# Of somebody else in the account; tokens of the run's cluster serve for it, too.
+OTHER_EKS_CLUSTER = "another"
 OUTSIDER_ADDRESS = "203.0.113.20"
 
 AMI = "ami-0d4b1d9e2a7c3f586"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from testbed.aws.layout import EKS_CLUSTER, OTHER_EKS_CLUSTER
 from testbed.common.shell import wait_until
 from tests.policy.tokens import ACCOUNT, ELSEWHERE, NAMESPACE, OTHER
 
@@ -81,9 +82,10 @@ class Belongings:
         self._world.tokens.make()
         further = {"OpenIDConnectProviderArn": self._provider(), "ClientID": FURTHER_AUDIENCE}
         self._world.client("iam", "root").add_client_id_to_open_id_connect_provider(**further)
-        for namespace, account in ((NAMESPACE, OTHER), (ELSEWHERE, ACCOUNT)):
+        others = ((EKS_CLUSTER, NAMESPACE, OTHER), (EKS_CLUSTER, ELSEWHERE, ACCOUNT), (OTHER_EKS_CLUSTER, NAMESPACE, ACCOUNT))
+        for cluster, namespace, account in others:
             self._world.client("eks", "root").create_pod_identity_association(
-                clusterName=self._cluster(),
+                clusterName=cluster,
                 namespace=namespace,
                 serviceAccount=account,
                 roleArn=self._world.outputs["OperatorPodRoleArn"],
@@ -91,9 +93,6 @@ class Belongings:
 
     def _provider(self) -> str:
         return str(self._world.stack.resources["OidcProvider"]["reference"])
-
-    def _cluster(self) -> str:
-        return str(self._world.stack.parameters["EksCluster"])
 
     def admin_key(self) -> Credentials:
         key = self._world.client("iam", "root").create_access_key(UserName=ADMIN)["AccessKey"]
@@ -230,9 +229,10 @@ class Belongings:
             s3.delete_bucket(Bucket=BUCKET)
 
     def _remove_associations(self, eks: Any) -> None:
-        for found in eks.list_pod_identity_associations(clusterName=self._cluster())["associations"]:
-            if (found["namespace"], found["serviceAccount"]) != (NAMESPACE, ACCOUNT):
-                eks.delete_pod_identity_association(clusterName=self._cluster(), associationId=found["associationId"])
+        for cluster in (EKS_CLUSTER, OTHER_EKS_CLUSTER):
+            for found in eks.list_pod_identity_associations(clusterName=cluster)["associations"]:
+                if (cluster, found["namespace"], found["serviceAccount"]) != (EKS_CLUSTER, NAMESPACE, ACCOUNT):
+                    eks.delete_pod_identity_association(clusterName=cluster, associationId=found["associationId"])
 
     def _remove_identities(self, iam: Any) -> None:
         iam.remove_client_id_from_open_id_connect_provider(

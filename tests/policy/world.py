@@ -101,10 +101,10 @@ class World:
         where = {"endpoint_url": self._facts["endpoint"], "verify": self._facts["ca_bundle"]}
         return session.client(service, config=options, **where)
 
-    def pod_identity(self, token: str) -> dict[str, str]:
-        """What EKS answers its agent."""
+    def pod_identity(self, token: str, cluster: str) -> dict[str, str]:
+        """What EKS answers its agent in a cluster."""
         url = f"{self._facts['endpoint']}/_testbed/pod-identity"
-        with self.open(urllib.request.Request(url, json.dumps({"token": token}).encode())) as answer:
+        with self.open(urllib.request.Request(url, json.dumps({"token": token, "cluster": cluster}).encode())) as answer:
             found: dict[str, str] = json.loads(answer.read())
         return found
 

@@ -131,7 +131,7 @@ async def _private(path: str, receive: Receive, send: Send) -> None:
         case "credentials":
             result = instance_credentials.issue(asked["instance"], asked["seconds"])
         case "pod-identity":
-            result = pod_identity.issue(asked["token"])
+            result = pod_identity.issue(**asked)
         case "instance-state":
             await asyncio.to_thread(
                 functions.instance_state_changed, asked["instance"], asked["state"], asked["account"]

@@ -1,8 +1,9 @@
 """EKS Pod Identity: what EKS's AssumeRoleForPodIdentity does with a pod's token.
 
-The cluster of a run is no EKS cluster; the account has a record of one, so that associations can be made for it. The token
-must be the API server's, for `pods.eks.amazonaws.com`; the association of its namespace and account names the role; and
-the role's trust policy must let `pods.eks.amazonaws.com` assume it with the tags that say which pod asks.
+The cluster of a run is no EKS cluster; the account has a record of it as one and of another, so that associations can be
+made for them. The token must be the API server's, for `pods.eks.amazonaws.com`; the cluster's association of its namespace
+and account names the role; and the role's trust policy must let `pods.eks.amazonaws.com` assume it with the tags that say
+which pod asks.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from ministack.core.responses import get_account_id, get_region, request_scope
 from ministack.services import sts
 from ministack.services.iam import _gen_secret, _gen_session_access_key, _gen_session_token
 
-from ..layout import ACCOUNT, EKS_CLUSTER, REGION
+from ..layout import ACCOUNT, EKS_CLUSTER, OTHER_EKS_CLUSTER, REGION
 from . import audit
 from .tokens import Claims, TokenError, verify
 
@@ -28,13 +29,14 @@ ACTION = "eks-auth:AssumeRoleForPodIdentity"
 
 
 def seed() -> None:
-    """The record of the cluster."""
+    """The records of the clusters."""
     with request_scope(ACCOUNT, REGION):
         eks = app._get_module("eks")
-        eks._clusters[EKS_CLUSTER] = {"name": EKS_CLUSTER, "arn": eks._cluster_arn(EKS_CLUSTER), "status": "ACTIVE"}
+        for name in (EKS_CLUSTER, OTHER_EKS_CLUSTER):
+            eks._clusters[name] = {"name": name, "arn": eks._cluster_arn(name), "status": "ACTIVE"}
 
 
-def issue(token: str) -> dict[str, Any]:
+def issue(token: str, cluster: str = EKS_CLUSTER) -> dict[str, Any]:
     """Credentials as the agent hands them to the pod, or `{"refused": code, "message": ...}`."""
     with request_scope(ACCOUNT, REGION):
         role, who = "-", "-"
@@ -43,8 +45,8 @@ def issue(token: str) -> dict[str, Any]:
             who = claims.subject
             if AUDIENCE not in claims.audiences:
                 raise TokenError("InvalidTokenException", f"the token is for {', '.join(claims.audiences)}, not {AUDIENCE}")
-            role = _associated_role(claims)
-            made = _session(role, claims)
+            role = _associated_role(claims, cluster)
+            made = _session(role, tags(claims, cluster))
         except TokenError as error:
             code = {"InvalidIdentityToken": "InvalidTokenException"}.get(error.code, error.code)
             audit.write("deny", ACTION, role, who=who, reason=f"{code}: {error.message}")
@@ -53,21 +55,21 @@ def issue(token: str) -> dict[str, Any]:
         return made
 
 
-def _associated_role(claims: Claims) -> str:
+def _associated_role(claims: Claims, cluster: str) -> str:
     pod = claims.all.get("kubernetes.io") or {}
-    asked = pod.get("namespace"), (pod.get("serviceaccount") or {}).get("name")
-    for association in app._get_module("eks")._pod_identity_associations.values():
-        if (association["namespace"], association["serviceAccount"]) == asked:
-            return str(association["roleArn"])
-    raise TokenError("ResourceNotFoundException", f"no association for {asked[0]}/{asked[1]} in {EKS_CLUSTER}")
+    asked = cluster, pod.get("namespace"), (pod.get("serviceaccount") or {}).get("name")
+    for found in app._get_module("eks")._pod_identity_associations.values():
+        if (found["clusterName"], found["namespace"], found["serviceAccount"]) == asked:
+            return str(found["roleArn"])
+    raise TokenError("ResourceNotFoundException", f"no association for {asked[1]}/{asked[2]} in {cluster}")
 
 
-def tags(claims: Claims) -> dict[str, str]:
+def tags(claims: Claims, cluster: str) -> dict[str, str]:
     """The session tags that EKS sets."""
     pod = claims.all["kubernetes.io"]
     return {
-        "eks-cluster-arn": app._get_module("eks")._cluster_arn(EKS_CLUSTER),
-        "eks-cluster-name": EKS_CLUSTER,
+        "eks-cluster-arn": app._get_module("eks")._cluster_arn(cluster),
+        "eks-cluster-name": cluster,
         "kubernetes-namespace": pod["namespace"],
         "kubernetes-service-account": pod["serviceaccount"]["name"],
         "kubernetes-pod-name": (pod.get("pod") or {}).get("name", ""),
@@ -75,14 +77,14 @@ def tags(claims: Claims) -> dict[str, str]:
     }
 
 
-def _session(role_arn: str, claims: Claims) -> dict[str, Any]:
+def _session(role_arn: str, given: dict[str, str]) -> dict[str, Any]:
     account, name = get_account_id(), role_arn.rsplit("/", 1)[-1]
-    role, given = app._get_module("iam")._roles.get(name), tags(claims)
+    role = app._get_module("iam")._roles.get(name)
     for action in ("sts:AssumeRole", "sts:TagSession"):
         if role is None or not _trusts(role, role_arn, action, given):
             raise TokenError("AccessDeniedException", f"{SERVICE} is not authorized to perform {action} on {role_arn}")
     key, secret, session = _gen_session_access_key(), _gen_secret(), _gen_session_token()
-    session_name = f"eks-{EKS_CLUSTER}-{given['kubernetes-pod-name'] or 'pod'}"[:64]
+    session_name = f"eks-{given['eks-cluster-name']}-{given['kubernetes-pod-name'] or 'pod'}"[:64]
     expires = time.time() + SECONDS
     sts.register_session(
         key,

@@ -11,6 +11,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from testbed.aws.layout import EKS_CLUSTER, OTHER_EKS_CLUSTER
 from tests.policy.belongings import FURTHER_AUDIENCE
 from tests.policy.catalogue.requests import Request
 from tests.policy.probe import Family
@@ -72,6 +73,7 @@ def _pods() -> Family:
         .allowed("operator", "its pod's token", pod(minted(PODS)))
         .denied("another account", "that somebody associated with the role", pod(minted(PODS, NAMESPACE, OTHER)))
         .denied("another namespace", "that somebody associated with the role", pod(minted(PODS, ELSEWHERE, ACCOUNT)))
+        .denied("another cluster", "that somebody associated with the role", pod(minted(PODS), OTHER_EKS_CLUSTER))
         .refused("operator", "a token for STS", "InvalidTokenException", pod(minted(STS)))
         .refused(
             "a stranger's key",
@@ -122,11 +124,11 @@ def _assume_box_role(world: Any, client: Callable[[str], Any]) -> None:
     client("sts").assume_role(RoleArn=world.outputs["JumpBoxRoleArn"], RoleSessionName="probe")
 
 
-def pod(mint: Minting) -> Request:
-    """What EKS's agent asks for a pod that has this token."""
+def pod(mint: Minting, cluster: str = EKS_CLUSTER) -> Request:
+    """What EKS's agent asks for a pod of the cluster that has this token."""
 
     def request(world: Any) -> None:
-        answer = world.pod_identity(mint(world))
+        answer = world.pod_identity(mint(world), cluster)
         if "refused" in answer:
             error = {"Code": answer["refused"], "Message": answer["message"]}
             raise ClientError({"Error": error}, "AssumeRoleForPodIdentity")  # type: ignore[arg-type]
