@@ -26,6 +26,7 @@ STS, PODS = "sts.amazonaws.com", "pods.eks.amazonaws.com"
 NAMESPACE, ACCOUNT = "drawbridge-system", "drawbridge"
 ELSEWHERE, OTHER = "drawbridge-probe", "drawbridge-probe"
 LIFE = 600  # the least that Kubernetes mints
+MARK = "drawbridge.dev/probe"
 
 
 class Tokens:
@@ -38,17 +39,23 @@ class Tokens:
     def make(self) -> None:
         for namespace, name in ((NAMESPACE, ACCOUNT), (NAMESPACE, OTHER), (ELSEWHERE, ACCOUNT)):
             self._make("Namespace", "/api/v1/namespaces", namespace)
-            self._make("ServiceAccount", f"/api/v1/namespaces/{namespace}/serviceaccounts", name)
+            self._make("ServiceAccount", _accounts(namespace), name)
 
     def _make(self, kind: str, path: str, name: str) -> None:
         """What is there already is the chart's, and stays as it is."""
         if self._api.get(f"{path}/{name}") is None:
-            self._api.post(path, {"apiVersion": "v1", "kind": kind, "metadata": {"name": name}})
+            about = {"name": name, "labels": {MARK: "yes"}}
+            self._api.post(path, {"apiVersion": "v1", "kind": kind, "metadata": about})
 
     def remove(self) -> None:
-        for path in (f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{OTHER}", f"/api/v1/namespaces/{ELSEWHERE}"):
-            self._api.request("DELETE", path)
-            wait_until(f"{path} is gone", lambda path=path: self._api.get(path) is None, seconds=60)
+        """What carries our mark, also what a killed run left."""
+        places = [f"{_accounts(NAMESPACE)}/{name}" for name in (ACCOUNT, OTHER)]
+        places += [f"/api/v1/namespaces/{name}" for name in (NAMESPACE, ELSEWHERE)]
+        for place in places:
+            found = self._api.get(place)
+            if found is not None and MARK in found["metadata"].get("labels", {}):
+                self._api.request("DELETE", place)
+                wait_until(f"{place} is gone", lambda place=place: self._api.get(place) is None, seconds=60)
 
     def mint(self, audience: str | None, namespace: str = NAMESPACE, account: str = ACCOUNT) -> str:
         """A token of the API server's; without an audience, one for the API server itself."""
@@ -76,6 +83,10 @@ class Tokens:
         if not isinstance(key, ec.EllipticCurvePrivateKey):
             raise TestbedError(f"{self._key_file} is no key of an elliptic curve")
         return key
+
+
+def _accounts(namespace: str) -> str:
+    return f"/api/v1/namespaces/{namespace}/serviceaccounts"
 
 
 def _read(part: str) -> dict[str, Any]:
