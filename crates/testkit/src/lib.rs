@@ -41,9 +41,9 @@ impl Authority {
     pub fn new(name: &str) -> Self {
         let authority = Self { directory: TempDir::new().unwrap() };
         std::fs::write(authority.path("openssl.cnf"), "[req]\ndistinguished_name = name\n[name]\n").unwrap();
-        let extensions =
-            ["-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign"];
-        authority.request("ca", &[&["-subj", &format!("/CN={name}")], &extensions[..]].concat());
+        let subject = format!("/CN={name}");
+        let extensions = ["basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign"];
+        authority.request("ca", &["-subj", &subject], extensions);
         authority
     }
 
@@ -56,9 +56,11 @@ impl Authority {
     fn acceptor(&self) -> TlsAcceptor {
         let (ca, key) = (self.path("ca.crt"), self.path("ca.key"));
         let signed_by = ["-CA", ca.to_str().unwrap(), "-CAkey", key.to_str().unwrap(), "-subj", "/CN=server"];
-        let extensions =
-            ["-addext", "basicConstraints=critical,CA:FALSE", "-addext", "subjectAltName=IP:127.0.0.1"];
-        self.request("server", &[&signed_by[..], &extensions[..]].concat());
+        self.request(
+            "server",
+            &signed_by,
+            ["basicConstraints=critical,CA:FALSE", "subjectAltName=IP:127.0.0.1"],
+        );
         let certificate = CertificateDer::from_pem_file(self.path("server.crt")).unwrap();
         let key = PrivateKeyDer::from_pem_file(self.path("server.key")).unwrap();
         let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
@@ -74,10 +76,11 @@ impl Authority {
         self.directory.path().join(file)
     }
 
-    fn request(&self, file: &str, arguments: &[&str]) {
+    fn request(&self, file: &str, arguments: &[&str], extensions: [&str; 2]) {
         let mut openssl = Command::new("openssl");
         openssl.args(["req", "-x509", "-days", "2", "-config"]).arg(self.path("openssl.cnf"));
         openssl.args(NEW_KEY).args(arguments);
+        openssl.args(extensions.iter().flat_map(|extension| ["-addext", extension]));
         openssl.arg("-keyout").arg(self.path(&format!("{file}.key")));
         openssl.arg("-out").arg(self.path(&format!("{file}.crt")));
         let output = openssl.output().unwrap_or_else(|error| panic!("openssl cannot be started: {error}"));
