@@ -17,7 +17,16 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from testbed.aws import aws  # noqa: E402
-from testbed.aws.checking import events, filtering, instances, network, policies, rights, stack  # noqa: E402
+from testbed.aws.checking import (  # noqa: E402
+    events,
+    filtering,
+    instances,
+    network,
+    policies,
+    rights,
+    stack,
+    transport,
+)
 from testbed.aws.checking.kit import Bed, Checks, until  # noqa: E402
 from testbed.aws.layout import Names  # noqa: E402
 from testbed.common import run as runs  # noqa: E402
@@ -48,6 +57,8 @@ def behaviour(run: str, checks: Checks, slow: bool) -> None:
     wires.endpoint()
     filtering.Filtering(bed, made, checks, wires).everything()
     wires.s3_address()
+    transport.trust(bed, checks)
+    transport.plain_http(bed, checks)
     life.bounded(box)
     life.visibility()
     life.shutdown_inside()

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from testbed.aws.layout import GUEST_AUTHORITY
 from tests.network import controls as c
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def objects(ground: Ground, attempt: Callable[..., Attempt]) -> list[Attempt]:
             "url": url,
             "body": "stolen" if put else None,
             "source": ground.box.private,
+            "trust": GUEST_AUTHORITY,
         }
 
     fresh = secrets.token_hex(4)

@@ -94,12 +94,12 @@ def dns(mark, server, name, over="udp", kind=1, device=None):
     return "answered" if answers else f"no answer in it, code {code}"
 
 
-def web(mark, method, url, headers=None, body=None, source=None):
-    """An HTTP request; anything but a refusal counts. The server's certificate is another test's matter."""
+def web(mark, method, url, headers=None, body=None, source=None, trust=None):
+    """An HTTP request; anything but a refusal counts."""
     at = urllib.parse.urlsplit(url)
     bound = (source, 0) if source else None
     if at.scheme == "https":
-        trusting = ssl._create_unverified_context()
+        trusting = ssl.create_default_context(cafile=trust)
         asking = http.client.HTTPSConnection(at.netloc, timeout=SECONDS * 3, source_address=bound, context=trusting)
     else:
         asking = http.client.HTTPConnection(at.netloc, timeout=SECONDS * 3, source_address=bound)
