@@ -91,6 +91,12 @@ def _aws(ground: Ground) -> list[Attempt]:
         Attempt("private side: the AWS API (EC2, STS, Lambda, SSM)", "tcp", {**api, "device": PRIVATE}, OUT),
         Attempt("public side: S3 around the endpoint", "tcp", {**s3, "device": PUBLIC}, (c.GROUP_OUT,)),
         Attempt(
+            "private side: S3 in plain HTTP",
+            "tcp",
+            {"to": ground.s3_address, "port": 80, "device": PRIVATE},
+            (c.PRIVATE_OUT, c.ACL),
+        ),
+        Attempt(
             "private side: UDP to S3's address",
             "udp",
             {**s3, "device": PRIVATE},
