@@ -40,6 +40,10 @@ class _PolicyUse(dict[str, Any]):
     """`!Policy create` or `!Policy {file: create, only_if: {Sid: Condition}}`, until the values are known."""
 
 
+class _PolicyText(str):
+    """`!PolicyText event-log`: the document as a text, where a property takes no object."""
+
+
 class _Loader(yaml.SafeLoader):
     """YAML with CloudFormation's short forms and `!Policy`."""
 
@@ -64,9 +68,11 @@ def _get_att(loader: yaml.SafeLoader, node: yaml.Node) -> dict[str, Any]:
 
 for _name in FUNCTIONS:
     _Loader.add_constructor(f"!{_name}", lambda loader, node, name=_name: {f"Fn::{name}": _plain(loader, node)})
-_Loader.add_constructor("!Ref", lambda loader, node: {"Ref": _plain(loader, node)})
+for _name in ("Ref", "Condition"):
+    _Loader.add_constructor(f"!{_name}", lambda loader, node, name=_name: {name: _plain(loader, node)})
 _Loader.add_constructor("!GetAtt", _get_att)
 _Loader.add_constructor("!Policy", _policy_use)
+_Loader.add_constructor("!PolicyText", lambda loader, node: _PolicyText(_plain(loader, node)))
 
 
 def render(policies: Path = POLICIES) -> dict[str, Any]:
@@ -85,11 +91,22 @@ def _fill(node: Any, values: dict[str, Any], policies: Path, used: set[str]) -> 
     if isinstance(node, _PolicyUse):
         used.add(node["file"])
         return _document(policies / f"{node['file']}.json", node.get("only_if", {}), values)
+    if isinstance(node, _PolicyText):
+        used.add(str(node))
+        return _text_of(policies / f"{node}.json", values)
     if isinstance(node, dict):
         return {key: _fill(value, values, policies, used) for key, value in node.items()}
     if isinstance(node, list):
         return [_fill(value, values, policies, used) for value in node]
     return node
+
+
+def _text_of(path: Path, values: dict[str, Any]) -> dict[str, str]:
+    plain = json.dumps(json.loads(path.read_text()), separators=(",", ":"))
+    for name in PLACEHOLDER.findall(plain):
+        if name not in values:
+            raise RenderError(f"{path.name}: '${{{name}}}' is not in PolicyValues")
+    return {"Fn::Sub": PLACEHOLDER.sub(lambda match: _inside_sub(values[match[1]], path.name), plain)}
 
 
 def _document(path: Path, only_if: dict[str, str], values: dict[str, Any]) -> dict[str, Any]:
@@ -140,11 +157,21 @@ def _inside_sub(value: Any, where: str) -> str:
 
 
 def text(template: dict[str, Any]) -> str:
-    """The template as it is committed."""
-    rendered = json.dumps(template, indent=1) + "\n"
-    if len(rendered.encode()) > MAX_TEMPLATE:
-        raise RenderError(f"{RENDERED.name}: {len(rendered.encode())} bytes, CloudFormation takes {MAX_TEMPLATE}")
+    """The template as it is committed: a line for each parameter, condition, resource and output, since CloudFormation
+    counts white space too."""
+    sections = [f"{json.dumps(name)}: {_section(value)}" for name, value in template.items()]
+    rendered = "{\n" + ",\n".join(sections) + "\n}\n"
+    size = len(rendered.encode())
+    if size > MAX_TEMPLATE:
+        raise RenderError(f"a template of {size} bytes; CloudFormation takes {MAX_TEMPLATE}: shorten or divide it")
     return rendered
+
+
+def _section(value: Any) -> str:
+    if not isinstance(value, dict):
+        return json.dumps(value)
+    entries = [f" {json.dumps(name)}: {json.dumps(entry, separators=(',', ':'))}" for name, entry in value.items()]
+    return "{\n" + ",\n".join(entries) + "\n}"
 
 
 def main() -> int:

@@ -58,6 +58,7 @@ class Account:
         self.cluster: str = stack["parameters"]["ClusterName"]
         self.max_boxes = int(stack["parameters"].get("MaxBoxes", 4))
         self.instance_types: list[str] = stack["parameters"].get("InstanceTypes", "t3.small,t3a.small").split(",")
+        self.client_cidrs: list[str] = stack["parameters"]["ClientCidrs"].split(",")
         self._operator = self._client("lambda", stack["operator"])
         self._owner = self._client("lambda", self._facts["root"])
         self.ec2 = self._client("ec2", self._facts["root"])
@@ -68,7 +69,7 @@ class Account:
             retries={"total_max_attempts": 1}, read_timeout=120, max_pool_connections=40, s3={"addressing_style": "path"}
         )
         session = boto3.Session(key["access_key_id"], key["secret_access_key"], region_name=self._facts["region"])
-        return session.client(service, endpoint_url=self._facts["endpoint"], config=options)
+        return session.client(service, endpoint_url=self._facts["endpoint"], verify=self._facts["ca_bundle"], config=options)
 
     # What the cluster does
 

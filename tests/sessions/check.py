@@ -40,6 +40,21 @@ def a_session_gets_a_box_and_closing_it_leaves_nothing(account: Account) -> None
     expect(account.left(session) == [], "nothing may be left", account.left(session))
 
 
+def the_port_opens_when_the_box_has_reported(account: Account) -> None:
+    session = new_session()
+
+    def rules() -> list[tuple[str, int, int]]:
+        tagged = [{"Name": "tag:drawbridge:session", "Values": [session]}]
+        (group,) = account.ec2.describe_security_groups(Filters=tagged)["SecurityGroups"]
+        return [(rule["IpProtocol"], rule["FromPort"], rule["ToPort"]) for rule in group["IpPermissions"]]
+
+    answer = account.create(session)["outcome"]
+    expect("pending" in answer and rules() == [], "nobody may reach a box that has not reported", (answer, rules()))
+    account.ready(session)
+    expect(rules() == [("tcp", 22, 22)], "the clients must reach one that has", rules())
+    account.close(session)
+
+
 def asked_by_ten_at_once_it_makes_one_box(account: Account) -> None:
     session = new_session()
     with ThreadPoolExecutor(10) as callers:
@@ -175,6 +190,7 @@ def closed_at_any_moment_of_its_making_nothing_is_left(account: Account) -> None
 
 CHECKS: list[Check] = [
     a_session_gets_a_box_and_closing_it_leaves_nothing,
+    the_port_opens_when_the_box_has_reported,
     asked_by_ten_at_once_it_makes_one_box,
     a_session_is_bound_to_its_key_and_once_closed_stays_closed,
     past_the_last_slot_a_session_waits,

@@ -17,7 +17,7 @@ use crate::{
 const SSH_PORT: u16 = 22;
 
 impl Creator {
-    /// Looks for the box's own report and checks it.
+    /// Looks for the box's own report and checks it; then the box's port is opened.
     pub(crate) async fn reported(
         &self,
         session: &Session,
@@ -37,6 +37,7 @@ impl Creator {
             warn!(session = %session.session, why, "the box's report is refused");
             return Ok(refused(Refusal::BoxEnded, format!("the box's report is not valid: {why}")));
         }
+        self.open_to_clients(&machine.group).await?;
         Ok(CreateOutcome::Ready(Box::new(ReadyBox {
             address,
             port: SSH_PORT,

@@ -13,6 +13,8 @@ class Request:
 
     source: str = ""
     local: str = ""
+    # Whether the connection that it came over is TLS: nothing that a client may say counts.
+    secure: bool = False
     origin: dict[str, Any] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
     parameters: dict[str, Any] = field(default_factory=dict)

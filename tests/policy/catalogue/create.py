@@ -65,12 +65,30 @@ def _run() -> Family:
 
         return change
 
+    def metadata(**options: Any) -> Callable[[Any, dict[str, Any]], None]:
+        return lambda _world, arguments: arguments["MetadataOptions"].update(options)
+
+    def disk(name: str, **options: Any) -> Callable[[Any, dict[str, Any]], None]:
+        """A volume of these options in the place of the one of this name, or beside it."""
+
+        def change(_world: Any, arguments: dict[str, Any]) -> None:
+            kept = [entry for entry in arguments["BlockDeviceMappings"] if entry["DeviceName"] != name]
+            arguments["BlockDeviceMappings"] = [*kept, {"DeviceName": name, "Ebs": options}]
+
+        return change
+
     other_profile = lambda world: {"Arn": f"arn:aws:iam::{world.stack.account}:instance-profile/admin"}  # noqa: E731
     variants: dict[str, Callable[[Any, dict[str, Any]], None]] = {
         "of another type": changed("InstanceType", "m5.large"),
         "from another image": changed("ImageId", "ami-0123456789abcdef0"),
         "with another profile": changed("IamInstanceProfile", other_profile),
-        "without the token-only metadata service": changed("MetadataOptions", {"HttpTokens": "optional"}),
+        "without the token-only metadata service": metadata(HttpTokens="optional"),
+        "whose tokens go two hops": metadata(HttpPutResponseHopLimit=2),
+        "whose tokens go as far as the image says": changed("MetadataOptions", {"HttpTokens": "required"}),
+        "with a root volume that is not encrypted": disk("/dev/xvda", Encrypted=False),
+        "with the image's own root volume": changed("BlockDeviceMappings", []),
+        "with another volume that is not encrypted": disk("/dev/xvdb", VolumeSize=1, Encrypted=False),
+        "with a key pair": changed("KeyName", "somebody"),
         "in the private subnet": interface("SubnetId", lambda world: world.outputs["PrivateSubnetId"]),
         "in the stack's private group": interface("Groups", lambda world: [world.outputs["PrivateSecurityGroupId"]]),
         "in another stack's group": interface("Groups", lambda world: [world.belongings.other_group]),
@@ -84,6 +102,8 @@ def _run() -> Family:
     }
     family = Family("create: run").allowed(WHO, "a box as it should be", run_box(WHO))
     family.allowed(WHO, "a box of the second type", run_box(WHO, changed("InstanceType", "t3a.small")))
+    second = run_box(WHO, disk("/dev/xvdb", VolumeSize=1, Encrypted=True))
+    family.allowed(WHO, "a box with another volume that is encrypted", second)
     for what, change in variants.items():
         family.denied(WHO, f"a box {what}", run_box(WHO, change))
     own = lambda world: [world.belongings.own_instance]  # noqa: E731

@@ -20,22 +20,30 @@ def bucket_of(world: Any, bucket: str) -> str:
     return str({"backup": world.outputs["BackupBucket"], "state": world.outputs["StateBucket"]}.get(bucket, bucket))
 
 
-def get(who: str, bucket: str, key: str, where: Place = Place.INTERNET) -> Request:
+def get(who: str, bucket: str, key: str, where: Place = Place.INTERNET, plain: bool = False) -> Request:
+    """`plain`, here and below: over plain HTTP."""
+
     def request(world: Any) -> None:
-        s3 = world.client("s3", who, where)
+        s3 = world.client("s3", who, where, plain)
         s3.get_object(Bucket=bucket_of(world, bucket), Key=key.format(cluster=world.cluster))["Body"].read()
 
     return request
 
 
 def put(
-    who: str, bucket: str, key: str, where: Place = Place.INTERNET, once: bool = True, fresh: bool = True
+    who: str,
+    bucket: str,
+    key: str,
+    where: Place = Place.INTERNET,
+    once: bool = True,
+    fresh: bool = True,
+    plain: bool = False,
 ) -> Request:
     """`once` sends if-none-match; `fresh` writes to a key of its own beside `key`."""
 
     def request(world: Any) -> None:
         target = key.format(cluster=world.cluster)
-        world.client("s3", who, where).put_object(
+        world.client("s3", who, where, plain).put_object(
             Bucket=bucket_of(world, bucket),
             Key=f"{target}-{world.fresh()}" if fresh else target,
             Body=b"x",
@@ -54,9 +62,11 @@ def delete(who: str, bucket: str, key: str, where: Place = Place.INTERNET, versi
     return request
 
 
-def list_objects(who: str, bucket: str, prefix: str = "", where: Place = Place.INTERNET) -> Request:
+def list_objects(
+    who: str, bucket: str, prefix: str = "", where: Place = Place.INTERNET, plain: bool = False
+) -> Request:
     def request(world: Any) -> None:
-        s3 = world.client("s3", who, where)
+        s3 = world.client("s3", who, where, plain)
         s3.list_objects_v2(Bucket=bucket_of(world, bucket), Prefix=prefix.format(cluster=world.cluster), MaxKeys=1)
 
     return request
@@ -138,6 +148,7 @@ def run_box(who: str, change: Callable[[Any, dict[str, Any]], None] | None = Non
             "InstanceInitiatedShutdownBehavior": "terminate",
             "IamInstanceProfile": {"Arn": world.stack.resources["JumpBoxProfile"]["attributes"]["Arn"]},
             "MetadataOptions": {"HttpEndpoint": "enabled", "HttpTokens": "required", "HttpPutResponseHopLimit": 1},
+            "BlockDeviceMappings": [{"DeviceName": "/dev/xvda", "Ebs": {"Encrypted": True, "DeleteOnTermination": True}}],
             "NetworkInterfaces": [
                 {
                     "DeviceIndex": 0,
