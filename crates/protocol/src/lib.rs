@@ -3,6 +3,7 @@
 //! Nothing here does I/O. Everything that is read from another party is bounded in size, denies unknown
 //! fields and carries a version; what a value of these types says about itself has been checked when it was made.
 
+pub mod checks;
 pub mod dsse;
 pub mod error;
 pub mod ids;
