@@ -134,7 +134,7 @@ impl Checker {
             stored_bytes: self.stream.stored,
             ..self.stream.look.measures()
         };
-        Ok(Report { original, findings: self.stream.findings.report(), measures })
+        Ok(Report { original, findings: std::mem::take(&mut self.stream.findings).report(), measures })
     }
 
     /// The stream cannot be followed any further.

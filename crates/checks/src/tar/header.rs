@@ -10,6 +10,8 @@ pub(super) struct Header {
     pub(super) size: u64,
     /// An old sparse file goes on with blocks of its map.
     pub(super) extended: bool,
+    /// Something stands where POSIX has the beginning of the name, and it is not POSIX's form.
+    pub(super) unread_prefix: bool,
 }
 
 impl Header {
@@ -21,7 +23,9 @@ impl Header {
         let flag = block[156];
         let name = text(&block[..100]);
         // Only POSIX has a prefix here; GNU tar keeps times and sparse maps in its place.
-        let prefix = if &block[257..263] == b"ustar\0" { text(&block[345..500]) } else { b"" };
+        let field = text(&block[345..500]);
+        let posix = &block[257..263] == b"ustar\0";
+        let prefix = if posix { field } else { b"" };
         let name = if prefix.is_empty() { name.to_vec() } else { [prefix, b"/", name].concat() };
         Some(Self {
             name,
@@ -30,6 +34,7 @@ impl Header {
             mode: u32::try_from(number(&block[100..108])? & 0o7777).ok()?,
             size: number(&block[124..136])?,
             extended: flag == b'S' && block[482] != 0,
+            unread_prefix: !posix && flag != b'S' && !field.is_empty(),
         })
     }
 }

@@ -190,7 +190,11 @@ impl TarReader {
             return Err(self.ambiguous("a single zero block stands before it, where some tars end"));
         }
         let Some(header) = Header::parse(block) else { return Err(TarFault::NotTar { at: self.at() }) };
+        if header.unread_prefix {
+            return Err(self.ambiguous("some tars would read a prefix of its name"));
+        }
         match header.flag {
+            b'X' => Err(self.ambiguous("some tars would read names of the next member in it")),
             flag @ (b'x' | b'g' | b'L' | b'K') => self.begin_names(flag, header.size),
             _ => self.member(header, members),
         }
@@ -272,7 +276,12 @@ impl TarReader {
             Some(size) => size,
             None => header.size,
         };
+        let slash = header.name.ends_with(b"/");
         let path = pending.path.unwrap_or(header.name);
+        let by_name = matches!(header.flag, 0 | b'0' | b'7') && (slash || path.ends_with(b"/"));
+        if by_name && (header.flag != 0 || !slash || !path.ends_with(b"/")) {
+            return Err(self.ambiguous("some tars would take it for a directory"));
+        }
         let kind = kind(header.flag, &path);
         let bodiless = !matches!(kind, EntryKind::File | EntryKind::Other(_));
         if bodiless && size != 0 {
@@ -337,8 +346,8 @@ fn padding(size: u64) -> u64 {
 fn kind(flag: u8, path: &[u8]) -> EntryKind {
     match flag {
         // Before there was a flag for directories, a name with a slash at its end was one.
-        b'0' | 0 if path.ends_with(b"/") => EntryKind::Directory,
-        b'0' | 0 | b'7' => EntryKind::File,
+        0 if path.ends_with(b"/") => EntryKind::Directory,
+        0 | b'0' | b'7' => EntryKind::File,
         b'1' => EntryKind::HardLink,
         b'2' => EntryKind::SymbolicLink,
         b'3' => EntryKind::CharacterDevice,
@@ -350,4 +359,4 @@ fn kind(flag: u8, path: &[u8]) -> EntryKind {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
