@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod denials;
+mod checks;
 mod limits;
 mod raw;
 mod resume;
