@@ -41,11 +41,22 @@ pub(crate) enum TarFault {
 enum Next {
     Header,
     /// The map of an old sparse file goes on; then so many bytes of body.
-    Map { size: u64 },
-    Body { left: u64, padding: u64 },
+    Map {
+        size: u64,
+    },
+    Body {
+        left: u64,
+        padding: u64,
+    },
     /// Names for the next member, by a header of this flag.
-    Names { flag: u8, left: u64, padding: u64 },
-    Padding { left: u64 },
+    Names {
+        flag: u8,
+        left: u64,
+        padding: u64,
+    },
+    Padding {
+        left: u64,
+    },
     End,
 }
 

@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod denials;
 mod checks;
+mod denials;
 mod limits;
 mod raw;
 mod resume;
