@@ -4,6 +4,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use aws_lc_rs::digest;
 use bytes::Bytes;
+use drawbridge_checks::NoInspectors;
 use drawbridge_protocol::{ObjectKey, Orders, ReadyReport, Sha256, Version};
 use jiff::Timestamp;
 use tokio::net::TcpListener;
@@ -120,6 +121,7 @@ impl Jumpbox {
             report.program.clone(),
             settings,
             store.clone(),
+            Arc::new(NoInspectors),
             keys.signer,
         ));
         let gatehouse = Gatehouse::new(session, keys.host, &client_key).map_err(KeyError::from)?;

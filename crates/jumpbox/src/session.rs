@@ -5,15 +5,17 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use drawbridge_checks::Inspectors;
 use drawbridge_protocol::{
     ArtifactName, Envelope, Orders, SessionSigner, Sha256,
+    checks::Finding,
     manifest::{ArtifactRecord, Claimed, Observed, Verdict},
     upload::{Accepted, Entry, Failure, FailureCode, Rejected},
 };
 use jiff::Timestamp;
 
 use crate::{
-    ingest::{Attachment, Ingest, Outcome, Settings, Stored, drive},
+    ingest::{Attachment, Checks, Ingest, Outcome, Settings, Stored, drive},
     seal::{Seal, Sealer},
     store::Store,
 };
@@ -22,6 +24,8 @@ use crate::{
 pub(crate) const MAX_OPEN: usize = 8;
 /// What clients may claim in one session, in bytes of JSON: it all ends up in the manifest.
 const MAX_CLAIMS: usize = 6 << 20;
+/// What examples of findings may take of the manifest in one session, in bytes of JSON.
+const MAX_FINDINGS: usize = 1 << 20;
 
 /// One session.
 pub(crate) struct Session {
@@ -30,6 +34,7 @@ pub(crate) struct Session {
     pub(crate) program: Sha256,
     pub(crate) settings: Settings,
     pub(crate) store: Store,
+    pub(crate) checks: Checks,
     sealer: Sealer,
     state: Mutex<State>,
     /// Held while sealing; sealing twice at once would race for the same keys.
@@ -42,6 +47,8 @@ struct State {
     /// Bytes of artifacts that are stored or under way.
     bytes: u64,
     claims: usize,
+    /// What findings take of the manifest, in bytes of JSON.
+    findings: usize,
     /// No artifact begins any more.
     sealing: bool,
 }
@@ -69,11 +76,13 @@ impl Session {
         program: Sha256,
         settings: Settings,
         store: Store,
+        inspectors: Arc<dyn Inspectors>,
         signer: SessionSigner,
     ) -> Self {
         let sealer = Sealer::new(signer);
+        let checks = Checks::new(orders.checks.clone(), inspectors);
         let (state, seal) = (Mutex::default(), tokio::sync::Mutex::default());
-        Self { orders, instance, program, settings, store, sealer, state, seal }
+        Self { orders, instance, program, settings, store, checks, sealer, state, seal }
     }
 
     /// Begins an artifact, or goes on with it.
@@ -105,7 +114,8 @@ impl Session {
         let session = Arc::clone(self);
         tokio::spawn(async move {
             let (prefix, store) = (session.orders.prefix.clone(), session.store.clone());
-            drive(&ingest, prefix, store, intakes, |outcome| session.settle(&ingest, outcome)).await;
+            let settle = |outcome: &Outcome| session.settle(&ingest, outcome);
+            drive(&ingest, prefix, store, &session.checks, intakes, settle).await;
         });
         Ok(Beginning::Open(attachment))
     }
@@ -176,7 +186,12 @@ impl Session {
         match outcome {
             Outcome::Stored(stored) => {
                 tracing::info!(artifact = %name, bytes = stored.bytes, objects = stored.objects.len(), "stored");
-                let record = ArtifactRecord { observed: observed(stored), claimed: stored.claimed.clone() };
+                let mut observed = observed(stored);
+                for Finding { check, count, example, .. } in &observed.findings {
+                    tracing::warn!(artifact = %name, check, count, example, "flagged");
+                }
+                state.bound(&mut observed.findings);
+                let record = ArtifactRecord { observed, claimed: stored.claimed.clone() };
                 state.artifacts.insert(name, Artifact::Stored(Box::new(record)));
             }
             Outcome::Rejected(rejected) => {
@@ -198,6 +213,18 @@ impl Session {
 }
 
 impl State {
+    /// Keeps the manifest within its bound: past [`MAX_FINDINGS`] no example is kept, past twice that the verdict alone.
+    fn bound(&mut self, findings: &mut Vec<Finding>) {
+        let size = |findings: &[Finding]| serde_json::to_vec(findings).map_or(usize::MAX, |json| json.len());
+        if self.findings.saturating_add(size(findings)) > MAX_FINDINGS {
+            findings.iter_mut().for_each(|finding| finding.example.clear());
+        }
+        if self.findings.saturating_add(size(findings)) > 2 * MAX_FINDINGS {
+            findings.clear();
+        }
+        self.findings += size(findings);
+    }
+
     fn open(&self) -> impl Iterator<Item = &ArtifactName> {
         self.artifacts
             .iter()
@@ -218,13 +245,29 @@ impl State {
 
 /// What `Accepted` says of a stored artifact; the same however often it is asked.
 pub(crate) fn accepted(name: &ArtifactName, observed: &Observed) -> Accepted {
-    let Observed { objects, bytes, sha256, verdict, .. } = observed.clone();
-    Accepted { name: name.clone(), objects, bytes, sha256, verdict }
+    let Observed { objects, bytes, sha256, verdict, findings, .. } = observed.clone();
+    Accepted { name: name.clone(), objects, bytes, sha256, verdict, findings }
 }
 
 pub(crate) fn observed(stored: &Stored) -> Observed {
-    let Stored { objects, bytes, sha256, .. } = stored.clone();
-    Observed { objects, bytes, sha256, accepted_at: Timestamp::now(), verdict: Verdict::Accepted }
+    let Stored { objects, bytes, sha256, report, .. } = stored.clone();
+    let measures = report.as_ref().map(|report| report.measures);
+    let (original, findings) =
+        report.map_or_else(Default::default, |report| (report.original, report.findings));
+    let (original_bytes, original_sha256) = original.unzip();
+    let verdict = if findings.is_empty() { Verdict::Accepted } else { Verdict::Flagged };
+    let accepted_at = Timestamp::now();
+    Observed {
+        objects,
+        bytes,
+        sha256,
+        accepted_at,
+        verdict,
+        original_bytes,
+        original_sha256,
+        findings,
+        measures,
+    }
 }
 
 pub(crate) fn refuse(code: FailureCode, message: String) -> Failure {

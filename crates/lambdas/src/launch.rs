@@ -162,6 +162,7 @@ impl Creator {
             ready_url: self.store().ready_url(&session.session, lifetime).await?,
             deadline: session.deadline,
             limits: Limits { session_bytes: self.config.max_session_bytes, ..Limits::default() },
+            checks: self.config.checks.clone(),
         })
     }
 }

@@ -4,6 +4,7 @@
 //! fields and carries a version; what a value of these types says about itself has been checked when it was made.
 
 pub mod ca;
+pub mod checks;
 pub mod dsse;
 pub mod error;
 pub mod ids;

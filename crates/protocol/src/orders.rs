@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ClusterName, ExtraCa, JobRef, ObjectKey, ObjectPrefix, SessionId, SessionPublicKey, Sha256, SshPublicKey,
-    Version,
+    Version, checks::ChecksConfig,
 };
 
 /// The largest orders, in bytes: two presigned URLs with session tokens of up to 4 KiB.
@@ -41,6 +41,9 @@ pub struct Orders {
     /// When the box's own timer runs out.
     pub deadline: Timestamp,
     pub limits: Limits,
+    /// What to check, and what follows.
+    #[serde(default)]
+    pub checks: ChecksConfig,
 }
 
 /// Bounds of one session, configured in the stack.
