@@ -3,15 +3,18 @@
 //! Nothing here does I/O. Everything that is read from another party is bounded in size, denies unknown
 //! fields and carries a version; what a value of these types says about itself has been checked when it was made.
 
+pub mod certificate;
 pub mod dsse;
 pub mod error;
 pub mod ids;
 pub mod json;
 pub mod manifest;
 pub mod orders;
+pub mod receipt_key;
 pub mod session;
 pub mod upload;
 
+pub use certificate::{Certificate, CertificateError, CertifiedSession};
 pub use dsse::{Envelope, SessionSigner};
 pub use error::ProtocolError;
 pub use ids::{
@@ -20,6 +23,7 @@ pub use ids::{
 };
 pub use manifest::{Manifest, Receipt};
 pub use orders::{Orders, ReadyReport};
+pub use receipt_key::ReceiptKey;
 pub use session::{CleanupAnswer, CleanupRequest, CreateAnswer, CreateRequest};
 
 use serde::{Deserialize, Serialize};
