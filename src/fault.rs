@@ -71,6 +71,7 @@ reasons! {
     TransferFailed,
     Rejected,
     ReceiptInvalid,
+    ReceiptUnverified,
     SessionExpired,
     Interrupted,
     KubernetesFailed,
@@ -113,6 +114,7 @@ impl Reason {
             | Self::HostKeyMismatch
             | Self::StorageDenied
             | Self::ClockSkew
+            | Self::ReceiptUnverified
             | Self::LimitReached => Mending::ByAPerson,
             Self::CreateRefusedQuota
             | Self::CreateRefusedCapacity
@@ -212,6 +214,7 @@ impl From<&TransferError> for Fault {
                 Reason::ConnectionLost
             }
             TransferError::Protocol(_) => Reason::ProtocolBroken,
+            TransferError::Unverified(_) => Reason::ReceiptUnverified,
             TransferError::Box { code, .. } => of_box(*code),
             TransferError::Pipeline(_) | TransferError::Key(_) => Reason::TransferFailed,
         };

@@ -136,10 +136,12 @@ impl Dialogue {
                 self.answer(Answer::Frame(frame))
             }
             (Phase::Stored(stored), ClientFrame::Data(_)) => Err(overwrite(stored).into()),
-            (Phase::Idle, ClientFrame::Commit(Commit { entries })) => {
+            (Phase::Idle, ClientFrame::Commit(Commit { entries, certificate })) => {
                 let session = Arc::clone(&self.session);
                 // A task of its own: once begun, sealing does not depend on this connection any more.
-                self.phase = Phase::Sealing(tokio::spawn(async move { session.commit(entries).await }));
+                self.phase = Phase::Sealing(tokio::spawn(async move {
+                    session.commit(entries, certificate).await
+                }));
                 Ok(())
             }
             (phase, ClientFrame::Error(failure)) => {

@@ -14,6 +14,11 @@ pub async fn config() -> SdkConfig {
     aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http).load().await
 }
 
+/// The KMS client.
+pub fn kms(config: &SdkConfig) -> aws_sdk_kms::Client {
+    aws_sdk_kms::Client::new(config)
+}
+
 /// The S3 client. Another S3 than AWS's is addressed by path: it has no names for buckets.
 pub fn s3(config: &SdkConfig, other_endpoint: bool) -> aws_sdk_s3::Client {
     use aws_sdk_s3::config::{Builder, RequestChecksumCalculation};

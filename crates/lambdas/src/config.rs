@@ -71,6 +71,8 @@ pub struct CreateConfig {
     pub max_boxes: u32,
     pub session: SignedDuration,
     pub max_session_bytes: u64,
+    /// The ARN of the key that certifies session keys; without one, nothing is certified.
+    pub receipt_key: Option<String>,
 }
 
 impl CreateConfig {
@@ -96,6 +98,7 @@ impl CreateConfig {
                 &(120..=43_200),
             )?,
             max_session_bytes: number(env, "DRAWBRIDGE_MAX_SESSION_BYTES", bytes, &(1..=u64::MAX))?,
+            receipt_key: env("DRAWBRIDGE_RECEIPT_KEY_ARN").filter(|arn| !arn.is_empty()),
         };
         Ok(config)
     }
