@@ -72,6 +72,7 @@ reasons! {
     Rejected,
     ReceiptInvalid,
     ReceiptUnverified,
+    ReceiptKeyInvalid,
     SessionExpired,
     Interrupted,
     KubernetesFailed,
@@ -115,6 +116,7 @@ impl Reason {
             | Self::StorageDenied
             | Self::ClockSkew
             | Self::ReceiptUnverified
+            | Self::ReceiptKeyInvalid
             | Self::LimitReached => Mending::ByAPerson,
             Self::CreateRefusedQuota
             | Self::CreateRefusedCapacity
