@@ -45,6 +45,8 @@ class Belongings:
         self.own_instance = self.own_interface = self.own_group = ""
         self.other_instance = self.other_interface = self.other_group = ""
         self.role_arn = ""
+        # A key of the same kind beside the stack's, under KMS's own default policy: identities' policies decide.
+        self.other_key = ""
 
     def make(self) -> None:
         root = self._world.client
@@ -58,6 +60,9 @@ class Belongings:
         anybody = {"Effect": "Allow", "Principal": {"AWS": self._world.stack.account}, "Action": "sts:AssumeRole"}
         made = iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=_policy(anybody))
         self.role_arn = made["Role"]["Arn"]
+        self.other_key = root("kms", "root").create_key(
+            KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY", Tags=[{"TagKey": MARK, "TagValue": "yes"}]
+        )["KeyMetadata"]["Arn"]
 
         self.own_group = self._group("own", self._world.stack.name)
         self.other_group = self._group("other", OTHER_STACK)
@@ -87,6 +92,7 @@ class Belongings:
         self._remove_instances(client("ec2", "root"))
         self._remove_objects(client("s3", "root"))
         self._remove_identities(client("iam", "root"))
+        self._remove_key(client("kms", "root"))
         client("events", "root").enable_rule(Name=self._sweep())
 
     def _sweep(self) -> str:
@@ -174,6 +180,11 @@ class Belongings:
                         s3.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
         with contextlib.suppress(s3.exceptions.NoSuchBucket):
             s3.delete_bucket(Bucket=BUCKET)
+
+    def _remove_key(self, kms: Any) -> None:
+        if self.other_key:
+            kms.schedule_key_deletion(KeyId=self.other_key, PendingWindowInDays=7)
+            self.other_key = ""
 
     def _remove_identities(self, iam: Any) -> None:
         with contextlib.suppress(iam.exceptions.NoSuchEntityException):

@@ -130,7 +130,7 @@ def run(world: World, wanted: list[Mutant]) -> dict[Mutant, str]:
 
 def _likely_first(probes: list[Probe], mutant: Mutant) -> list[Probe]:
     """Probes of the mutated policy's subject first: they die soonest. The order among the others stays."""
-    subject = {"jumpbox": "box", "backup-bucket": "b", "state-bucket": "state", "endpoint": "endpoint"}
+    subject = {"receipt-key": "receipt key", "jumpbox": "box", "backup-bucket": "b", "state-bucket": "state", "endpoint": "endpoint"}
     word = subject.get(mutant.policy, mutant.policy)
     return sorted(probes, key=lambda probe: not probe.family.startswith(word) or mutant.sid == "OnlyTls")
 

@@ -58,10 +58,13 @@ class Deployment:
             conditions=template.get("Conditions", {}),
             zones=[zone["ZoneName"] for zone in zones],
         )
+        # What a condition leaves out is not there for anything else either.
+        self._resources = self._wanted_of("Resources")
+        self._outputs = self._wanted_of("Outputs")
 
     def create(self) -> None:
         """Makes every resource."""
-        for name in in_order(self._template["Resources"]):
+        for name in in_order(self._resources):
             kind, wanted = self._wanted(name)
             properties = Properties(wanted, f"{name} ({kind})")
             made = KINDS[kind].make(self._clients, properties)
@@ -72,10 +75,10 @@ class Deployment:
 
     def update(self) -> list[str]:
         """Changes what differs, in place; returns the logical names of what it changed."""
-        if set(self._template["Resources"]) != set(self._stack.resources):
+        if set(self._resources) != set(self._stack.resources):
             raise TemplateError("an update here can neither add nor remove resources: make a new run")
         changed = []
-        for name in in_order(self._template["Resources"]):
+        for name in in_order(self._resources):
             self._know(name)
             kind, wanted = self._wanted(name)
             standing = self._stack.resources[name]
@@ -97,10 +100,15 @@ class Deployment:
         standing["properties"] = wanted
 
     def _wanted(self, name: str) -> tuple[str, dict[str, Any]]:
-        resource = self._template["Resources"][name]
+        resource = self._resources[name]
         if resource["Type"] not in KINDS:
             raise TemplateError(f"{name}: resource type {resource['Type']} is not known to this interpreter")
         return resource["Type"], self._scope.evaluate(resource.get("Properties", {}))
+
+    def _wanted_of(self, section: str) -> dict[str, Any]:
+        """The entries of a section whose condition holds."""
+        entries = self._template.get(section, {})
+        return {n: e for n, e in entries.items() if "Condition" not in e or self._scope.condition(e["Condition"])}
 
     def _know(self, name: str) -> None:
         self._scope.references[name] = self._stack.resources[name]["reference"]
@@ -108,7 +116,7 @@ class Deployment:
 
     def _finish(self) -> None:
         self._stack.outputs = {
-            name: self._scope.evaluate(output["Value"]) for name, output in self._template.get("Outputs", {}).items()
+            name: self._scope.evaluate(output["Value"]) for name, output in self._outputs.items()
         }
         self._check_rules()
 

@@ -121,13 +121,13 @@ async fn a_client_that_pins_a_key_believes_no_receipt_without_its_certificate() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_of_another_key_or_one_that_has_ended_convinces_no_client() {
-    let kms = Kms::new();
+    let (kms, other) = (Kms::new(), Kms::new());
     for (forged, minutes) in [(true, 5), (false, -5)] {
         let rig = rig().await;
         let entries = [rig.upload("a.tar.zst", b"a").await.unwrap().entry()];
         let mut session = certified(&rig);
         session.expires_at = Timestamp::now() + SignedDuration::from_mins(minutes);
-        let signer = if forged { &Kms::new() } else { &kms };
+        let signer = if forged { &other } else { &kms };
         let result = commit(&rig, Some(signer.certify(&session)), Some(kms.public()), &entries).await;
         let expected = match &result {
             Err(TransferError::Unverified(CertificateError::Signature)) => forged,

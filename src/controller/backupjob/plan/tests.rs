@@ -298,7 +298,6 @@ fn a_session_that_opens() {
         ("no box for too long", open("Opening"), asked(long(Waiting::Report)), "stop BoxNotReady"),
         ("ready", open("Opening"), asked(Opening::Ready(ready())), "cross"),
         ("a box that nothing vouches for", open("Opening"), asked(unverified()), "stop ReceiptUnverified"),
-        ("and so once more", open("Running"), ours(unverified(), Transfer::Idle), "stop Interrupted"),
         ("AWS is throttled", open("Opening"), asked(failed(false, 1, NOW + 1)), "wait BrokerThrottled"),
         ("and asked again", open("Opening"), asked(failed(false, 1, NOW)), "ask_for_box"),
         ("but not for ever", open("Opening"), asked(failed(false, 6, NOW)), "stop BrokerThrottled"),
