@@ -47,7 +47,7 @@ impl Report {
 
     pub(super) fn about(&mut self, manifest: &Manifest) {
         let JobRef { namespace, name, uid, attempt } = &manifest.job;
-        let bytes: u64 = manifest.artifacts.iter().map(|artifact| artifact.observed.bytes).sum();
+        let bytes = manifest.artifacts.iter().map(|artifact| artifact.observed.bytes).fold(0, u64::saturating_add);
         self.about = Some(format!(
             "job {namespace}/{name} (uid {uid}, attempt {attempt}), session {}: {} artifacts, {bytes} bytes, sealed at {}",
             manifest.session,
