@@ -3,9 +3,8 @@
 use std::{net::SocketAddr, time::Duration};
 
 use drawbridge_protocol::{
-    Certificate, CertificateError, JobRef, ObjectPrefix, ReceiptKey, SessionId, SessionPublicKey, SshPublicKey, certificate::Facts,
-    session::ReadyBox,
-    upload::RESUME_SECONDS,
+    Certificate, CertificateError, JobRef, ObjectPrefix, ReceiptKey, SessionId, SessionPublicKey,
+    SshPublicKey, certificate::Facts, session::ReadyBox, upload::RESUME_SECONDS,
 };
 
 /// The box to send to, and what its receipt must say.

@@ -8,8 +8,8 @@ use aws_lc_rs::{
     signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _},
 };
 use drawbridge_protocol::{
-    Certificate, CertificateError, CertifiedSession, Envelope, JobRef, Receipt, ReceiptKey, SessionSigner, Sha256,
-    Version, session::ReadyBox, upload::Entry,
+    Certificate, CertificateError, CertifiedSession, Envelope, JobRef, Receipt, ReceiptKey, SessionSigner,
+    Sha256, Version, session::ReadyBox, upload::Entry,
 };
 use jiff::Timestamp;
 
@@ -45,8 +45,7 @@ impl World {
             prefix: "clusters/c/ns/j/s/".parse().unwrap(),
             certificate: None,
         };
-        let entry =
-            Entry { name: "a.tar.zst".parse().unwrap(), bytes: 1, sha256: Sha256::of(b"a") };
+        let entry = Entry { name: "a.tar.zst".parse().unwrap(), bytes: 1, sha256: Sha256::of(b"a") };
         Self {
             kms: EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap(),
             signer,
@@ -157,7 +156,10 @@ fn nothing_is_sent_to_a_box_that_is_not_vouched_for() {
     let world = World::new();
     for (what, certificate) in wrong(&world) {
         assert!(world.pinned().believes(certificate.as_ref(), world.key.public()).is_err(), "{what}");
-        assert!(world.target().believes(certificate.as_ref(), world.key.public()).is_ok(), "no key pinned: {what}");
+        assert!(
+            world.target().believes(certificate.as_ref(), world.key.public()).is_ok(),
+            "no key pinned: {what}"
+        );
     }
     let good = world.certify(&world.certified());
     world.pinned().believes(Some(&good), world.key.public()).unwrap();

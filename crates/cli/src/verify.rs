@@ -12,7 +12,8 @@ use std::{
 use aws_lc_rs::digest::{Context, SHA256};
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use drawbridge_protocol::{
-    CertificateError, Envelope, Manifest, ObjectPrefix, ProtocolError, ReceiptKey, SessionId, SessionPublicKey, Sha256,
+    CertificateError, Envelope, Manifest, ObjectPrefix, ProtocolError, ReceiptKey, SessionId,
+    SessionPublicKey, Sha256,
     json::{self, MAX_MANIFEST},
     manifest::{ArtifactRecord, StoredObject},
 };
@@ -110,7 +111,9 @@ fn verified(envelope: &Envelope, trust: &Trust) -> Result<Manifest, String> {
 
 fn unwanted(manifest: &Manifest, wanted: &Wanted) -> Option<String> {
     let differs = |what: &str, found: &str, wanted: Option<&str>| {
-        wanted.filter(|wanted| *wanted != found).map(|wanted| format!("it is of {what} {found}, not of {wanted}"))
+        wanted
+            .filter(|wanted| *wanted != found)
+            .map(|wanted| format!("it is of {what} {found}, not of {wanted}"))
     };
     let session = wanted.session.as_ref().map(SessionId::as_str);
     let prefix = wanted.prefix.as_ref().map(ObjectPrefix::as_str);
@@ -131,7 +134,8 @@ fn check_artifact(
     let (mut whole, mut bytes, mut all_good) = (Context::new(&SHA256), 0_u64, true);
     for object in &observed.objects {
         let Some(name) = file_name(prefix, object) else {
-            report.bad(object.key.as_str(), format!("the manifest names it, and it is no file under {prefix}"));
+            report
+                .bad(object.key.as_str(), format!("the manifest names it, and it is no file under {prefix}"));
             all_good = false;
             continue;
         };
@@ -144,7 +148,8 @@ fn check_artifact(
             }
             Ok((length, sha256)) => {
                 let StoredObject { bytes: wanted, sha256: digest, .. } = object;
-                let why = format!("it has {length} bytes, sha256 {sha256}; the manifest says {wanted}, {digest}");
+                let why =
+                    format!("it has {length} bytes, sha256 {sha256}; the manifest says {wanted}, {digest}");
                 report.bad(&name, why);
                 all_good = false;
             }
@@ -158,7 +163,10 @@ fn check_artifact(
     let whole = Sha256::from_digest(&whole.finish());
     if all_good && (bytes, &whole) != (observed.bytes, &observed.sha256) {
         let names: Vec<_> = observed.objects.iter().filter_map(|object| file_name(prefix, object)).collect();
-        let why = format!("joined they have {bytes} bytes, sha256 {whole}; the manifest says {}, {}", observed.bytes, observed.sha256);
+        let why = format!(
+            "joined they have {bytes} bytes, sha256 {whole}; the manifest says {}, {}",
+            observed.bytes, observed.sha256
+        );
         report.bad(&names.join(" "), why);
     }
 }

@@ -37,7 +37,11 @@ type Change = fn(&mut Prefix);
 
 /// Each with a word of what must be said of it.
 const TAMPERED: &[(&str, Change, &str)] = &[
-    ("an object changed, its length kept", |p| p.write("config-web-0.tar.zst", b"dbta"), "config-web-0.tar.zst"),
+    (
+        "an object changed, its length kept",
+        |p| p.write("config-web-0.tar.zst", b"dbta"),
+        "config-web-0.tar.zst",
+    ),
     ("an object cut short", |p| p.write("config-web-0.tar.zst", b"dat"), "3 bytes"),
     ("an object gone", |p| p.remove("config-web-0.tar.zst"), "config-web-0.tar.zst"),
     ("an object more", |p| p.write("extra.tar.zst", b"x"), "no signed manifest names it"),
@@ -51,10 +55,18 @@ const TAMPERED: &[(&str, Change, &str)] = &[
     ("the manifest re-signed with another key", Prefix::sign_with_another_key, "does not verify"),
     ("a certificate of another receipt key", Prefix::certify_with_another_key, "pinned receipt key"),
     ("no certificate", Prefix::strip_certificate, "no certificate"),
-    ("a certificate of another session", |p| p.recertify("session", json!("f".repeat(32))), "another session"),
+    (
+        "a certificate of another session",
+        |p| p.recertify("session", json!("f".repeat(32))),
+        "another session",
+    ),
     ("a certificate of another job", |p| p.recertify_job("uid", json!("ffff")), "another job"),
     ("a certificate of another attempt", |p| p.recertify_job("attempt", json!(2)), "another job"),
-    ("a certificate of another prefix", |p| p.recertify("prefix", json!("clusters/other/")), "another object prefix"),
+    (
+        "a certificate of another prefix",
+        |p| p.recertify("prefix", json!("clusters/other/")),
+        "another object prefix",
+    ),
     ("a certificate of another box", |p| p.recertify("instance", json!("i-2")), "another instance"),
     (
         "a certificate that ended before",

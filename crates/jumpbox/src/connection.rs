@@ -139,9 +139,8 @@ impl Dialogue {
             (Phase::Idle, ClientFrame::Commit(Commit { entries, certificate })) => {
                 let session = Arc::clone(&self.session);
                 // A task of its own: once begun, sealing does not depend on this connection any more.
-                self.phase = Phase::Sealing(tokio::spawn(async move {
-                    session.commit(entries, certificate).await
-                }));
+                self.phase =
+                    Phase::Sealing(tokio::spawn(async move { session.commit(entries, certificate).await }));
                 Ok(())
             }
             (phase, ClientFrame::Error(failure)) => {

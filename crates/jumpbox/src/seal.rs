@@ -7,7 +7,8 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 use drawbridge_protocol::{
-    Certificate, CertificateError, Envelope, Manifest, ObjectKey, ObjectPrefix, ProtocolError, Receipt, SessionSigner, Sha256, Version,
+    Certificate, CertificateError, Envelope, Manifest, ObjectKey, ObjectPrefix, ProtocolError, Receipt,
+    SessionSigner, Sha256, Version,
     certificate::Facts,
     json,
     manifest::ArtifactRecord,
@@ -37,7 +38,11 @@ impl Sealer {
 
     /// Fails unless the certificate is for this box's key and session. Who signed it, the box cannot know: it has no
     /// receipt key, and whoever verifies has.
-    pub(crate) fn is_meant(&self, session: &Session, certificate: &Certificate) -> Result<(), CertificateError> {
+    pub(crate) fn is_meant(
+        &self,
+        session: &Session,
+        certificate: &Certificate,
+    ) -> Result<(), CertificateError> {
         let orders = &session.orders;
         let session_key = self.0.public().map_err(CertificateError::Document)?;
         certificate.claims()?.must_name(&Facts {

@@ -79,5 +79,8 @@ impl Creator {
 }
 
 fn changed() -> CreateOutcome {
-    refused(Refusal::BoxEnded, "the box's report is not valid: it has changed since its session key was certified")
+    refused(
+        Refusal::BoxEnded,
+        "the box's report is not valid: it has changed since its session key was certified",
+    )
 }

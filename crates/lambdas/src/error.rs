@@ -3,8 +3,8 @@
 use drawbridge_protocol::{ProtocolError, SessionId};
 
 use crate::{
-    certify::SignError, config::ConfigError, events::EventError, machines::Ec2Error, names::InstanceId, store::StoreError,
-    user_data::UserDataError,
+    certify::SignError, config::ConfigError, events::EventError, machines::Ec2Error, names::InstanceId,
+    store::StoreError, user_data::UserDataError,
 };
 
 #[derive(Debug, thiserror::Error)]

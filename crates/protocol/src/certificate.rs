@@ -155,8 +155,7 @@ impl Certificate {
 
     /// A payload with the signature over its [`Certificate::message`].
     pub fn new(payload: &[u8], key_id: &str, signature: &[u8]) -> Self {
-        let signature =
-            CertificateSignature { keyid: key_id.to_owned(), sig: BASE64.encode(signature) };
+        let signature = CertificateSignature { keyid: key_id.to_owned(), sig: BASE64.encode(signature) };
         Self {
             payload_type: PAYLOAD_TYPE.to_owned(),
             payload: BASE64.encode(payload),

@@ -203,8 +203,7 @@ impl Manifest {
         key: &ReceiptKey,
     ) -> Result<(Self, CertifiedSession), CertificateError> {
         let certified = certified(envelope, key)?;
-        let manifest =
-            Self::verify(envelope, &certified.session_key).map_err(CertificateError::Document)?;
+        let manifest = Self::verify(envelope, &certified.session_key).map_err(CertificateError::Document)?;
         certified.must_name(&manifest.facts())?;
         certified.must_last_until(manifest.sealed_at)?;
         Ok((manifest, certified))

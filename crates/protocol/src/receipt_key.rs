@@ -10,8 +10,8 @@ use crate::{ProtocolError, Sha256};
 /// SubjectPublicKeyInfo of a P-256 key has one form (RFC 5480): this head, then the uncompressed point. Asking for
 /// exactly it leaves no other curve, algorithm or encoding to be confused with.
 const HEAD: [u8; 26] = [
-    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce,
-    0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
+    0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
 ];
 const POINT: usize = 65;
 const BEGIN: &str = "-----BEGIN PUBLIC KEY-----";
@@ -60,7 +60,8 @@ impl FromStr for ReceiptKey {
             return Err(ProtocolError::TooLarge { what: "receipt key", got: text.len(), max: MAX_PEM });
         }
         let body = text.trim().strip_prefix(BEGIN).and_then(|rest| rest.strip_suffix(END));
-        let body = body.ok_or_else(|| invalid(&format!("it does not begin with {BEGIN} and end with {END}")))?;
+        let body =
+            body.ok_or_else(|| invalid(&format!("it does not begin with {BEGIN} and end with {END}")))?;
         let encoded: String = body.split_ascii_whitespace().collect();
         let der = BASE64.decode(encoded).map_err(|error| invalid(&error.to_string()))?;
         Self::from_der(&der)

@@ -3,7 +3,9 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Certificate, Envelope, JobRef, ObjectPrefix, SessionId, SessionPublicKey, SshPublicKey, Version};
+use crate::{
+    Certificate, Envelope, JobRef, ObjectPrefix, SessionId, SessionPublicKey, SshPublicKey, Version,
+};
 
 /// Asks for a box. Asked again with the same session and key, `create` goes on from what it saved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

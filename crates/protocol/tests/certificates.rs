@@ -117,7 +117,10 @@ fn a_certificate_for_anything_else_is_refused_and_the_refusal_names_it() {
     ];
     for (certified, what) in cases {
         let refused = sealed.verify(sealed.kms.certify(&certified));
-        assert!(matches!(&refused, Err(CertificateError::Other { what: found, .. }) if *found == what), "{what}: {refused:?}");
+        assert!(
+            matches!(&refused, Err(CertificateError::Other { what: found, .. }) if *found == what),
+            "{what}: {refused:?}"
+        );
     }
     assert!(sealed.verify(sealed.kms.certify(&good)).is_ok());
 }
@@ -132,7 +135,10 @@ fn a_manifest_of_another_machine_or_program_is_refused() {
     for (certified, what) in [(instance, "instance"), (program, "program")] {
         let envelope = sealed.manifest(sealed.kms.certify(&certified));
         let refused = Manifest::verify_certified(&envelope, &sealed.kms.public());
-        assert!(matches!(&refused, Err(CertificateError::Other { what: found, .. }) if *found == what), "{refused:?}");
+        assert!(
+            matches!(&refused, Err(CertificateError::Other { what: found, .. }) if *found == what),
+            "{refused:?}"
+        );
     }
 }
 
@@ -256,7 +262,8 @@ fn the_key_is_taken_as_kms_gives_it_and_in_no_other_form() {
         assert!(ReceiptKey::from_der(wrong).is_err(), "{wrong:02x?}");
     }
     let two = format!("{text}{text}");
-    for wrong in ["", "-----BEGIN PUBLIC KEY-----", &two, &text.replace("PUBLIC", "PRIVATE"), &text.repeat(9)] {
+    for wrong in ["", "-----BEGIN PUBLIC KEY-----", &two, &text.replace("PUBLIC", "PRIVATE"), &text.repeat(9)]
+    {
         assert!(wrong.parse::<ReceiptKey>().is_err(), "{wrong}");
     }
 }

@@ -47,7 +47,8 @@ impl Report {
 
     pub(super) fn about(&mut self, manifest: &Manifest) {
         let JobRef { namespace, name, uid, attempt } = &manifest.job;
-        let bytes = manifest.artifacts.iter().map(|artifact| artifact.observed.bytes).fold(0, u64::saturating_add);
+        let bytes =
+            manifest.artifacts.iter().map(|artifact| artifact.observed.bytes).fold(0, u64::saturating_add);
         self.about = Some(format!(
             "job {namespace}/{name} (uid {uid}, attempt {attempt}), session {}: {} artifacts, {bytes} bytes, sealed at {}",
             manifest.session,

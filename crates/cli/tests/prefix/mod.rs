@@ -11,7 +11,9 @@ use aws_lc_rs::{
     signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-use drawbridge_protocol::{Certificate, CertifiedSession, Envelope, Manifest, ReceiptKey, SessionSigner, Sha256};
+use drawbridge_protocol::{
+    Certificate, CertifiedSession, Envelope, Manifest, ReceiptKey, SessionSigner, Sha256,
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -88,7 +90,8 @@ impl Prefix {
     /// A signed manifest that names an object of another session.
     pub(crate) fn with_an_object_elsewhere() -> Self {
         let mut manifest: Value = serde_json::from_str(SAMPLE).unwrap();
-        manifest["artifacts"][0]["observed"]["objects"][0]["key"] = json!(format!("clusters/elsewhere/{OBJECT}"));
+        manifest["artifacts"][0]["observed"]["objects"][0]["key"] =
+            json!(format!("clusters/elsewhere/{OBJECT}"));
         let prefix = Self::of(manifest);
         prefix.write(OBJECT, b"data");
         prefix

@@ -9,8 +9,8 @@ use aws_lc_rs::{
 };
 use drawbridge::transfer::{Patience, SealedReceipt, Target, TransferError, Uploader};
 use drawbridge_protocol::{
-    Certificate, CertificateError, CertifiedSession, Envelope, Manifest, Receipt, ReceiptKey, SessionSigner, Sha256,
-    Version,
+    Certificate, CertificateError, CertifiedSession, Envelope, Manifest, Receipt, ReceiptKey, SessionSigner,
+    Sha256, Version,
     upload::{Entry, FailureCode},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -112,7 +112,10 @@ async fn a_client_that_pins_a_key_believes_no_receipt_without_its_certificate() 
     let (rig, kms) = (rig().await, Kms::new());
     let entries = [rig.upload("a.tar.zst", b"a").await.unwrap().entry()];
     let uncertified = commit(&rig, None, Some(kms.public()), &entries).await;
-    assert!(matches!(uncertified, Err(TransferError::Unverified(CertificateError::Missing))), "{uncertified:?}");
+    assert!(
+        matches!(uncertified, Err(TransferError::Unverified(CertificateError::Missing))),
+        "{uncertified:?}"
+    );
     // Sealed without one it stays without one.
     let late = commit(&rig, Some(kms.certify(&certified(&rig))), Some(kms.public()), &entries).await;
     assert!(matches!(late, Err(TransferError::Box { code: FailureCode::State, .. })), "{late:?}");

@@ -35,7 +35,8 @@ async fn creator() -> Result<Creator, Error> {
     let program = program()?;
     let sdk = aws::config().await;
     let destroyer = runtime::destroyer(&config.stack, &sdk, config.s3_endpoint.is_some());
-    let signer = config.receipt_key.clone().map(|arn| Arc::new(Key::new(aws::kms(&sdk), arn)) as Arc<dyn Signer>);
+    let signer =
+        config.receipt_key.clone().map(|arn| Arc::new(Key::new(aws::kms(&sdk), arn)) as Arc<dyn Signer>);
     Ok(Creator { config, program, destroyer, signer })
 }
 

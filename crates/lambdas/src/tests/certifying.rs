@@ -147,7 +147,10 @@ async fn a_key_that_does_not_sign_is_an_error_that_names_it_and_passes() {
     stack.create(&request).await.unwrap();
     stack.report(1);
     let error = stack.create(&request).await.unwrap_err().to_string();
-    assert!(error.contains("key/1") && error.contains("DisabledException") && error.contains("kms:Sign"), "{error}");
+    assert!(
+        error.contains("key/1") && error.contains("DisabledException") && error.contains("kms:Sign"),
+        "{error}"
+    );
     assert_eq!(stack.saved(1).unwrap().certificate, None);
     kms.broken.store(false, Ordering::SeqCst);
     assert!(ready(stack.create(&request).await.unwrap()).certificate.is_some());

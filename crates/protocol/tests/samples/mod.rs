@@ -4,9 +4,9 @@
 #![allow(dead_code, reason = "each test file uses some of them")]
 
 use drawbridge_protocol::{
-    Certificate, CertifiedSession, CleanupAnswer, CleanupRequest, ClusterName, CreateAnswer, CreateRequest, Envelope, JobRef, Manifest,
-    ObjectKey, ObjectPrefix, Orders, ReadyReport, Receipt, SessionId, SessionPublicKey, Sha256, SshPublicKey,
-    Version,
+    Certificate, CertifiedSession, CleanupAnswer, CleanupRequest, ClusterName, CreateAnswer, CreateRequest,
+    Envelope, JobRef, Manifest, ObjectKey, ObjectPrefix, Orders, ReadyReport, Receipt, SessionId,
+    SessionPublicKey, Sha256, SshPublicKey, Version,
     dsse::{PAYLOAD_TYPE, Signature},
     manifest::{ArtifactRecord, Claimed, GapReason, LogGap, LogRange, Observed, StoredObject, Verdict},
     orders::Limits,
