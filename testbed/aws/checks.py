@@ -17,7 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from testbed.aws import aws  # noqa: E402
-from testbed.aws.checking import events, instances, network, policies, rights, stack  # noqa: E402
+from testbed.aws.checking import events, instances, keys, network, policies, rights, stack  # noqa: E402
 from testbed.aws.checking.kit import Bed, Checks, until  # noqa: E402
 from testbed.aws.layout import Names  # noqa: E402
 from testbed.common import run as runs  # noqa: E402
@@ -59,6 +59,7 @@ def behaviour(checks: Checks, slow: bool) -> None:
     rights.authorization(bed, made, checks)
     policies.write_once(bed, checks)
     policies.presigned(bed, checks)
+    keys.signing(bed, checks)
     heard = events.Events(bed, made, checks)
     heard.place()
     heard.instance_state(life)
