@@ -177,6 +177,8 @@ impl Bed {
             .env("PATH", format!("{}:{path}", self.tools.aws_cli.join("bin").display()))
             .env("AWS_ENDPOINT_URL", text(&facts["endpoint"]))
             .env("AWS_REGION", text(&facts["region"]))
+            // What version 1 of the command line reads.
+            .env("AWS_DEFAULT_REGION", text(&facts["region"]))
             .env("AWS_ACCESS_KEY_ID", text(&facts["root"]["access_key_id"]))
             .env("AWS_SECRET_ACCESS_KEY", text(&facts["root"]["secret_access_key"]))
     }
