@@ -71,6 +71,8 @@ reasons! {
     TransferFailed,
     Rejected,
     ReceiptInvalid,
+    ReceiptUnverified,
+    ReceiptKeyInvalid,
     SessionExpired,
     Interrupted,
     KubernetesFailed,
@@ -113,6 +115,8 @@ impl Reason {
             | Self::HostKeyMismatch
             | Self::StorageDenied
             | Self::ClockSkew
+            | Self::ReceiptUnverified
+            | Self::ReceiptKeyInvalid
             | Self::LimitReached => Mending::ByAPerson,
             Self::CreateRefusedQuota
             | Self::CreateRefusedCapacity
@@ -212,6 +216,7 @@ impl From<&TransferError> for Fault {
                 Reason::ConnectionLost
             }
             TransferError::Protocol(_) => Reason::ProtocolBroken,
+            TransferError::Unverified(_) => Reason::ReceiptUnverified,
             TransferError::Box { code, .. } => of_box(*code),
             TransferError::Pipeline(_) | TransferError::Key(_) => Reason::TransferFailed,
         };

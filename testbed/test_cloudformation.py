@@ -69,6 +69,30 @@ class Interpreter(unittest.TestCase):
         vpc = {**TEMPLATE["Resources"]["Vpc"], "CreationPolicy": {}}
         self.refused("CreationPolicy is not known", {"Resources": {"Vpc": vpc}})
 
+    def test_what_a_condition_leaves_out_is_not_made_and_nothing_waits_for_it(self) -> None:
+        table = {**TEMPLATE["Resources"]["Table"], "Condition": "Plain"}
+        choice = {"Fn::If": ["Plain", {"Ref": "Table"}, "none"]}
+        outputs = {"Table": {"Condition": "Plain", "Value": {"Ref": "Table"}}, "Either": {"Value": choice}}
+        stack, api = self.deploy({"Resources": {"Table": table}, "Outputs": outputs})
+        self.assertNotIn("Table", stack.resources)
+        self.assertNotIn("Table", stack.outputs)
+        self.assertEqual(stack.outputs["Either"], "none")
+        api.create_route_table.assert_not_called()
+        stack, api = self.deploy({"Resources": {"Table": table}, "Outputs": outputs}, Port="80")
+        self.assertEqual(set(stack.resources), {"Table", "Vpc"})
+        api.create_route_table.assert_called_once()
+        self.refused("condition 'Nobody' is not", {"Resources": {"Table": {**table, "Condition": "Nobody"}}})
+
+    def test_a_key_that_nobody_could_administer_is_refused(self) -> None:
+        def key(action: str) -> dict[str, Any]:
+            statement = {"Effect": "Allow", "Principal": {"AWS": "root"}, "Action": action, "Resource": "*"}
+            properties = {"KeyPolicy": {"Version": "2012-10-17", "Statement": [statement]}}
+            return {"Resources": {"Key": {"Type": "AWS::KMS::Key", "Properties": properties}}}
+
+        self.refused("kms:PutKeyPolicy: KMS refuses that", key("kms:Sign"))
+        _, api = self.deploy(key("kms:PutKeyPolicy"))
+        api.create_key.assert_called_once()
+
     def test_cycles_are_named(self) -> None:
         vpc = {"Type": "AWS::EC2::VPC", "Properties": {"CidrBlock": {"Ref": "Table"}}}
         self.refused("circular dependency between resources: Table, Vpc", {"Resources": {"Vpc": vpc}})

@@ -51,7 +51,7 @@ fn the_box_links_s3_and_what_credentials_need() {
 
 #[test]
 fn ec2_is_linked_by_the_lambdas_alone() {
-    assert_eq!(sdks("drawbridge-lambdas"), set(&["ec2", "s3", "sts"]));
+    assert_eq!(sdks("drawbridge-lambdas"), set(&["ec2", "kms", "s3", "sts"]));
 }
 
 /// Every file of the sources below `directory`.

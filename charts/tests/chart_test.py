@@ -74,6 +74,7 @@ BAD_VALUES: list[tuple[dict[str, Any], str]] = [
     ({"vault": {**VAULT, "allowedNamespaces": {"selector": None}}}, "vault.allowedNamespaces lets no namespace in"),
     ({"vault": {**VAULT, "maxConcurrentSessions": 0}}, "at '/vault/maxConcurrentSessions'"),
     ({"vault": {**VAULT, "sessionTimeoutSeconds": 60}}, "at '/vault/sessionTimeoutSeconds'"),
+    ({"vault": {**VAULT, "receiptKey": "-----BEGIN PRIVATE KEY-----\n"}}, "at '/vault/receiptKey'"),
     ({"vault": {**VAULT, "functions": {"create": "a b"}}}, "at '/vault/functions/create'"),
     ({"vault": {**VAULT, "bucket": "x"}}, "additional properties 'bucket' not allowed"),
     ({"networkPolicy": {"aws": {"cidrs": ["everywhere"]}}}, "at '/networkPolicy/aws/cidrs/0'"),

@@ -305,6 +305,10 @@ pub struct ReceiptStatus {
     /// The key that signed it.
     #[schemars(length(max = 64))]
     pub session_key: String,
+    /// Whether the envelope carries the stack's certificate of that key. Under a vault with `receiptKey` it has been
+    /// verified.
+    #[serde(default)]
+    pub certified: bool,
     #[schemars(schema_with = "schema::envelope")]
     pub envelope: Envelope,
 }

@@ -3,6 +3,7 @@
 // Clippy takes the arguments of printcolumn for lints.
 #![allow(clippy::duplicated_attributes)]
 
+use drawbridge_protocol::{ProtocolError, ReceiptKey};
 use jiff::Timestamp;
 use kube::CustomResource;
 use schemars::JsonSchema;
@@ -63,6 +64,18 @@ pub struct BackupVaultSpec {
     #[serde(default = "default_grace_seconds")]
     #[schemars(range(min = 0, max = 3_600))]
     pub grace_seconds: i64,
+    /// The public half of the stack's receipt key in PEM, as `aws kms get-public-key` gives it. When set, no backup is
+    /// complete without a receipt that it vouches for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024), regex(pattern = "^-----BEGIN PUBLIC KEY-----"))]
+    pub receipt_key: Option<String>,
+}
+
+impl BackupVaultSpec {
+    /// The receipt key, if one is set.
+    pub fn pinned_receipt_key(&self) -> Result<Option<ReceiptKey>, ProtocolError> {
+        self.receipt_key.as_deref().map(str::parse).transpose()
+    }
 }
 
 fn default_concurrency() -> i64 {

@@ -21,6 +21,7 @@ from testbed.aws.checking import (  # noqa: E402
     events,
     filtering,
     instances,
+    keys,
     network,
     policies,
     rights,
@@ -31,6 +32,7 @@ from testbed.aws.checking.kit import Bed, Checks, until  # noqa: E402
 from testbed.aws.layout import Names  # noqa: E402
 from testbed.common import run as runs  # noqa: E402
 from testbed.common.process import Daemons  # noqa: E402
+
 
 def command(*arguments: str) -> None:
     subprocess.run([sys.executable, str(Path(aws.__file__)), *arguments], check=True)
@@ -68,6 +70,7 @@ def behaviour(run: str, checks: Checks, slow: bool) -> None:
     rights.authorization(bed, made, checks)
     policies.write_once(bed, checks)
     policies.presigned(bed, checks)
+    keys.signing(bed, checks)
     heard = events.Events(bed, made, checks)
     heard.place()
     heard.instance_state(life)

@@ -50,6 +50,8 @@ class Belongings:
         self.own_instance = self.own_interface = self.own_group = self.side_instance = ""
         self.other_instance = self.other_interface = self.other_group = ""
         self.role_arn = ""
+        # A key of the same kind beside the stack's, under KMS's own default policy: identities' policies decide.
+        self.other_key = ""
 
     def make(self) -> None:
         root = self._world.client
@@ -63,6 +65,9 @@ class Belongings:
         anybody = {"Effect": "Allow", "Principal": {"AWS": self._world.stack.account}, "Action": "sts:AssumeRole"}
         made = iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=_policy(anybody))
         self.role_arn = made["Role"]["Arn"]
+        self.other_key = root("kms", "root").create_key(
+            KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY", Tags=[{"TagKey": MARK, "TagValue": "yes"}]
+        )["KeyMetadata"]["Arn"]
 
         self._make_identities()
 
@@ -115,6 +120,7 @@ class Belongings:
         self._remove_identities(client("iam", "root"))
         self._remove_associations(client("eks", "root"))
         self._world.tokens.remove()
+        self._remove_key(client("kms", "root"))
         client("events", "root").enable_rule(Name=self._sweep())
 
     def _sweep(self) -> str:
@@ -233,6 +239,11 @@ class Belongings:
             for found in eks.list_pod_identity_associations(clusterName=cluster)["associations"]:
                 if (cluster, found["namespace"], found["serviceAccount"]) != (EKS_CLUSTER, NAMESPACE, ACCOUNT):
                     eks.delete_pod_identity_association(clusterName=cluster, associationId=found["associationId"])
+
+    def _remove_key(self, kms: Any) -> None:
+        if self.other_key:
+            kms.schedule_key_deletion(KeyId=self.other_key, PendingWindowInDays=7)
+            self.other_key = ""
 
     def _remove_identities(self, iam: Any) -> None:
         iam.remove_client_id_from_open_id_connect_provider(

@@ -24,6 +24,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from infra.render import POLICIES  # noqa: E402
+from testbed.aws.cloudformation.errors import TemplateError  # noqa: E402
 from testbed.common.errors import TestbedError, main_wrapper  # noqa: E402
 from testbed.common.progress import say  # noqa: E402
 from tests.policy.catalogue import everything  # noqa: E402
@@ -101,10 +102,14 @@ def first_red(world: World, probes: list[Probe]) -> Probe | None:
     return next((probe for probe in probes if not probe.holds(probe.run(world))), None)
 
 
-def try_mutant(world: World, mutant: Mutant, probes: list[Probe]) -> Probe | None:
+def try_mutant(world: World, mutant: Mutant, probes: list[Probe]) -> Probe | str | None:
+    """What noticed it: a probe, or the deployment itself, which refuses a key that nobody could administer."""
     with tempfile.TemporaryDirectory(prefix="drawbridge-mutant-") as directory:
         mutant.write(Path(directory))
-        world.deploy(Path(directory))
+        try:
+            world.deploy(Path(directory))
+        except TemplateError as error:
+            return f"the deployment: {error}"
         return first_red(world, probes)
 
 
@@ -127,7 +132,7 @@ def run(world: World, wanted: list[Mutant]) -> dict[Mutant, str]:
 
 def _likely_first(probes: list[Probe], mutant: Mutant) -> list[Probe]:
     """Probes of the mutated policy's subject first: they die soonest. The order among the others stays."""
-    subject = {"jumpbox": "box", "backup-bucket": "b", "state-bucket": "state", "endpoint": "endpoint"}
+    subject = {"receipt-key": "receipt key", "jumpbox": "box", "backup-bucket": "b", "state-bucket": "state", "endpoint": "endpoint"}
     word = "plain HTTP" if mutant.sid == "OnlyTls" else subject.get(mutant.policy, mutant.policy)
     return sorted(probes, key=lambda probe: not probe.family.startswith(word))
 

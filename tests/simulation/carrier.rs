@@ -65,7 +65,8 @@ impl Carrier for Bridge {
         }
         sealing();
         let envelope = self.commit(crossing, &entries).await?;
-        let target = Target::new(&crossing.ready, crossing.session.clone(), crossing.job.clone());
+        let target = Target::new(&crossing.ready, crossing.session.clone(), crossing.job.clone())
+            .pinned(crossing.receipt_key.clone());
         SealedReceipt::verify(envelope, &target, &crossing.key, &entries)
             .map_err(|error| Failure::from(&error))
     }
@@ -173,11 +174,13 @@ impl Bridge {
         let calm = world.faults.are_over(&world.time);
         if world.without(Guard::ReceiptSignature) || (!calm && world.dice.per_mille(IMPOSTOR)) {
             world.note("  an impostor signs a receipt");
-            return Ok(world.impostor.sign(&receipt.to_statement().unwrap()).unwrap());
+            let envelope = world.impostor.sign(&receipt.to_statement().unwrap()).unwrap();
+            return Ok(envelope.certified_by(crossing.ready.certificate.clone()));
         }
         let sealed = self
             .talk(crossing, "box commit", |world, node| {
                 let (envelope, first) = node.seal(entries, &receipt)?;
+                let envelope = envelope.certified_by(crossing.ready.certificate.clone());
                 if first {
                     let manifest = receipt.manifest.to_string();
                     let who = format!("session {} manifest", crossing.session);

@@ -68,7 +68,7 @@ fn backup_and_restore(bed: &Bed) -> Result<String> {
         bed.kubectl().args(["apply", "-f", "examples/backupjob.yaml"]),
     )?;
     let watched = watch::until_complete(bed, DEMO_NAMESPACE, JOB, Duration::from_mins(5))?;
-    say("restoring with aws s3 cp, sha256sum, zstd and tar alone");
+    say("restoring with aws s3 cp, openssl, sha256sum, zstd and tar alone");
     let dir = paths::target().join(format!("demo-restore-{}", bed.run));
     let restored = restore::and_compare(bed, &watched.job, &dir)?;
     say(&format!(

@@ -149,10 +149,14 @@ impl Dialogue {
                 self.phase = Phase::Idle;
                 Ok(())
             }
-            (Phase::Idle | Phase::Discarding { .. }, ClientFrame::Commit(Commit { entries })) => {
+            (
+                Phase::Idle | Phase::Discarding { .. },
+                ClientFrame::Commit(Commit { entries, certificate }),
+            ) => {
                 let session = Arc::clone(&self.session);
                 // A task of its own: once begun, sealing does not depend on this connection any more.
-                self.phase = Phase::Sealing(tokio::spawn(async move { session.commit(entries).await }));
+                self.phase =
+                    Phase::Sealing(tokio::spawn(async move { session.commit(entries, certificate).await }));
                 Ok(())
             }
             (phase, ClientFrame::Error(failure)) => {

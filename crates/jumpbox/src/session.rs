@@ -7,7 +7,7 @@ use std::{
 
 use drawbridge_checks::Inspectors;
 use drawbridge_protocol::{
-    ArtifactName, Envelope, Orders, SessionSigner, Sha256,
+    ArtifactName, Certificate, Envelope, Orders, SessionSigner, Sha256,
     checks::Finding,
     manifest::{ArtifactRecord, Claimed, Observed, Verdict},
     upload::{Accepted, Entry, Failure, FailureCode, Rejected},
@@ -144,15 +144,26 @@ impl Session {
     }
 
     /// Seals the session over exactly `entries`, or gives the receipt again.
-    pub(crate) async fn commit(&self, mut entries: Vec<Entry>) -> Result<Envelope, Failure> {
+    pub(crate) async fn commit(
+        &self,
+        mut entries: Vec<Entry>,
+        certificate: Option<Certificate>,
+    ) -> Result<Envelope, Failure> {
         entries.sort();
+        if let Some(certificate) = &certificate {
+            let meant = self.sealer.is_meant(self, certificate);
+            meant.map_err(|error| refuse(FailureCode::State, error.to_string()))?;
+        }
         let mut seal = self.seal.lock().await;
         if seal.is_none() {
             let records = self.close(&entries)?;
-            let made = self.sealer.seal(self, entries.clone(), records);
+            let made = self.sealer.seal(self, entries.clone(), records, certificate.clone());
             *seal = Some(made.map_err(|error| refuse(FailureCode::Storage, error.to_string()))?);
         }
         match seal.as_mut() {
+            Some(seal) if seal.certificate != certificate => {
+                Err(refuse(FailureCode::State, "the session is sealed with another certificate".to_owned()))
+            }
             Some(seal) if seal.entries == entries => seal.write(&self.store).await,
             _ => Err(refuse(FailureCode::State, "the session is sealed over other artifacts".to_owned())),
         }

@@ -27,6 +27,11 @@ fn https(extra_ca: Option<&ExtraCa>) -> SharedHttpClient {
     Builder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).tls_context(context).build_https()
 }
 
+/// The KMS client.
+pub fn kms(config: &SdkConfig) -> aws_sdk_kms::Client {
+    aws_sdk_kms::Client::new(config)
+}
+
 /// The S3 client. Another S3 than AWS's is addressed by path: it has no names for buckets.
 pub fn s3(config: &SdkConfig, other_endpoint: bool) -> aws_sdk_s3::Client {
     use aws_sdk_s3::config::{Builder, RequestChecksumCalculation};

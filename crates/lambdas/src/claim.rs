@@ -41,6 +41,7 @@ impl Creator {
             in_flight_until: None,
             unanswered: false,
             phase: Phase::Claimed,
+            certificate: None,
         };
         let saved = match self.store().save(session, None).await? {
             Some(saved) => saved,

@@ -75,6 +75,8 @@ pub struct CreateConfig {
     pub max_session_bytes: u64,
     /// What every box checks.
     pub checks: ChecksConfig,
+    /// The ARN of the key that certifies session keys; without one, nothing is certified.
+    pub receipt_key: Option<String>,
 }
 
 impl CreateConfig {
@@ -102,6 +104,7 @@ impl CreateConfig {
             )?,
             max_session_bytes: number(env, "DRAWBRIDGE_MAX_SESSION_BYTES", bytes, &(1..=u64::MAX))?,
             checks: checks(env)?,
+            receipt_key: env("DRAWBRIDGE_RECEIPT_KEY_ARN").filter(|arn| !arn.is_empty()),
         };
         Ok(config)
     }

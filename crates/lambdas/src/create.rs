@@ -13,6 +13,7 @@ use drawbridge_protocol::{
 use tracing::{info, warn};
 
 use crate::{
+    certify::Signer,
     claim::Claim,
     config::CreateConfig,
     destroy::Destroyer,
@@ -41,6 +42,8 @@ pub struct Creator {
     pub config: CreateConfig,
     pub program: Program,
     pub destroyer: Destroyer,
+    /// The receipt key; a stack need not have one.
+    pub signer: Option<Arc<dyn Signer>>,
 }
 
 /// Why a step did not end with a saved state.
@@ -169,7 +172,7 @@ impl Creator {
                 }
                 Phase::Booting { machine, .. } => {
                     let address = self.running(&machine).await?;
-                    return self.reported(&saved.session, &machine, address).await;
+                    return self.reported(saved, &machine, address, moment).await;
                 }
                 Phase::Closing(_) => return Ok(ended("the session is being closed")),
             };

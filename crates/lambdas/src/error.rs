@@ -3,8 +3,8 @@
 use drawbridge_protocol::{ProtocolError, SessionId};
 
 use crate::{
-    config::ConfigError, events::EventError, machines::Ec2Error, names::InstanceId, store::StoreError,
-    user_data::UserDataError,
+    certify::SignError, config::ConfigError, events::EventError, machines::Ec2Error, names::InstanceId,
+    store::StoreError, user_data::UserDataError,
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +19,8 @@ pub enum Error {
     Store(#[from] StoreError),
     #[error(transparent)]
     UserData(#[from] UserDataError),
+    #[error(transparent)]
+    Sign(#[from] SignError),
     #[error(transparent)]
     Protocol(#[from] ProtocolError),
     #[error(

@@ -29,11 +29,13 @@
 //! | `ec2:ModifyNetworkInterfaceAttribute` | interface (and instance) tagged `drawbridge:stack` | create | delete on termination |
 //! | `ec2:CreateTags` | new instance, volume, network-interface, security-group, `ec2:CreateAction` one of RunInstances, CreateNetworkInterface, CreateSecurityGroup | create | tag keys `Name`, `drawbridge:stack`, `drawbridge:session`, `drawbridge:deadline` |
 //! | `iam:PassRole` | the jump box role, to `ec2.amazonaws.com` | create | |
+//! | `kms:Sign` | the receipt key, with ECDSA_SHA_256 over a RAW message | create | |
 //!
 //! The box uses the presigned URLs through the S3 endpoint, signed by `create`'s role: the endpoint's policy needs
 //! `s3:GetObject` on `boot/*` and `s3:PutObject` on `ready/*` of the state bucket for that principal.
 
 pub mod aws;
+pub mod certify;
 pub(crate) mod claim;
 pub mod cleanup;
 pub mod config;
@@ -42,6 +44,7 @@ pub mod destroy;
 pub mod ec2;
 pub mod error;
 pub mod events;
+pub mod kms;
 pub(crate) mod launch;
 pub mod machines;
 pub mod names;

@@ -3,7 +3,7 @@
 //! A phase is saved before the call that it announces and again with what the call made, so whoever reads the
 //! state knows what exists and what may be about to exist.
 
-use drawbridge_protocol::{JobRef, SessionId, Sha256, SshPublicKey, Version};
+use drawbridge_protocol::{Certificate, JobRef, SessionId, Sha256, SshPublicKey, Version};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +31,9 @@ pub struct Session {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unanswered: bool,
     pub phase: Phase,
+    /// Of the session key that the box reported; saved before anyone gets it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Certificate>,
 }
 
 /// How far a session is.

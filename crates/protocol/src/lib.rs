@@ -4,6 +4,7 @@
 //! fields and carries a version; what a value of these types says about itself has been checked when it was made.
 
 pub mod ca;
+pub mod certificate;
 pub mod checks;
 pub mod dsse;
 pub mod error;
@@ -11,10 +12,12 @@ pub mod ids;
 pub mod json;
 pub mod manifest;
 pub mod orders;
+pub mod receipt_key;
 pub mod session;
 pub mod upload;
 
 pub use ca::ExtraCa;
+pub use certificate::{Certificate, CertificateError, CertifiedSession};
 pub use dsse::{Envelope, SessionSigner};
 pub use error::ProtocolError;
 pub use ids::{
@@ -23,6 +26,7 @@ pub use ids::{
 };
 pub use manifest::{Manifest, Receipt};
 pub use orders::{Orders, ReadyReport};
+pub use receipt_key::ReceiptKey;
 pub use session::{CleanupAnswer, CleanupRequest, CreateAnswer, CreateRequest};
 
 use serde::{Deserialize, Serialize};

@@ -8,7 +8,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Envelope, JobRef, ObjectKey, ObjectPrefix, ProtocolError, SessionId, SessionPublicKey, Sha256, Version,
+    CertificateError, CertifiedSession, Envelope, JobRef, ObjectKey, ObjectPrefix, ProtocolError, ReceiptKey,
+    SessionId, SessionPublicKey, Sha256, Version,
+    certificate::Facts,
     checks::{Effect, Finding, Measures},
     json,
 };
@@ -211,6 +213,33 @@ impl Manifest {
     pub fn verify(envelope: &Envelope, key: &SessionPublicKey) -> Result<Self, ProtocolError> {
         open("manifest", MANIFEST_TYPE, envelope, key)
     }
+
+    /// The manifest in `envelope`, if its certificate is signed with `key`, the certified key signed the manifest, and
+    /// the two speak of the same session.
+    pub fn verify_certified(
+        envelope: &Envelope,
+        key: &ReceiptKey,
+    ) -> Result<(Self, CertifiedSession), CertificateError> {
+        let certified = certified(envelope, key)?;
+        let manifest = Self::verify(envelope, &certified.session_key).map_err(CertificateError::Document)?;
+        certified.must_name(&manifest.facts())?;
+        certified.must_last_until(manifest.sealed_at)?;
+        Ok((manifest, certified))
+    }
+
+    /// What a certificate of the session must name.
+    pub fn facts(&self) -> Facts<'_> {
+        Facts {
+            session: &self.session,
+            job: &self.job,
+            client_key: &self.client_key,
+            bucket: &self.bucket,
+            prefix: &self.prefix,
+            session_key: None,
+            instance: Some(&self.instance),
+            program: Some(&self.program),
+        }
+    }
 }
 
 /// What the client keeps: small, and enough to find and check the manifest.
@@ -242,6 +271,46 @@ impl Receipt {
     pub fn verify(envelope: &Envelope, key: &SessionPublicKey) -> Result<Self, ProtocolError> {
         open("receipt", RECEIPT_TYPE, envelope, key)
     }
+
+    /// As [`Manifest::verify_certified`].
+    pub fn verify_certified(
+        envelope: &Envelope,
+        key: &ReceiptKey,
+    ) -> Result<(Self, CertifiedSession), CertificateError> {
+        let certified = certified(envelope, key)?;
+        let receipt = Self::verify(envelope, &certified.session_key).map_err(CertificateError::Document)?;
+        let Self { session, job, client_key, bucket, .. } = &receipt;
+        let prefix = receipt.prefix().map_err(CertificateError::Document)?;
+        let (session_key, instance, program) = (None, None, None);
+        let prefix = &prefix;
+        certified.must_name(&Facts {
+            session,
+            job,
+            client_key,
+            bucket,
+            prefix,
+            session_key,
+            instance,
+            program,
+        })?;
+        certified.must_last_until(receipt.sealed_at)?;
+        Ok((receipt, certified))
+    }
+
+    /// Where the manifest lies, and with it everything else of the session.
+    fn prefix(&self) -> Result<ObjectPrefix, ProtocolError> {
+        let key = self.manifest.as_str();
+        let end = key.rfind('/').map_or(0, |slash| slash + 1);
+        let prefix: ObjectPrefix = key[..end].parse()?;
+        if prefix.manifest() == self.manifest {
+            return Ok(prefix);
+        }
+        Err(ProtocolError::invalid("receipt", format!("'{key}' is no manifest's key")))
+    }
+}
+
+fn certified(envelope: &Envelope, key: &ReceiptKey) -> Result<CertifiedSession, CertificateError> {
+    envelope.certificate().ok_or(CertificateError::Missing)?.verify(key)
 }
 
 fn statement<P>(predicate_type: &str, subject: Vec<Subject>, predicate: P) -> Statement<P> {

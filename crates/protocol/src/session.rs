@@ -3,7 +3,9 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Envelope, JobRef, ObjectPrefix, SessionId, SessionPublicKey, SshPublicKey, Version};
+use crate::{
+    Certificate, Envelope, JobRef, ObjectPrefix, SessionId, SessionPublicKey, SshPublicKey, Version,
+};
 
 /// Asks for a box. Asked again with the same session and key, `create` goes on from what it saved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,6 +97,9 @@ pub struct ReadyBox {
     pub bucket: String,
     /// Where the session's objects will lie.
     pub prefix: ObjectPrefix,
+    /// Vouches for the session key, where the stack has a receipt key. The client hands it to the box with its commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Certificate>,
 }
 
 /// Asks that the session's box, and all that was made for it, be destroyed.

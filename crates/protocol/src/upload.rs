@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::codec::{Decoder, Encoder};
 
 use crate::{
-    ArtifactName, Envelope, ProtocolError, SessionId, Sha256, Version,
+    ArtifactName, Certificate, Envelope, ProtocolError, SessionId, Sha256, Version,
     checks::Finding,
     json,
     manifest::{Claimed, StoredObject, Verdict},
@@ -121,6 +121,9 @@ pub struct Rejected {
 pub struct Commit {
     /// Every artifact that the client got an `Accepted` for; the box must agree.
     pub entries: Vec<Entry>,
+    /// The certificate of the box's session key, from the answer of `create`. The box puts it beside its signatures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Certificate>,
 }
 
 /// One artifact of a `Commit`.

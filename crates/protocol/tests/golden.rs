@@ -75,6 +75,7 @@ fn requests_and_answers() {
     golden("create_request", &samples::create_request());
     golden("create_answer_pending", &samples::create_pending());
     golden("create_answer_ready", &samples::create_ready());
+    golden("create_answer_ready_certified", &samples::create_ready_certified());
     golden("create_answer_refused", &samples::create_refused());
     golden("cleanup_request", &samples::cleanup_request(None));
     golden("cleanup_request_with_receipt", &samples::cleanup_request(Some(samples::envelope())));
@@ -99,6 +100,7 @@ fn upload_frames() {
     golden("accepted", &samples::accepted());
     golden("rejected", &samples::rejected());
     golden("commit", &samples::commit());
+    golden("commit_certified", &samples::commit_certified());
     golden("sealed", &samples::sealed());
     golden("error", &samples::failure());
     golden("error_codes", &samples::failure_codes());
@@ -109,6 +111,9 @@ fn manifest_and_receipt() {
     golden("manifest", &samples::manifest());
     golden("receipt", &samples::receipt());
     golden("envelope", &samples::envelope());
+    golden("envelope_certified", &samples::envelope_certified());
+    golden("certificate", &samples::certificate());
+    golden("certified_session", &samples::certified_session());
     let statement: drawbridge_protocol::manifest::Statement<drawbridge_protocol::Manifest> =
         serde_json::from_slice(&samples::manifest().to_statement().unwrap()).unwrap();
     golden("manifest_statement", &statement);

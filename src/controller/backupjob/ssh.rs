@@ -82,7 +82,8 @@ async fn lane(
     share: Share,
     listed_at: Timestamp,
 ) -> Result<(Uploader, Vec<Entry>), Fault> {
-    let target = Landing::new(&crossing.ready, crossing.session.clone(), crossing.job.clone());
+    let target = Landing::new(&crossing.ready, crossing.session.clone(), crossing.job.clone())
+        .pinned(crossing.receipt_key.clone());
     let (key, across) = (crossing.key.clone(), Arc::clone(&progress.across));
     let mut connection = Uploader::connect(target, key, Patience::default(), across)
         .await

@@ -119,6 +119,7 @@ impl<'a> Draft<'a> {
             bytes: signed(receipt.bytes),
             sealed_at: receipt.sealed_at,
             session_key,
+            certified: sealed.envelope.certificate().is_some(),
             envelope: sealed.envelope.clone(),
         });
         self.status.logs.clone_from(&sealed.logs);

@@ -46,6 +46,12 @@ pub(super) async fn execute(
 }
 
 async fn ask(context: &Context, vault: &BackupVault) -> Result<(), Fault> {
+    if let Err(error) = vault.spec.pinned_receipt_key() {
+        let message = format!(
+            "{error}: set spec.receiptKey to what `aws kms get-public-key` gives of the stack's output ReceiptKeyArn, in PEM"
+        );
+        return Err(Fault::new(Reason::ReceiptKeyInvalid, message));
+    }
     let function = Function { region: vault.spec.region.clone(), name: vault.spec.functions.cleanup.clone() };
     let session: SessionId =
         NO_SESSION.parse().map_err(|error| Fault::new(Reason::BrokerFailed, format!("{error}")))?;

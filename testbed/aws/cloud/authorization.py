@@ -15,7 +15,7 @@ from ministack import app
 from ministack.core import iam_actions, iam_evaluator as evaluator
 from ministack.core.responses import get_account_id
 
-from . import audit, ec2_authorization, request
+from . import audit, ec2_authorization, kms_context, request
 from .anyones_policy import is_unsigned, refused_by_endpoint, refused_to_nobody
 from .s3_context import HEADER_ACTIONS
 
@@ -62,6 +62,8 @@ def enforce(
 ) -> Any:
     """Takes the place of ministack's own; None is yes."""
     context = {**_instance_context(access_key), **(service_context or {})}
+    if service == "kms":
+        context |= kms_context.facts(action)
     checks = [Check(action, resource_arn, context)]
     if service == "ec2":
         found = ec2_authorization.checks(action, region, get_account_id(), context)

@@ -33,7 +33,7 @@ KNOWN_KEYS = frozenset(
         "ec2:MetadataHttpTokens ec2:MetadataHttpEndpoint ec2:MetadataHttpPutResponseHopLimit ec2:ImageID ec2:Owner "
         "ec2:AssociatePublicIpAddress ec2:NetworkInterfaceID ec2:SecurityGroupID ec2:SubnetID ec2:InstanceID "
         "ec2:Encrypted ec2:VolumeSize ec2:VolumeType ec2:KeyPairName "
-        "iam:PassedToService sts:ExternalId sts:RoleSessionName kms:ViaService lambda:FunctionUrlAuthType"
+        "iam:PassedToService sts:ExternalId sts:RoleSessionName kms:ViaService kms:SigningAlgorithm kms:MessageType kms:KeySpec kms:KeyUsage lambda:FunctionUrlAuthType"
     ).split()
 )
 KNOWN_FAMILIES = (

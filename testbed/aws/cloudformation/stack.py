@@ -58,10 +58,9 @@ class Deployment:
             conditions=template.get("Conditions", {}),
             zones=[zone["ZoneName"] for zone in zones],
         )
-        # What stands behind a condition that does not hold is not there at all.
-        self._resources = {
-            name: resource for name, resource in template["Resources"].items() if self._holds(resource)
-        }
+        # What a condition leaves out is not there for anything else either.
+        self._resources = self._wanted_of("Resources")
+        self._outputs = self._wanted_of("Outputs")
 
     def create(self) -> None:
         """Makes every resource."""
@@ -106,8 +105,10 @@ class Deployment:
             raise TemplateError(f"{name}: resource type {resource['Type']} is not known to this interpreter")
         return resource["Type"], self._scope.evaluate(resource.get("Properties", {}))
 
-    def _holds(self, entry: dict[str, Any]) -> bool:
-        return "Condition" not in entry or self._scope.condition(entry["Condition"])
+    def _wanted_of(self, section: str) -> dict[str, Any]:
+        """The entries of a section whose condition holds."""
+        entries = self._template.get(section, {})
+        return {n: e for n, e in entries.items() if "Condition" not in e or self._scope.condition(e["Condition"])}
 
     def _know(self, name: str) -> None:
         self._scope.references[name] = self._stack.resources[name]["reference"]
@@ -115,9 +116,7 @@ class Deployment:
 
     def _finish(self) -> None:
         self._stack.outputs = {
-            name: self._scope.evaluate(output["Value"])
-            for name, output in self._template.get("Outputs", {}).items()
-            if self._holds(output)
+            name: self._scope.evaluate(output["Value"]) for name, output in self._outputs.items()
         }
         self._check_rules()
 

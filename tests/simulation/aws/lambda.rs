@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use drawbridge_lambdas::{
+    certify::Signer,
     cleanup::{Answer, Cleaner},
     config::{CreateConfig, Stack},
     create::{Creator, Program},
@@ -21,6 +22,7 @@ use jiff::SignedDuration;
 use super::{
     ec2::Ec2,
     invocation::Invocation,
+    kms::Kms,
     s3::{BackupBucket, StateBucket},
 };
 use crate::{guards::Guard, world::World};
@@ -62,6 +64,7 @@ fn config(world: &World) -> CreateConfig {
         session: seconds(world.scenario.session),
         max_session_bytes: 1 << 30,
         checks: drawbridge_protocol::checks::ChecksConfig::default(),
+        receipt_key: None,
     }
 }
 
@@ -95,7 +98,8 @@ async fn limited<T, E: std::fmt::Display>(
 pub(crate) async fn create(world: &Arc<World>, request: &CreateRequest) -> Result<CreateOutcome, String> {
     let invocation = Invocation::new(world);
     let program = Program { bytes: b"program".to_vec(), digest: Sha256::of(b"program") };
-    let creator = Creator { config: config(world), program, destroyer: destroyer(&invocation) };
+    let signer = Some(Arc::new(Kms(Arc::clone(&invocation))) as Arc<dyn Signer>);
+    let creator = Creator { config: config(world), program, destroyer: destroyer(&invocation), signer };
     let answer = limited(&invocation, creator.answer(request, moment(world))).await;
     let what = match &answer {
         Ok(CreateOutcome::Pending { waiting_for, .. }) => format!("pending, {waiting_for:?}"),

@@ -6,6 +6,7 @@
 
 mod ec2;
 mod invocation;
+mod kms;
 mod lambda;
 mod machine;
 mod s3;
@@ -23,6 +24,7 @@ use drawbridge_lambdas::{
 };
 use drawbridge_protocol::SessionId;
 
+pub(crate) use kms::ReceiptKey;
 pub(crate) use lambda::{cleanup, create, sweeper};
 pub(crate) use machine::BoxState;
 

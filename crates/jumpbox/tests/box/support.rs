@@ -108,6 +108,9 @@ impl Rig {
             job: self.orders.job.clone(),
             bucket: self.orders.bucket.clone(),
             prefix: self.orders.prefix.clone(),
+            instance: self.report.instance.clone(),
+            certificate: None,
+            receipt_key: None,
         }
     }
 

@@ -4,10 +4,13 @@ use std::{path::PathBuf, sync::Arc};
 
 use drawbridge_lambdas::{
     aws,
+    certify::Signer,
     config::{CreateConfig, process_environment},
     create::{Creator, Program},
     error::Error,
-    events, runtime,
+    events,
+    kms::Key,
+    runtime,
 };
 use drawbridge_protocol::{
     CreateAnswer, SessionId, Sha256, Version,
@@ -32,7 +35,9 @@ async fn creator() -> Result<Creator, Error> {
     let program = program()?;
     let sdk = aws::config(config.extra_ca.as_ref()).await;
     let destroyer = runtime::destroyer(&config.stack, &sdk, config.s3_endpoint.is_some());
-    Ok(Creator { config, program, destroyer })
+    let signer =
+        config.receipt_key.clone().map(|arn| Arc::new(Key::new(aws::kms(&sdk), arn)) as Arc<dyn Signer>);
+    Ok(Creator { config, program, destroyer, signer })
 }
 
 /// The box's program, which is packaged beside this one.

@@ -1,6 +1,7 @@
 //! What `create` and `cleanup` do together, call by call, in a world in memory.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod certifying;
 mod fakes;
 mod races;
 mod refusals;
@@ -21,6 +22,7 @@ use self::{
     world::World,
 };
 use crate::{
+    certify::Signer,
     cleanup::{Answer, Cleaner, Swept},
     config::{CreateConfig, tests::environment},
     create::{Creator, Program},
@@ -51,11 +53,12 @@ fn request(number: u8) -> CreateRequest {
 struct Stack {
     world: Arc<World>,
     config: CreateConfig,
+    signer: Option<Arc<dyn Signer>>,
 }
 
 impl Stack {
     fn new() -> Self {
-        Self { world: World::new(), config: CreateConfig::read(&environment).unwrap() }
+        Self { world: World::new(), config: CreateConfig::read(&environment).unwrap(), signer: None }
     }
 
     fn destroyer(&self) -> Destroyer {
@@ -77,8 +80,12 @@ impl Stack {
     }
 
     async fn create(&self, request: &CreateRequest) -> Result<CreateOutcome, Error> {
-        let creator =
-            Creator { config: self.config.clone(), program: Self::program(), destroyer: self.destroyer() };
+        let creator = Creator {
+            config: self.config.clone(),
+            program: Self::program(),
+            destroyer: self.destroyer(),
+            signer: self.signer.clone(),
+        };
         creator.answer(request, self.moment()).await
     }
 

@@ -4,9 +4,9 @@
 #![allow(dead_code, reason = "each test file uses some of them")]
 
 use drawbridge_protocol::{
-    CleanupAnswer, CleanupRequest, ClusterName, CreateAnswer, CreateRequest, Envelope, JobRef, Manifest,
-    ObjectKey, ObjectPrefix, Orders, ReadyReport, Receipt, SessionId, SessionPublicKey, Sha256, SshPublicKey,
-    Version,
+    Certificate, CertifiedSession, CleanupAnswer, CleanupRequest, ClusterName, CreateAnswer, CreateRequest,
+    Envelope, JobRef, Manifest, ObjectKey, ObjectPrefix, Orders, ReadyReport, Receipt, SessionId,
+    SessionPublicKey, Sha256, SshPublicKey, Version,
     checks::{Effect, Finding, Measures},
     dsse::{PAYLOAD_TYPE, Signature},
     manifest::{ArtifactRecord, Claimed, GapReason, LogGap, LogRange, Observed, StoredObject, Verdict},
@@ -71,7 +71,16 @@ pub(crate) fn create_ready() -> CreateAnswer {
         deadline: at(59),
         bucket: "backups".to_owned(),
         prefix: prefix(),
+        certificate: None,
     })))
+}
+
+pub(crate) fn create_ready_certified() -> CreateAnswer {
+    let mut answer = create_ready();
+    if let CreateOutcome::Ready(ready) = &mut answer.outcome {
+        ready.certificate = Some(certificate());
+    }
+    answer
 }
 
 pub(crate) fn create_refused() -> CreateAnswer {
@@ -209,7 +218,12 @@ pub(crate) fn rejected() -> Rejected {
 }
 
 pub(crate) fn commit() -> Commit {
-    Commit { entries: vec![Entry { name: begin().name, bytes: 4, sha256: Sha256::of(b"data") }] }
+    let entries = vec![Entry { name: begin().name, bytes: 4, sha256: Sha256::of(b"data") }];
+    Commit { entries, certificate: None }
+}
+
+pub(crate) fn commit_certified() -> Commit {
+    Commit { certificate: Some(certificate()), ..commit() }
 }
 
 pub(crate) fn sealed() -> Sealed {
@@ -279,10 +293,39 @@ pub(crate) fn receipt() -> Receipt {
 
 /// Of the right shape; the signature is none.
 pub(crate) fn envelope() -> Envelope {
-    let signature = Signature { keyid: session_key().as_str().to_owned(), sig: "c2lnbmF0dXJl".to_owned() };
+    let (keyid, sig) = (session_key().as_str().to_owned(), "c2lnbmF0dXJl".to_owned());
+    let signature = Signature { keyid, sig, certificate: None };
     Envelope {
         payload_type: PAYLOAD_TYPE.to_owned(),
         payload: "e30=".to_owned(),
         signatures: vec![signature],
     }
+}
+
+pub(crate) fn envelope_certified() -> Envelope {
+    envelope().certified_by(Some(certificate()))
+}
+
+/// What `create` would certify of the sample manifest's session.
+pub(crate) fn certified_session() -> CertifiedSession {
+    CertifiedSession {
+        version: Version,
+        session: session(),
+        job: job(),
+        client_key: ssh_key().fingerprint(),
+        instance: "i-0123456789abcdef0".to_owned(),
+        program: Sha256::of(b"program"),
+        session_key: session_key(),
+        bucket: "backups".to_owned(),
+        prefix: prefix(),
+        issued_at: at(1),
+        expires_at: at(59),
+    }
+}
+
+pub(crate) const RECEIPT_KEY_ID: &str = "arn:aws:kms:eu-central-1:111122223333:key/0000";
+
+/// Of the right shape; the signature is none.
+pub(crate) fn certificate() -> Certificate {
+    Certificate::new(&certified_session().to_payload().unwrap(), RECEIPT_KEY_ID, b"signature")
 }

@@ -15,13 +15,14 @@ use crate::{
         ReconcileError,
         backoff::Backoff,
         backupjob::{
-            local::{Closing, Opening},
+            local::{Closing, Opening, Ours},
             plan::later,
             series,
             transfer::{self, Crossing},
         },
     },
     fault::Fault,
+    transfer::Target,
 };
 
 /// Waits between questions to AWS that failed.
@@ -35,7 +36,8 @@ const PATIENT: i64 = 10;
 impl Work<'_> {
     pub(super) async fn ask_for_box(&self) -> Result<Next, ReconcileError> {
         let (uid, session) = (self.uid(), self.session()?);
-        let Some((function, key)) = self.context.attempts.ours(&uid, &session.id) else {
+        let Some(Ours { create: function, key, receipt_key }) = self.context.attempts.ours(&uid, &session.id)
+        else {
             return Ok(Next::Now);
         };
         let request = CreateRequest {
@@ -47,7 +49,16 @@ impl Work<'_> {
         let answer = self.context.broker.create(&function, &request).await;
         self.context.metrics.asked("create", answer.as_ref().err().map(BrokerError::kind));
         let opening = match answer {
-            Ok(CreateOutcome::Ready(ready)) => Opening::Ready(ready),
+            Ok(CreateOutcome::Ready(ready)) => {
+                let target = Target::new(&ready, request.session, request.job).pinned(receipt_key);
+                match target.believes(ready.certificate.as_ref(), key.public()) {
+                    Ok(()) => Opening::Ready(ready),
+                    Err(error) => {
+                        warn!(session = session.id, %error, "the box is not vouched for");
+                        Opening::Unverified { message: error.to_string() }
+                    }
+                }
+            }
             Ok(CreateOutcome::Refused { reason, message }) => Opening::Refused { reason, message },
             Ok(CreateOutcome::Pending { retry_after_seconds, waiting_for }) => {
                 let again_at = self.again_at(session, retry_after_seconds);
@@ -78,7 +89,9 @@ impl Work<'_> {
 
     pub(super) async fn cross(&self, ready: &ReadyBox) -> Result<Next, ReconcileError> {
         let (uid, session) = (self.uid(), self.session()?);
-        let Some((_, key)) = self.context.attempts.ours(&uid, &session.id) else { return Ok(Next::Now) };
+        let Some(Ours { key, receipt_key, .. }) = self.context.attempts.ours(&uid, &session.id) else {
+            return Ok(Next::Now);
+        };
         let before = series::before(self.job, &self.context.jobs.state());
         let job = self.reference()?;
         let bases = series::bases(&self.context.client, &job.namespace, before).await?;
@@ -91,6 +104,7 @@ impl Work<'_> {
             bases,
             ready: ready.clone(),
             key,
+            receipt_key,
             artifacts: self.job.status.as_ref().map_or(0, |status| status.artifacts.total.unsigned_abs()),
         };
         transfer::spawn(self.context, crossing);

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use super::{
     checks,
+    local::Ours,
     plan::{Ending, Observation, Step, Why, later},
     series,
     status::Draft,
@@ -115,8 +116,12 @@ impl Work<'_> {
         let key = ClientKey::from_seed(&seed).map_err(|error| malformed(error.to_string()))?;
         let create =
             Function { region: vault.spec.region.clone(), name: vault.spec.functions.create.clone() };
+        let receipt_key = vault.spec.pinned_receipt_key().map_err(|error| ReconcileError::Malformed {
+            object: format!("BackupVault {name}"),
+            what: format!("a spec.receiptKey that cannot be used ({error})"),
+        })?;
         // The key is kept first: if the write below takes effect and its answer is lost, the session is still ours.
-        self.context.attempts.begin(&self.uid(), session.as_str(), create, key);
+        self.context.attempts.begin(&self.uid(), session.as_str(), Ours { create, key, receipt_key });
         let held = write::add_finalizer(&self.context.client, self.job).await?;
         let draft = Draft::of(&held, self.now).begins(session.as_str(), &vault, artifacts);
         write::status(&self.context.client, &held, draft.status).await?;

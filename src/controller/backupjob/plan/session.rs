@@ -66,6 +66,12 @@ fn opening(case: &Case<'_>, local: &LocalView) -> Step {
     let now = case.now;
     match &local.opening {
         Opening::Ready(ready) => Step::Cross(ready.clone()),
+        Opening::Unverified { message } => {
+            let message = format!(
+                "the box cannot be verified under the vault's spec.receiptKey, and nothing was sent to it: {message}"
+            );
+            Step::Stop(Fault::new(Reason::ReceiptUnverified, message))
+        }
         Opening::Refused { reason, message } => Step::Stop(refusal(*reason, message)),
         Opening::Failed { fault, needs_a_person, errors, .. } if *needs_a_person || *errors >= MAX_ERRORS => {
             Step::Stop(fault.clone())

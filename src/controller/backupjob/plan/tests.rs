@@ -121,6 +121,11 @@ fn ready() -> Box<ReadyBox> {
     )
 }
 
+/// A box came, and nothing vouches for it under the vault's receipt key.
+fn unverified() -> Opening {
+    Opening::Unverified { message: "the certificate is not signed with the pinned receipt key".to_owned() }
+}
+
 fn sealed() -> Box<Sealed> {
     Box::new(Sealed {
         envelope: serde_json::from_value(json!({ "payloadType": "t", "payload": "", "signatures": [] })).unwrap(),
@@ -293,6 +298,7 @@ fn a_session_that_opens() {
         ("no slot for long", open("Opening"), asked(long(Waiting::Slot)), "wait WaitingForSlot"),
         ("no box for too long", open("Opening"), asked(long(Waiting::Report)), "stop BoxNotReady"),
         ("ready", open("Opening"), asked(Opening::Ready(ready())), "cross"),
+        ("a box that nothing vouches for", open("Opening"), asked(unverified()), "stop ReceiptUnverified"),
         ("AWS is throttled", open("Opening"), asked(failed(false, 1, NOW + 1)), "wait BrokerThrottled"),
         ("and asked again", open("Opening"), asked(failed(false, 1, NOW)), "ask_for_box"),
         ("but not for ever", open("Opening"), asked(failed(false, 6, NOW)), "stop BrokerThrottled"),
@@ -344,6 +350,12 @@ fn a_transfer() {
             open("Running"),
             ended(Err(fault(Reason::HostKeyMismatch))),
             "stop HostKeyMismatch",
+        ),
+        (
+            "the receipt has no good certificate",
+            open("Sealing"),
+            ended(Err(fault(Reason::ReceiptUnverified))),
+            "stop ReceiptUnverified",
         ),
         ("written down but never begun", open("Running"), crossing(Transfer::Idle), "cross"),
         ("the process was killed", open("Running"), seen(), "stop Interrupted"),
@@ -403,6 +415,12 @@ fn a_session_that_closes() {
             "conclude failed BackoffLimitExceeded",
         ),
         ("gone, after our own crash", closing_with(last("Interrupted")), destroyed(), "conclude retry now"),
+        (
+            "gone, after a receipt without a good certificate",
+            closing_with(fault_status("ReceiptUnverified")),
+            destroyed(),
+            "conclude retry later",
+        ),
         (
             "gone, after what no retry can help",
             closing_with(fault_status("Rejected")),

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from testbed.aws.cloudformation.resources import compute, dns, identity, network, storage
+from testbed.aws.cloudformation.resources import compute, dns, identity, keys, network, storage
 from testbed.aws.cloudformation.resources.kind import Kind
 
-KINDS: dict[str, Kind] = {**network.KINDS, **dns.KINDS, **storage.KINDS, **identity.KINDS, **compute.KINDS}
+KINDS: dict[str, Kind] = {
+    **network.KINDS,
+    **dns.KINDS,
+    **storage.KINDS,
+    **identity.KINDS,
+    **keys.KINDS,
+    **compute.KINDS,
+}
