@@ -4,11 +4,13 @@
 //! fields and carries a version; what a value of these types says about itself has been checked when it was made.
 
 pub mod checks;
+pub mod details;
 pub mod dsse;
 pub mod error;
 pub mod ids;
 pub mod json;
 pub mod manifest;
+pub mod measures;
 pub mod orders;
 pub mod session;
 pub mod upload;
@@ -20,6 +22,7 @@ pub use ids::{
     SshPublicKey,
 };
 pub use manifest::{Manifest, Receipt};
+pub use measures::{Baseline, SeriesName, SourceMeasures, Sources};
 pub use orders::{Orders, ReadyReport};
 pub use session::{CleanupAnswer, CleanupRequest, CreateAnswer, CreateRequest};
 

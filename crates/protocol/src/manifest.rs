@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Envelope, JobRef, ObjectKey, ObjectPrefix, ProtocolError, SessionId, SessionPublicKey, Sha256, Version,
-    json,
+    Envelope, JobRef, ObjectKey, ObjectPrefix, ProtocolError, SessionId, SessionPublicKey, Sha256, Sources,
+    Version, json,
 };
 
 const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
@@ -213,6 +213,9 @@ pub struct Receipt {
     /// Bytes stored, the manifest not counted.
     pub bytes: u64,
     pub sealed_at: Timestamp,
+    /// What the box measured, for the next run of the series to be compared with.
+    #[serde(default, skip_serializing_if = "Sources::is_empty")]
+    pub sources: Sources,
 }
 
 impl Receipt {

@@ -5,8 +5,8 @@
 
 use drawbridge_protocol::{
     CleanupAnswer, CleanupRequest, ClusterName, CreateAnswer, CreateRequest, Envelope, JobRef, Manifest,
-    ObjectKey, ObjectPrefix, Orders, ReadyReport, Receipt, SessionId, SessionPublicKey, Sha256, SshPublicKey,
-    Version,
+    ObjectKey, ObjectPrefix, Orders, ReadyReport, Receipt, SessionId, SessionPublicKey, Sha256, Sources,
+    SshPublicKey, Version,
     dsse::{PAYLOAD_TYPE, Signature},
     manifest::{ArtifactRecord, Claimed, GapReason, LogGap, LogRange, Observed, StoredObject, Verdict},
     orders::Limits,
@@ -49,7 +49,7 @@ pub(crate) fn at(minute: u8) -> Timestamp {
 }
 
 pub(crate) fn create_request() -> CreateRequest {
-    CreateRequest { version: Version, session: session(), client_key: ssh_key(), job: job() }
+    CreateRequest { version: Version, session: session(), client_key: ssh_key(), job: job(), series: None }
 }
 
 fn create(outcome: CreateOutcome) -> CreateAnswer {
@@ -114,6 +114,8 @@ pub(crate) fn orders() -> Orders {
         ready_url: "https://state.s3.eu-central-1.amazonaws.com/ready/x.json?X-Amz-Signature=0".to_owned(),
         deadline: at(59),
         limits: Limits::default(),
+        rules: Vec::new(),
+        baseline: None,
     }
 }
 
@@ -256,6 +258,7 @@ pub(crate) fn receipt() -> Receipt {
         artifacts: 1,
         bytes: 4,
         sealed_at: at(3),
+        sources: Sources::new(),
     }
 }
 
