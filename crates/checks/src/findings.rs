@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use drawbridge_protocol::checks::{CheckId, ChecksConfig, Effect};
+use drawbridge_protocol::checks::{CheckId, ChecksConfig, Effect, Finding};
 
-/// The longest example, in characters; names may be 4 KiB.
-const MAX_EXAMPLE: usize = 256;
+/// The longest example, in characters; names may be 4 KiB, and there may be 10,000 artifacts in a manifest.
+const MAX_EXAMPLE: usize = 200;
 
 /// Takes down what checks find, and what follows from it.
 #[derive(Clone, Debug, Default)]
@@ -68,6 +68,23 @@ impl Findings {
         }
         let count = 1 + self.found.get(&check).map_or(0, |found| found.count);
         self.found.insert(check, Found { effect, count, example });
+    }
+
+    /// The checks that found something, in their order.
+    pub fn checks(&self) -> impl Iterator<Item = CheckId> {
+        self.found.keys().copied()
+    }
+
+    /// All of it, as documents show it.
+    pub(crate) fn report(self) -> Vec<Finding> {
+        let found = self.found.into_iter();
+        let report = found.map(|(check, Found { effect, count, example })| Finding {
+            check: check.to_string(),
+            effect,
+            count,
+            example,
+        });
+        report.collect()
     }
 
     /// Why the artifact is not stored, if it is not.

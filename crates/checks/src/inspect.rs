@@ -9,6 +9,8 @@
 //! an artifact that is rejected or given up on the way is dropped instead. An inspector keeps constant memory and says
 //! what it finds with [`Findings::note`]; once a rejection is noted, nothing more is shown to it.
 
+use drawbridge_protocol::ArtifactName;
+
 use crate::Findings;
 
 /// What an artifact is, by its name.
@@ -20,6 +22,19 @@ pub enum Form {
     Log,
     /// `.jsonl.zst`
     JsonLines,
+}
+
+impl Form {
+    /// Artifacts have no other endings.
+    pub fn of(name: &ArtifactName) -> Self {
+        if name.as_str().ends_with(".tar.zst") {
+            Self::Tar
+        } else if name.as_str().ends_with(".log.zst") {
+            Self::Log
+        } else {
+            Self::JsonLines
+        }
+    }
 }
 
 /// What a member of an archive is.
@@ -39,7 +54,8 @@ pub enum EntryKind {
 /// What is known of an entry before its body.
 #[derive(Clone, Copy, Debug)]
 pub struct EntryHead<'a> {
-    /// As it stands in the archive: any bytes, at most `max_name` of them; the artifact's name where there is no archive.
+    /// As it stands in the archive: any bytes, at most `max_header` of them; the artifact's name where there is no
+    /// archive.
     pub path: &'a [u8],
     pub kind: EntryKind,
     /// Bytes of the body; unknown where there is no archive.
@@ -68,4 +84,14 @@ pub trait Inspector: Send {
 pub trait Inspectors: Send + Sync {
     /// For an artifact of this form.
     fn of(&self, form: Form) -> Vec<Box<dyn Inspector>>;
+}
+
+/// Looks for nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoInspectors;
+
+impl Inspectors for NoInspectors {
+    fn of(&self, _: Form) -> Vec<Box<dyn Inspector>> {
+        Vec::new()
+    }
 }

@@ -12,6 +12,10 @@ use crate::{ProtocolError, details::Detail};
 /// The longest text that [`ChecksConfig`] is read from.
 pub const MAX_CHECKS_TEXT: usize = 4 << 10;
 
+/// The largest window of a zstd frame that a box decompresses, as a power of two: what `zstd -3` takes, and so everything
+/// that a cluster of ours sends.
+pub const WINDOW_LOG: u32 = 21;
+
 /// What follows when a check finds something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -284,4 +288,56 @@ impl FromStr for ChecksConfig {
 
 fn invalid(why: String) -> ProtocolError {
     ProtocolError::invalid("checks", why)
+}
+
+/// What the box saw of an artifact, or of several: what later runs of the same series are held against.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Measures {
+    /// Members of the archive; 1 for a log.
+    pub entries: u64,
+    /// Bytes that came out of the compression.
+    pub original_bytes: u64,
+    pub stored_bytes: u64,
+    /// Bytes of the entries' bodies.
+    pub content_bytes: u64,
+    /// Of them, those that look encrypted: spread evenly, in entries that do not begin as a compressed file does.
+    pub high_entropy_bytes: u64,
+    /// Entries that look encrypted for the greater part.
+    pub high_entropy_entries: u64,
+    /// Bytes in entries that begin as a compressed file does.
+    pub packed_bytes: u64,
+}
+
+impl std::ops::AddAssign for Measures {
+    fn add_assign(&mut self, other: Self) {
+        self.entries += other.entries;
+        self.original_bytes += other.original_bytes;
+        self.stored_bytes += other.stored_bytes;
+        self.content_bytes += other.content_bytes;
+        self.high_entropy_bytes += other.high_entropy_bytes;
+        self.high_entropy_entries += other.high_entropy_entries;
+        self.packed_bytes += other.packed_bytes;
+    }
+}
+
+/// What one check found in one artifact. The check is a word here, not a [`CheckId`]: who reads a manifest may be older
+/// than the box that wrote it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Finding {
+    pub check: String,
+    pub effect: Effect,
+    pub count: u64,
+    /// The first one: what and where.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub example: String,
+}
+
+/// The word of a check for a metric's label; of one that this program does not know, `other`.
+pub fn label(check: &str) -> &'static str {
+    // These three are made of the transfer itself and cannot be turned off.
+    let known = ["digest", "size", "empty"].into_iter();
+    let mut known = known.chain(CheckId::ALL.iter().map(|check| check.as_str()));
+    known.find(|known| *known == check).unwrap_or("other")
 }
