@@ -59,13 +59,8 @@ impl Rules {
     }
 
     /// What looks at one artifact.
-    pub fn of_artifact(&self, artifact: &ArtifactName) -> Vec<Box<dyn Inspector>> {
-        let mut inspectors = self.of(form(artifact));
-        if let Some(source) = source_of(artifact) {
-            let (compared, measured) = (Arc::clone(&self.compared), Arc::clone(&self.measured));
-            inspectors.push(Box::new(BaselineInspector::new(artifact.clone(), source, compared, measured)));
-        }
-        inspectors
+    pub fn artifact(&self, name: &ArtifactName) -> ArtifactRules<'_> {
+        ArtifactRules { rules: self, name: name.clone() }
     }
 
     /// What an artifact came to, once it was whole; the second time nothing.
@@ -74,20 +69,36 @@ impl Rules {
     }
 }
 
-impl Inspectors for Rules {
-    /// All but the comparison with the run before, which needs the artifact's name.
+/// The rules as one artifact needs them.
+pub struct ArtifactRules<'a> {
+    rules: &'a Rules,
+    name: ArtifactName,
+}
+
+impl Inspectors for ArtifactRules<'_> {
     fn of(&self, form: Form) -> Vec<Box<dyn Inspector>> {
+        let Rules { config, library, anchors, compared, measured } = self.rules;
         let mut inspectors: Vec<Box<dyn Inspector>> = Vec::new();
-        if let Some(library) = &self.library {
-            inspectors.push(Box::new(YaraInspector::new(Arc::clone(library), &self.config)));
+        if let Some(library) = library {
+            inspectors.push(Box::new(YaraInspector::new(Arc::clone(library), config)));
         }
-        if let Some(anchors) = &self.anchors {
-            inspectors.push(Box::new(SecretInspector::new(Arc::clone(anchors), &self.config)));
+        if let Some(anchors) = anchors {
+            inspectors.push(Box::new(SecretInspector::new(Arc::clone(anchors), config)));
         }
-        if form == Form::Tar && wants(&self.config, CheckId::FileType) {
-            inspectors.push(Box::new(TypeInspector::new(&self.config)));
+        if form == Form::Tar && wants(config, CheckId::FileType) {
+            inspectors.push(Box::new(TypeInspector::new(config)));
+        }
+        if let Some(source) = source_of(&self.name) {
+            let (compared, measured) = (Arc::clone(compared), Arc::clone(measured));
+            inspectors.push(Box::new(BaselineInspector::new(self.name.clone(), source, compared, measured)));
         }
         inspectors
+    }
+}
+
+impl std::fmt::Debug for ArtifactRules<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ArtifactRules").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -101,15 +112,4 @@ impl std::fmt::Debug for Rules {
 fn wants(config: &ChecksConfig, check: CheckId) -> bool {
     let named = config.details.iter().any(|(detail, effect)| detail.check() == check && *effect != Effect::Off);
     named || config.effect(check) != Effect::Off
-}
-
-fn form(artifact: &ArtifactName) -> Form {
-    let name = artifact.as_str();
-    if name.ends_with(".tar.zst") {
-        Form::Tar
-    } else if name.ends_with(".log.zst") {
-        Form::Log
-    } else {
-        Form::JsonLines
-    }
 }
