@@ -76,6 +76,7 @@ impl Sealer {
             artifacts: count,
             bytes,
             sealed_at,
+            sources: session.sources(),
         };
         let receipt = self.0.sign(&receipt.to_statement()?)?;
         // The manifest is last: who finds it finds everything that it names.

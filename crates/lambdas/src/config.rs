@@ -2,7 +2,7 @@
 
 use std::{fmt, net::Ipv4Addr, ops::RangeInclusive, str::FromStr};
 
-use drawbridge_protocol::ClusterName;
+use drawbridge_protocol::{ClusterName, orders::RulesFile};
 use jiff::SignedDuration;
 
 /// A variable that is not as the template should have set it.
@@ -71,6 +71,8 @@ pub struct CreateConfig {
     pub max_boxes: u32,
     pub session: SignedDuration,
     pub max_session_bytes: u64,
+    /// The stack's own YARA rules; they lie beside the program, not in a variable.
+    pub rules: Vec<RulesFile>,
 }
 
 impl CreateConfig {
@@ -96,6 +98,7 @@ impl CreateConfig {
                 &(120..=43_200),
             )?,
             max_session_bytes: number(env, "DRAWBRIDGE_MAX_SESSION_BYTES", bytes, &(1..=u64::MAX))?,
+            rules: Vec::new(),
         };
         Ok(config)
     }

@@ -3,7 +3,8 @@
 use drawbridge_protocol::{ProtocolError, SessionId};
 
 use crate::{
-    config::ConfigError, events::EventError, machines::Ec2Error, names::InstanceId, store::StoreError,
+    config::ConfigError, events::EventError, machines::Ec2Error, names::InstanceId, rules::RulesFileError,
+    store::StoreError,
     user_data::UserDataError,
 };
 
@@ -31,4 +32,6 @@ pub enum Error {
     NoPublicAddress { instance: InstanceId },
     #[error("the box's program cannot be read from '{path}': package it beside the bootstrap ({why})")]
     Program { path: String, why: String },
+    #[error(transparent)]
+    Rules(#[from] RulesFileError),
 }

@@ -67,6 +67,8 @@ pub(crate) async fn orders(s3: &Client, key: &ClientKey, plan: &Plan) -> Orders 
         ready_url,
         deadline: Timestamp::now() + plan.lives,
         limits: plan.limits,
+        rules: Vec::new(),
+        baseline: None,
     }
 }
 
