@@ -1,6 +1,6 @@
 //! What the controller counts. Base units, bounded labels: kinds, steps and reasons, never names.
 
-use std::sync::Mutex;
+use std::{collections::BTreeMap, sync::Mutex};
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
@@ -34,6 +34,12 @@ struct AskLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FindingLabels {
+    check: &'static str,
+    effect: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StageLabel {
     stage: &'static str,
 }
@@ -49,6 +55,7 @@ pub struct Metrics {
     bytes: Family<StageLabel, Counter>,
     artifacts: Counter,
     log_gaps: Counter,
+    findings: Family<FindingLabels, Counter>,
     abandoned: Counter,
     leader: Gauge,
 }
@@ -67,6 +74,7 @@ impl Default for Metrics {
             bytes: Family::default(),
             artifacts: Counter::default(),
             log_gaps: Counter::default(),
+            findings: Family::default(),
             abandoned: Counter::default(),
             leader: Gauge::default(),
         };
@@ -96,6 +104,11 @@ impl Default for Metrics {
             "log_gaps",
             "Times in which log lines may have been lost before a backup could read them",
             metrics.log_gaps.clone(),
+        );
+        registry.register(
+            "findings",
+            "Artifacts in which a check of the box found something, by check and effect",
+            metrics.findings.clone(),
         );
         registry.register(
             "sessions_abandoned",
@@ -137,6 +150,13 @@ impl Metrics {
         self.log_gaps.inc_by(gaps.unsigned_abs());
     }
 
+    /// What the box's checks found in a transfer, in artifacts by check and effect.
+    pub fn found(&self, artifacts: &BTreeMap<(&'static str, &'static str), u64>) {
+        for (&(check, effect), count) in artifacts {
+            self.findings.get_or_create(&FindingLabels { check, effect }).inc_by(*count);
+        }
+    }
+
     pub fn abandoned(&self) {
         self.abandoned.inc();
     }
@@ -165,12 +185,14 @@ mod tests {
         let metrics = Metrics::default();
         metrics.step("rest");
         metrics.asked("create", Some("denied"));
+        metrics.found(&[(("tar_setuid", "flag"), 2)].into());
         let text = metrics.text().unwrap();
         assert!(text.contains("drawbridge_steps_total{step=\"rest\"} 1"), "{text}");
         assert!(
             text.contains("drawbridge_function_calls_total{function=\"create\",outcome=\"denied\"} 1"),
             "{text}"
         );
+        assert!(text.contains("drawbridge_findings_total{check=\"tar_setuid\",effect=\"flag\"} 2"), "{text}");
         assert!(text.contains("drawbridge_build_info{version="), "{text}");
     }
 }

@@ -9,7 +9,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Condition, LogsSource, LogsStatus, Selector, schema};
+use super::{ChecksStatus, Condition, LogsSource, LogsStatus, Selector, schema};
 
 /// One backup of some pods of the job's namespace.
 #[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -33,6 +33,7 @@ use super::{Condition, LogsSource, LogsStatus, Selector, schema};
     printcolumn(name = "Artifacts", type_ = "string", json_path = ".status.artifacts.display"),
     printcolumn(name = "Bytes", type_ = "string", json_path = ".status.bytes.display"),
     printcolumn(name = "Gaps", type_ = "integer", json_path = ".status.logs.gaps"),
+    printcolumn(name = "Flagged", type_ = "integer", json_path = ".status.checks.flagged"),
     printcolumn(name = "Attempt", type_ = "integer", json_path = ".status.attempt", priority = 1),
     printcolumn(name = "Vault", type_ = "string", json_path = ".spec.vault", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
@@ -184,6 +185,9 @@ pub struct BackupJobStatus {
     /// Present with the receipt, if logs were stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logs: Option<LogsStatus>,
+    /// Present with the receipt, if the box flagged an artifact.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checks: Option<ChecksStatus>,
     /// The last failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<FaultRecord>,

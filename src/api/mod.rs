@@ -6,6 +6,7 @@
 
 mod backupjob;
 mod backupvault;
+mod checks;
 mod condition;
 mod logs;
 mod schema;
@@ -19,6 +20,7 @@ pub use backupvault::{
     AbandonedSession, AllowedNamespaces, BackupVault, BackupVaultSpec, BackupVaultStatus, Functions,
     MAX_ABANDONED,
 };
+pub use checks::{ChecksStatus, FindingStatus, MAX_SHOWN_CHECKS};
 pub use condition::{Condition, ConditionStatus, MAX_MESSAGE, conditions};
 pub use logs::{GapStatus, KeptLog, LogMark, LogsSource, LogsStatus, MAX_KEPT, MAX_SHOWN_GAPS};
 pub use selector::{Operator, Requirement, Selector};

@@ -73,9 +73,11 @@ impl Checker {
         }
         let form = Form::of(name);
         let on = |check| config.effect(check) != Effect::Off;
+        let mut findings = Findings::new(config.clone());
+        let look = Look::new(name, form, &config.limits, shared, inspectors.of(name), &mut findings);
         let stream = Stream {
-            findings: Findings::new(config.clone()),
-            look: Look::new(name, form, &config.limits, shared, inspectors.of(form)),
+            findings,
+            look,
             digest: Context::new(&SHA256),
             stored: 0,
             original: 0,

@@ -45,6 +45,7 @@ impl Look {
         limits: &CheckLimits,
         shared: &Shared,
         inspectors: Vec<Box<dyn Inspector>>,
+        found: &mut Findings,
     ) -> Self {
         let entries = Entries { inspectors, meter: Meter::new(), measures: Measures::default() };
         let reader = match form {
@@ -56,17 +57,16 @@ impl Look {
         };
         let max_high_entropy_percent = limits.max_high_entropy_percent;
         let mut look = Self { reader, entries, max_high_entropy_percent, over: false };
-        look.open(name);
+        look.open(name, found);
         look
     }
 
     /// A stream that is no archive is one entry, which has begun.
-    fn open(&mut self, name: &ArtifactName) {
+    fn open(&mut self, name: &ArtifactName, found: &mut Findings) {
         if let Reader::Lines(_) = self.reader {
             let path = name.as_str().as_bytes();
             let head = EntryHead { path, kind: EntryKind::File, size: None, mode: 0, link: None, index: 0 };
-            // Nothing can be found in a name that the box has taken already.
-            self.entries.begin(&head, &mut Findings::default());
+            self.entries.begin(&head, found);
         }
     }
 

@@ -54,6 +54,7 @@ impl Sealer {
             bucket: orders.bucket.clone(),
             prefix: orders.prefix.clone(),
             sealed_at,
+            checks: session.checks.policy().collect(),
             artifacts,
         };
         let manifest = manifest.to_statement()?;

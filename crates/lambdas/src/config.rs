@@ -2,7 +2,7 @@
 
 use std::{fmt, net::Ipv4Addr, ops::RangeInclusive, str::FromStr};
 
-use drawbridge_protocol::{ClusterName, orders::RulesFile};
+use drawbridge_protocol::{ClusterName, checks::ChecksConfig, orders::RulesFile};
 use jiff::SignedDuration;
 
 /// A variable that is not as the template should have set it.
@@ -71,6 +71,8 @@ pub struct CreateConfig {
     pub max_boxes: u32,
     pub session: SignedDuration,
     pub max_session_bytes: u64,
+    /// What every box checks.
+    pub checks: ChecksConfig,
     /// The stack's own YARA rules; they lie beside the program, not in a variable.
     pub rules: Vec<RulesFile>,
 }
@@ -98,6 +100,7 @@ impl CreateConfig {
                 &(120..=43_200),
             )?,
             max_session_bytes: number(env, "DRAWBRIDGE_MAX_SESSION_BYTES", bytes, &(1..=u64::MAX))?,
+            checks: checks(env)?,
             rules: Vec::new(),
         };
         Ok(config)
@@ -133,6 +136,14 @@ impl fmt::Display for Cidr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.address, self.bits)
     }
+}
+
+/// Absent or empty: the checks' own defaults.
+fn checks(env: Lookup<'_>) -> Result<ChecksConfig, ConfigError> {
+    const NAME: &str = "DRAWBRIDGE_CHECKS";
+    let value = env(NAME).unwrap_or_default();
+    let expected = "check=effect and limit=number, by commas, as docs/checks.md lists them";
+    value.parse().map_err(|error| invalid(NAME, &value, expected, &error))
 }
 
 fn text(env: Lookup<'_>, name: &'static str, expected: &'static str) -> Result<String, ConfigError> {
@@ -229,6 +240,18 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn checks_are_the_stack_s_or_the_defaults() {
+        use drawbridge_protocol::checks::{CheckId, Effect};
+        let effect = |text: Option<&str>| {
+            let text = text.map(str::to_owned);
+            let with = |asked: &str| if asked == "DRAWBRIDGE_CHECKS" { text.clone() } else { environment(asked) };
+            CreateConfig::read(&with).unwrap().checks.effect(CheckId::TarSetuid)
+        };
+        assert_eq!((effect(None), effect(Some(""))), (Effect::Flag, Effect::Flag));
+        assert_eq!(effect(Some("tar_setuid=reject, max_entries=10")), Effect::Reject);
+    }
+
+    #[test]
     fn each_missing_variable_is_named() {
         let names = [
             "AWS_REGION",
@@ -269,6 +292,9 @@ pub(crate) mod tests {
             ("DRAWBRIDGE_SESSION_SECONDS", "60", "120 to 43200"),
             ("DRAWBRIDGE_MAX_SESSION_BYTES", "0", "above 0"),
             ("DRAWBRIDGE_INSTANCE_TYPES", "a,b,c,d,e,f,g,h,i", "1 to 8"),
+            ("DRAWBRIDGE_CHECKS", "tar_setiud=off", "no check and no limit"),
+            ("DRAWBRIDGE_CHECKS", "tar_setuid=maybe", "off, flag or reject"),
+            ("DRAWBRIDGE_CHECKS", "max_ratio=1", "at least 2"),
         ];
         for (name, value, said) in cases {
             let with = |asked: &str| if asked == name { Some(value.to_owned()) } else { environment(asked) };

@@ -252,7 +252,10 @@ impl ChecksConfig {
 
     /// Whether any of `checks` is made.
     pub fn wants(&self, checks: &[CheckId]) -> bool {
-        checks.iter().any(|check| self.effect(*check) != Effect::Off)
+        let detailed = |check| {
+            self.details.iter().any(|(detail, effect)| detail.check() == check && *effect != Effect::Off)
+        };
+        checks.iter().any(|check| self.effect(*check) != Effect::Off || detailed(*check))
     }
 }
 

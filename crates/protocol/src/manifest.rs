@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Envelope, JobRef, ObjectKey, ObjectPrefix, ProtocolError, SessionId, SessionPublicKey, Sha256, Sources,
-    Version, json,
+    Version,
+    checks::{Effect, Finding, Measures},
+    json,
 };
 
 const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
@@ -59,6 +61,9 @@ pub struct Manifest {
     pub prefix: ObjectPrefix,
     /// The box's clock.
     pub sealed_at: Timestamp,
+    /// The checks that were made of every artifact, and what was to follow from each. Words, as in a finding.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub checks: BTreeMap<String, Effect>,
     pub artifacts: Vec<ArtifactRecord>,
 }
 
@@ -82,6 +87,18 @@ pub struct Observed {
     pub sha256: Sha256,
     pub accepted_at: Timestamp,
     pub verdict: Verdict,
+    /// Bytes before compression. This and the next are absent where nobody looked, or could not look to the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original_bytes: Option<u64>,
+    /// Digest before compression.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original_sha256: Option<Sha256>,
+    /// Why the verdict is flagged. Cut short where a session has a great many.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
+    /// Absent where no check was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measures: Option<Measures>,
 }
 
 /// One object as S3 holds it.

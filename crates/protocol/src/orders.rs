@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Baseline, ClusterName, JobRef, ObjectKey, ObjectPrefix, SessionId, SessionPublicKey, Sha256, SshPublicKey, Version,
+    Baseline, ClusterName, JobRef, ObjectKey, ObjectPrefix, SessionId, SessionPublicKey, Sha256, SshPublicKey,
+    Version, checks::ChecksConfig,
 };
 
 /// The largest orders, in bytes: the stack's rules, two presigned URLs with session tokens of up to 4 KiB, the run before.
@@ -39,6 +40,9 @@ pub struct Orders {
     /// When the box's own timer runs out.
     pub deadline: Timestamp,
     pub limits: Limits,
+    /// What to check, and what follows.
+    #[serde(default)]
+    pub checks: ChecksConfig,
     /// YARA rules of the stack's own, beside those that every box has.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<RulesFile>,

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use drawbridge_checks::{Form, Inspector, Inspectors};
 use drawbridge_protocol::{
     ArtifactName, Baseline, SourceMeasures,
-    checks::{CheckId, ChecksConfig, Effect},
+    checks::{CheckId, ChecksConfig},
     orders::RulesFile,
 };
 
@@ -52,15 +52,10 @@ impl Rules {
         own: &[RulesFile],
         baseline: Option<Baseline>,
     ) -> Result<Self, RulesError> {
-        let library = wants(&config, CheckId::Yara).then(|| Library::new(own)).transpose()?.map(Arc::new);
-        let anchors = wants(&config, CheckId::Secret).then(|| Arc::new(Anchors::new()));
+        let library = config.wants(&[CheckId::Yara]).then(|| Library::new(own)).transpose()?.map(Arc::new);
+        let anchors = config.wants(&[CheckId::Secret]).then(|| Arc::new(Anchors::new()));
         let (compared, measured) = (Arc::new(Compared(baseline)), Arc::default());
         Ok(Self { config, library, anchors, compared, measured })
-    }
-
-    /// What looks at one artifact.
-    pub fn artifact(&self, name: &ArtifactName) -> ArtifactRules<'_> {
-        ArtifactRules { rules: self, name: name.clone() }
     }
 
     /// What an artifact came to, once it was whole; the second time nothing.
@@ -69,15 +64,9 @@ impl Rules {
     }
 }
 
-/// The rules as one artifact needs them.
-pub struct ArtifactRules<'a> {
-    rules: &'a Rules,
-    name: ArtifactName,
-}
-
-impl Inspectors for ArtifactRules<'_> {
-    fn of(&self, form: Form) -> Vec<Box<dyn Inspector>> {
-        let Rules { config, library, anchors, compared, measured } = self.rules;
+impl Inspectors for Rules {
+    fn of(&self, artifact: &ArtifactName) -> Vec<Box<dyn Inspector>> {
+        let Self { config, library, anchors, compared, measured } = self;
         let mut inspectors: Vec<Box<dyn Inspector>> = Vec::new();
         if let Some(library) = library {
             inspectors.push(Box::new(YaraInspector::new(Arc::clone(library), config)));
@@ -85,20 +74,14 @@ impl Inspectors for ArtifactRules<'_> {
         if let Some(anchors) = anchors {
             inspectors.push(Box::new(SecretInspector::new(Arc::clone(anchors), config)));
         }
-        if form == Form::Tar && wants(config, CheckId::FileType) {
+        if Form::of(artifact) == Form::Tar && config.wants(&[CheckId::FileType]) {
             inspectors.push(Box::new(TypeInspector::new(config)));
         }
-        if let Some(source) = source_of(&self.name) {
+        if let Some(source) = source_of(artifact) {
             let (compared, measured) = (Arc::clone(compared), Arc::clone(measured));
-            inspectors.push(Box::new(BaselineInspector::new(self.name.clone(), source, compared, measured)));
+            inspectors.push(Box::new(BaselineInspector::new(artifact.clone(), source, compared, measured)));
         }
         inspectors
-    }
-}
-
-impl std::fmt::Debug for ArtifactRules<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ArtifactRules").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -106,10 +89,4 @@ impl std::fmt::Debug for Rules {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Rules").field("config", &self.config).finish_non_exhaustive()
     }
-}
-
-/// Whether anything of `check` has an effect.
-fn wants(config: &ChecksConfig, check: CheckId) -> bool {
-    let named = config.details.iter().any(|(detail, effect)| detail.check() == check && *effect != Effect::Off);
-    named || config.effect(check) != Effect::Off
 }

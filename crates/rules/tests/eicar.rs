@@ -3,7 +3,7 @@
 
 mod support;
 
-use drawbridge_checks::{EntryHead, EntryKind, Findings, Form, Inspectors as _};
+use drawbridge_checks::{EntryHead, EntryKind, Findings, Inspectors as _};
 use drawbridge_protocol::checks::{CheckId, Effect};
 use drawbridge_rules::Rules;
 use support::{check, compress, config, eicar, file, found, name, rules, tar};
@@ -61,7 +61,7 @@ fn an_archive_within_the_archive_is_seen_through_only_where_it_is_not_compressed
 fn reason(rules: &Rules, pieces: &[&[u8]]) -> Option<String> {
     let artifact = name("etc.web-0.app.tar.zst");
     let mut found = Findings::new(config(""));
-    let mut inspectors = rules.artifact(&artifact).of(Form::Tar);
+    let mut inspectors = rules.of(&artifact);
     let head =
         EntryHead { path: b"x", kind: EntryKind::File, size: None, mode: 0o644, link: None, index: 0 };
     inspectors.iter_mut().for_each(|inspector| inspector.entry(&head, &mut found));

@@ -6,7 +6,7 @@ mod support;
 
 use std::{fs, sync::Arc, thread};
 
-use drawbridge_checks::{EntryHead, EntryKind, Findings, Form, Inspectors as _};
+use drawbridge_checks::{EntryHead, EntryKind, Findings, Inspectors as _};
 use drawbridge_protocol::checks::ChecksConfig;
 use drawbridge_rules::Rules;
 use normal_set::Set;
@@ -28,7 +28,7 @@ fn memory() -> (u64, u64) {
 fn look_at_an_artifact(rules: &Rules, seed: u64) {
     let artifact = name(&format!("logs.web-{seed}.app.log.zst"));
     let mut found = Findings::new(ChecksConfig::default());
-    let mut inspectors = rules.artifact(&artifact).of(Form::Log);
+    let mut inspectors = rules.of(&artifact);
     let head =
         EntryHead { path: b"x", kind: EntryKind::File, size: None, mode: 0, link: None, index: 0 };
     inspectors.iter_mut().for_each(|inspector| inspector.entry(&head, &mut found));

@@ -18,8 +18,9 @@ use drawbridge_protocol::{
 use jiff::Timestamp;
 use tokio::task::AbortHandle;
 
+use super::Met;
 use crate::{
-    api::LogsStatus,
+    api::{ChecksStatus, LogsStatus},
     broker::Function,
     fault::Fault,
     transfer::{self, ClientKey, SealedReceipt},
@@ -87,11 +88,13 @@ pub struct Sealed {
     pub receipt: Receipt,
     /// What it holds of logs, if it does.
     pub logs: Option<LogsStatus>,
+    /// What its artifacts were flagged for, if one was.
+    pub checks: Option<ChecksStatus>,
 }
 
 impl From<&SealedReceipt> for Sealed {
     fn from(sealed: &SealedReceipt) -> Self {
-        Self { envelope: sealed.envelope().clone(), receipt: sealed.receipt().clone(), logs: None }
+        Self { envelope: sealed.envelope().clone(), receipt: sealed.receipt().clone(), logs: None, checks: None }
     }
 }
 
@@ -105,6 +108,8 @@ pub struct Progress {
     pub sealing: AtomicBool,
     /// What was found in logs, as their artifacts are stored.
     pub logs: Mutex<Option<LogsStatus>>,
+    /// What the box's checks found.
+    pub met: Mutex<Met>,
 }
 
 /// The counts at one moment.
@@ -119,6 +124,11 @@ impl Progress {
     /// What was found in logs so far.
     pub fn logs(&self) -> Option<LogsStatus> {
         self.logs.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What the box's checks found so far.
+    pub fn met(&self) -> Met {
+        self.met.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub fn figures(&self) -> Figures {

@@ -17,7 +17,7 @@ use super::{Carrier, Crossing, local::Progress, series};
 use crate::{
     fault::{Fault, Reason},
     gather::{self, Content, Gathered, Gatherer, Opened, Target, TokenClients},
-    transfer::{Claim, Patience, SealedReceipt, Share, Target as Landing, Uploader},
+    transfer::{Claim, Patience, SealedReceipt, Share, Target as Landing, TransferError, Uploaded, Uploader},
 };
 
 /// Carries over SSH.
@@ -113,14 +113,25 @@ async fn lane(
                 let stream = stream.map_err(io::Error::other).boxed();
                 connection.upload_zstd(name, claim, original, stream).await
             }
-        }
-        .map_err(|error| Fault::from(&error))?;
+        };
+        note(progress, &uploaded);
+        let uploaded = uploaded.map_err(|error| Fault::from(&error))?;
         if let Some(found) = log {
             let mut logs = progress.logs.lock().unwrap_or_else(PoisonError::into_inner);
             series::note(logs.get_or_insert_default(), &target, &found, &crossing.sources);
         }
         info!(artifact = %target.artifact, bytes = uploaded.accepted.bytes, "artifact stored");
         sent.push(uploaded.entry());
+    }
+}
+
+/// Keeps what the box's checks found in an artifact.
+fn note(progress: &Progress, uploaded: &Result<Uploaded, TransferError>) {
+    let mut met = progress.met.lock().unwrap_or_else(PoisonError::into_inner);
+    match uploaded {
+        Ok(uploaded) => met.stored(&uploaded.accepted),
+        Err(TransferError::Rejected { check, .. }) => met.rejected(check),
+        Err(_) => {}
     }
 }
 

@@ -4,6 +4,7 @@ use drawbridge_protocol::session::ReadyBox;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
+    checks,
     local::{Figures, Sealed},
     plan::{Ending, Why, later},
     series,
@@ -121,6 +122,7 @@ impl<'a> Draft<'a> {
             envelope: sealed.envelope.clone(),
         });
         self.status.logs.clone_from(&sealed.logs);
+        self.status.checks.clone_from(&sealed.checks);
         self.progress(ConditionStatus::True, "Closing", "the backup is stored; the box is being destroyed");
         self
     }
@@ -160,9 +162,10 @@ impl<'a> Draft<'a> {
         match ending {
             Ending::Complete => {
                 let lost = series::lost(self.status.logs.as_ref());
+                let flagged = checks::flagged(self.status.checks.as_ref());
                 let message = self.status.receipt.as_ref().map_or_else(String::new, |receipt| {
                     format!(
-                        "{} artifacts stored; manifest s3://{}/{}{lost}",
+                        "{} artifacts stored; manifest s3://{}/{}{flagged}{lost}",
                         receipt.artifacts, receipt.bucket, receipt.manifest
                     )
                 });

@@ -60,6 +60,7 @@ fn config(world: &World) -> CreateConfig {
         max_boxes: world.scenario.slots,
         session: seconds(world.scenario.session),
         max_session_bytes: 1 << 30,
+        checks: drawbridge_protocol::checks::ChecksConfig::default(),
         rules: Vec::new(),
     }
 }

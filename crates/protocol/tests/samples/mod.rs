@@ -7,6 +7,7 @@ use drawbridge_protocol::{
     CleanupAnswer, CleanupRequest, ClusterName, CreateAnswer, CreateRequest, Envelope, JobRef, Manifest,
     ObjectKey, ObjectPrefix, Orders, ReadyReport, Receipt, SessionId, SessionPublicKey, Sha256, Sources,
     SshPublicKey, Version,
+    checks::{Effect, Finding, Measures},
     dsse::{PAYLOAD_TYPE, Signature},
     manifest::{ArtifactRecord, Claimed, GapReason, LogGap, LogRange, Observed, StoredObject, Verdict},
     orders::Limits,
@@ -114,6 +115,7 @@ pub(crate) fn orders() -> Orders {
         ready_url: "https://state.s3.eu-central-1.amazonaws.com/ready/x.json?X-Amz-Signature=0".to_owned(),
         deadline: at(59),
         limits: Limits::default(),
+        checks: "tar_setuid=reject,yara=off,max_entries=100000".parse().unwrap(),
         rules: Vec::new(),
         baseline: None,
     }
@@ -189,7 +191,17 @@ pub(crate) fn accepted() -> Accepted {
         objects: vec![object()],
         bytes: 4,
         sha256: Sha256::of(b"data"),
-        verdict: Verdict::Accepted,
+        verdict: Verdict::Flagged,
+        findings: vec![finding()],
+    }
+}
+
+pub(crate) fn finding() -> Finding {
+    Finding {
+        check: "tar_setuid".to_owned(),
+        effect: Effect::Flag,
+        count: 2,
+        example: "'bin/su', mode 4755".to_owned(),
     }
 }
 
@@ -230,7 +242,11 @@ pub(crate) fn manifest() -> Manifest {
         bytes: 4,
         sha256: Sha256::of(b"data"),
         accepted_at: at(2),
-        verdict: Verdict::Accepted,
+        verdict: Verdict::Flagged,
+        original_bytes: Some(8),
+        original_sha256: Some(Sha256::of(b"original")),
+        findings: vec![finding()],
+        measures: Some(Measures { entries: 3, original_bytes: 8, stored_bytes: 4, ..Measures::default() }),
     };
     Manifest {
         version: Version,
@@ -242,6 +258,7 @@ pub(crate) fn manifest() -> Manifest {
         bucket: "backups".to_owned(),
         prefix: prefix(),
         sealed_at: at(3),
+        checks: [("tar_setuid".to_owned(), Effect::Flag)].into(),
         artifacts: vec![ArtifactRecord { observed, claimed: claimed() }],
     }
 }

@@ -3,7 +3,7 @@
 
 use std::io::Write as _;
 
-use drawbridge_checks::{Checker, Rejection, Shared, checker::Report};
+use drawbridge_checks::{Checker, Rejection, Report, Shared};
 use drawbridge_protocol::{
     ArtifactName, Baseline, Sha256,
     checks::{CheckId, ChecksConfig, Finding},
@@ -68,7 +68,7 @@ pub(crate) fn compress(original: &[u8]) -> Vec<u8> {
 pub(crate) fn check(rules: &Rules, more: &str, artifact: &str, original: &[u8]) -> Result<Report, Rejection> {
     let artifact = name(artifact);
     let shared = Shared::new(u64::MAX);
-    let checker = Checker::new(&artifact, &config(more), &shared, &rules.artifact(&artifact)).unwrap();
+    let checker = Checker::new(&artifact, &config(more), &shared, rules).unwrap();
     let mut checker = checker.expect("some check is on");
     for piece in compress(original).chunks(60_000) {
         checker.feed(piece)?;

@@ -11,13 +11,14 @@ use tracing::{info, warn};
 use zeroize::Zeroizing;
 
 use super::{
+    checks,
     plan::{Ending, Observation, Step, Why, later},
     series,
     status::Draft,
     write,
 };
 use crate::{
-    api::{AbandonedSession, BackupJob, LogsStatus, SessionStatus},
+    api::{AbandonedSession, BackupJob, ChecksStatus, LogsStatus, SessionStatus},
     broker::Function,
     controller::{Context, ReconcileError, backupvault},
     fault::Fault,
@@ -65,6 +66,7 @@ impl Work<'_> {
                 );
                 self.normal("Seal", "Sealed", &note).await;
                 self.tell_gaps(sealed.logs.as_ref()).await;
+                self.tell_flagged(sealed.checks.as_ref()).await;
                 Ok(Next::Now)
             }
             Step::Stop(fault) => self.stop(&fault).await,
@@ -139,6 +141,14 @@ impl Work<'_> {
         let note = series::gaps_for_people(logs);
         warn!(gaps = logs.gaps, note, "log lines may be lost");
         self.warn("Gather", "LogGaps", &note).await;
+    }
+
+    /// A flagged artifact is stored, and someone should look at it.
+    async fn tell_flagged(&self, found: Option<&ChecksStatus>) {
+        let Some(found) = found else { return };
+        let note = checks::flagged_for_people(found);
+        warn!(artifacts = found.flagged, note, "artifacts are flagged");
+        self.warn("Check", "Flagged", &note).await;
     }
 
     async fn stop(&self, fault: &Fault) -> Result<Next, ReconcileError> {
