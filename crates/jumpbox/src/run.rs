@@ -47,6 +47,8 @@ pub enum BoxError {
     Keys(String),
     #[error("cannot read the box's own program: {0}")]
     Program(io::Error),
+    #[error("the rules could not be compiled: {0}")]
+    Rules(io::Error),
     #[error(transparent)]
     Ready(#[from] ReadyError),
     #[error("no connection can be taken any more: {0}")]
@@ -98,7 +100,7 @@ impl Jumpbox {
         machine: Machine,
     ) -> Result<Self, BoxError> {
         orders::check(&orders, Timestamp::now())?;
-        let (rules, orders) = rules(orders).await.map_err(BoxError::Program)?;
+        let (rules, orders) = rules(orders).await.map_err(BoxError::Rules)?;
         let settings = Settings::new(bounds);
         let listener = listen(place.listen).await?;
         let keys = Keys::generate()?;
