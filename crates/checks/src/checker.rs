@@ -126,7 +126,9 @@ impl Checker {
             let (said, of) = claimed;
             self.stream.findings.note(
                 CheckId::OriginalMismatch,
-                format_args!("the client says {said} bytes of sha256 {of} were in it, {bytes} of {sha256} are"),
+                format_args!(
+                    "the client says {said} bytes of sha256 {of} were in it, {bytes} of {sha256} are"
+                ),
             );
             self.stream.rejection()?;
         }
@@ -177,7 +179,10 @@ impl Stream {
         let within_session = self.shared.count(bytes);
         if self.limits.session && !within_session {
             let max = self.shared.max_original();
-            return Err((CheckId::SessionBytes, format!("more than {max} bytes come out of the session's artifacts")));
+            return Err((
+                CheckId::SessionBytes,
+                format!("more than {max} bytes come out of the session's artifacts"),
+            ));
         }
         if let Some(max) = self.limits.artifact.filter(|max| original > *max) {
             return Err((CheckId::ArtifactBytes, format!("more than {max} bytes come out of it")));
@@ -186,7 +191,10 @@ impl Stream {
             && original > RATIO_FLOOR
             && original / max > stored
         {
-            return Err((CheckId::ZstdRatio, format!("{original} bytes come out of {stored}, more than {max} to one")));
+            return Err((
+                CheckId::ZstdRatio,
+                format!("{original} bytes come out of {stored}, more than {max} to one"),
+            ));
         }
         Ok(())
     }

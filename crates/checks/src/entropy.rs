@@ -87,7 +87,8 @@ impl Meter {
         let [a, b, c, d] = &mut *self.counts;
         let mut squares = 0_u64;
         for (((a, b), c), d) in a.iter_mut().zip(b.iter_mut()).zip(c.iter_mut()).zip(d.iter_mut()) {
-            let count = u64::from(std::mem::take(a) + std::mem::take(b) + std::mem::take(c) + std::mem::take(d));
+            let count =
+                u64::from(std::mem::take(a) + std::mem::take(b) + std::mem::take(c) + std::mem::take(d));
             squares += count * count;
         }
         if total >= LEAST as u64 && (256 * squares / total).saturating_sub(total) < EVEN {
@@ -99,28 +100,28 @@ impl Meter {
 /// Whether a file that begins so is compressed by its format. Encrypted containers are not among them.
 fn is_packed(head: &[u8; HEAD]) -> bool {
     const BEGINNINGS: &[&[u8]] = &[
-        b"\x1f\x8b",             // gzip
-        b"\x1f\x9d",             // compress
-        b"\x28\xb5\x2f\xfd",     // zstd
-        b"\xfd7zXZ\0",           // xz
-        b"BZh",                  // bzip2
-        b"\x04\x22\x4d\x18",     // lz4
-        b"PK\x03\x04",           // zip and what is one: jar, docx, apk
-        b"7z\xbc\xaf\x27\x1c",   // 7z
-        b"Rar!\x1a\x07",         // rar
-        b"\x89PNG",              // png
-        b"\xff\xd8\xff",         // jpeg
-        b"GIF8",                 // gif
-        b"OggS",                 // ogg
-        b"fLaC",                 // flac
-        b"ID3",                  // mp3
-        b"\x1a\x45\xdf\xa3",     // matroska
-        b"wOFF",                 // web fonts
-        b"wOF2",                 //
-        b"%PDF",                 // pdf
-        b"PAR1",                 // parquet
-        b"\xed\xab\xee\xdb",     // rpm
-        b"LPKSHHRH",             // systemd's journal, whose fields are compressed
+        b"\x1f\x8b",           // gzip
+        b"\x1f\x9d",           // compress
+        b"\x28\xb5\x2f\xfd",   // zstd
+        b"\xfd7zXZ\0",         // xz
+        b"BZh",                // bzip2
+        b"\x04\x22\x4d\x18",   // lz4
+        b"PK\x03\x04",         // zip and what is one: jar, docx, apk
+        b"7z\xbc\xaf\x27\x1c", // 7z
+        b"Rar!\x1a\x07",       // rar
+        b"\x89PNG",            // png
+        b"\xff\xd8\xff",       // jpeg
+        b"GIF8",               // gif
+        b"OggS",               // ogg
+        b"fLaC",               // flac
+        b"ID3",                // mp3
+        b"\x1a\x45\xdf\xa3",   // matroska
+        b"wOFF",               // web fonts
+        b"wOF2",               //
+        b"%PDF",               // pdf
+        b"PAR1",               // parquet
+        b"\xed\xab\xee\xdb",   // rpm
+        b"LPKSHHRH",           // systemd's journal, whose fields are compressed
     ];
     let boxed = &head[4..8] == b"ftyp" || (head.starts_with(b"RIFF") && &head[8..12] == b"WEBP");
     boxed || BEGINNINGS.iter().any(|beginning| head.starts_with(beginning))

@@ -26,3 +26,4 @@ pub use checker::{Checker, Report};
 pub use findings::{Findings, Path, Rejection};
 pub use inspect::{EntryHead, EntryKind, Form, Inspector, Inspectors, NoInspectors};
 pub use shared::Shared;
+pub use tar::{Members, TarFault, TarReader};

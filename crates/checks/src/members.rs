@@ -102,7 +102,8 @@ impl Structure {
         let inside = names::normal(target).filter(|_| target.first() != Some(&b'/'));
         match inside {
             None => {
-                found.note(CheckId::TarHardlinkLeaves, format_args!("'{}' -> '{}'", Path(path), Path(target)));
+                found
+                    .note(CheckId::TarHardlinkLeaves, format_args!("'{}' -> '{}'", Path(path), Path(target)));
             }
             Some(normal) => self.through_link(path, &normal, found),
         }

@@ -59,7 +59,11 @@ pub(crate) fn look(path: &[u8], limits: &CheckLimits, found: &mut Findings) {
     } else if longest > limits.max_component {
         found.note(
             CheckId::TarNameLength,
-            format_args!("a component of {longest} bytes, more than {}: '{}'", limits.max_component, Path(path)),
+            format_args!(
+                "a component of {longest} bytes, more than {}: '{}'",
+                limits.max_component,
+                Path(path)
+            ),
         );
     }
 }

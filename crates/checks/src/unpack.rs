@@ -46,7 +46,11 @@ impl Unpacker {
         self.magic(stored)?;
         loop {
             let Some(frame) = &mut self.decoder else {
-                return if stored.is_empty() { Ok(()) } else { Err(UnpackFault::Trailing { at: self.stored }) };
+                return if stored.is_empty() {
+                    Ok(())
+                } else {
+                    Err(UnpackFault::Trailing { at: self.stored })
+                };
             };
             let (decoder, out) = &mut **frame;
             let at = self.stored;
@@ -126,7 +130,10 @@ mod tests {
     fn a_truncated_frame_is_not_whole() {
         let stored = packed(&b"some text ".repeat(1_000));
         for end in 0..stored.len() {
-            assert!(matches!(unpacked(&stored[..end], 7), Err(UnpackFault::Truncated { .. })), "cut at {end}");
+            assert!(
+                matches!(unpacked(&stored[..end], 7), Err(UnpackFault::Truncated { .. })),
+                "cut at {end}"
+            );
         }
     }
 

@@ -129,7 +129,8 @@ fn hex(bytes: &[u8]) -> String {
 fn ours(tar: &[u8], step: usize) -> Option<Listing> {
     let config: ChecksConfig = "all=off,tar_damaged=reject,tar_trailing=reject".parse().unwrap();
     let (scribe, shared) = (Scribe::default(), Shared::new(u64::MAX));
-    let mut checker = Checker::new(&"a.tar.zst".parse().unwrap(), &config, &shared, &scribe).unwrap().unwrap();
+    let mut checker =
+        Checker::new(&"a.tar.zst".parse().unwrap(), &config, &shared, &scribe).unwrap().unwrap();
     let stored = zstd::stream::encode_all(tar, 1).unwrap();
     let fed = stored.chunks(step).try_for_each(|chunk| checker.feed(chunk));
     fed.and_then(|()| checker.finish((0, &Sha256::of(b"")))).ok()?;
@@ -155,7 +156,8 @@ fn samples() -> Vec<Vec<u8>> {
 
 /// Changes a field of one header, and mends its checksum so that it is read.
 fn changed(tar: &[u8], random: &mut impl FnMut(usize) -> usize) -> Vec<u8> {
-    const FIELDS: [std::ops::Range<usize>; 7] = [0..100, 124..136, 156..157, 157..257, 257..265, 345..500, 482..483];
+    const FIELDS: [std::ops::Range<usize>; 7] =
+        [0..100, 124..136, 156..157, 157..257, 257..265, 345..500, 482..483];
     let mut tar = tar.to_vec();
     let blocks = tar.len() / 512;
     let at = random(blocks) * 512;

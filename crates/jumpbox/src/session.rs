@@ -280,11 +280,22 @@ pub(crate) fn accepted(name: &ArtifactName, observed: &Observed) -> Accepted {
 pub(crate) fn observed(stored: &Stored) -> Observed {
     let Stored { objects, bytes, sha256, report, .. } = stored.clone();
     let measures = report.as_ref().map(|report| report.measures);
-    let (original, findings) = report.map_or_else(Default::default, |report| (report.original, report.findings));
+    let (original, findings) =
+        report.map_or_else(Default::default, |report| (report.original, report.findings));
     let (original_bytes, original_sha256) = original.unzip();
     let verdict = if findings.is_empty() { Verdict::Accepted } else { Verdict::Flagged };
     let accepted_at = Timestamp::now();
-    Observed { objects, bytes, sha256, accepted_at, verdict, original_bytes, original_sha256, findings, measures }
+    Observed {
+        objects,
+        bytes,
+        sha256,
+        accepted_at,
+        verdict,
+        original_bytes,
+        original_sha256,
+        findings,
+        measures,
+    }
 }
 
 pub(crate) fn refuse(code: FailureCode, message: String) -> Failure {

@@ -244,7 +244,8 @@ pub(crate) mod tests {
         use drawbridge_protocol::checks::{CheckId, Effect};
         let effect = |text: Option<&str>| {
             let text = text.map(str::to_owned);
-            let with = |asked: &str| if asked == "DRAWBRIDGE_CHECKS" { text.clone() } else { environment(asked) };
+            let with =
+                |asked: &str| if asked == "DRAWBRIDGE_CHECKS" { text.clone() } else { environment(asked) };
             CreateConfig::read(&with).unwrap().checks.effect(CheckId::TarSetuid)
         };
         assert_eq!((effect(None), effect(Some(""))), (Effect::Flag, Effect::Flag));

@@ -269,7 +269,8 @@ impl FromStr for ChecksConfig {
             return Err(ProtocolError::TooLarge { what: "checks", got: text.len(), max: MAX_CHECKS_TEXT });
         }
         let mut config = Self::default();
-        for item in text.split(|c: char| c == ',' || c.is_ascii_whitespace()).filter(|item| !item.is_empty()) {
+        for item in text.split(|c: char| c == ',' || c.is_ascii_whitespace()).filter(|item| !item.is_empty())
+        {
             let Some((name, value)) = item.split_once('=') else {
                 return Err(invalid(format!("'{item}' must read check=effect or limit=number")));
             };

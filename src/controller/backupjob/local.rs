@@ -94,7 +94,12 @@ pub struct Sealed {
 
 impl From<&SealedReceipt> for Sealed {
     fn from(sealed: &SealedReceipt) -> Self {
-        Self { envelope: sealed.envelope().clone(), receipt: sealed.receipt().clone(), logs: None, checks: None }
+        Self {
+            envelope: sealed.envelope().clone(),
+            receipt: sealed.receipt().clone(),
+            logs: None,
+            checks: None,
+        }
     }
 }
 

@@ -75,8 +75,8 @@ pub(super) fn spawn(context: &Arc<Context>, crossing: Crossing) {
             let met = progress.met();
             context.metrics.found(&met.artifacts);
             let checks = (met.status.flagged > 0).then_some(met.status);
-            let result =
-                result.map(|sealed| Box::new(Sealed { logs: progress.logs(), checks, ..Sealed::from(&sealed) }));
+            let result = result
+                .map(|sealed| Box::new(Sealed { logs: progress.logs(), checks, ..Sealed::from(&sealed) }));
             context.attempts.set_ended(&uid, &session, result, figures, context.clock.now());
             context.wake(reference);
         }

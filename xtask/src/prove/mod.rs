@@ -49,6 +49,8 @@ enum Part {
     Bench,
     /// Peak memory by size.
     Memory,
+    /// The box's checks: what they cost, and what they find in normal and in encrypted sets.
+    Checks,
 }
 
 impl Part {
@@ -62,6 +64,7 @@ impl Part {
             Self::Load => scripts::run(proof, &scripts::LOAD),
             Self::Bench => scripts::run(proof, &scripts::BENCH),
             Self::Memory => scripts::run(proof, &scripts::MEMORY),
+            Self::Checks => scripts::run(proof, &scripts::CHECKS),
         }
     }
 }

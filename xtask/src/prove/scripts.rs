@@ -54,6 +54,16 @@ pub(super) const MEMORY: Script = Script {
     stack: true,
 };
 
+pub(super) const CHECKS: Script = Script {
+    path: "benches/checks/run.py",
+    name: "checks",
+    title: "Checks",
+    how: "The same 1 GiB of configuration and logs with every check on and with every check off, in turn (`benches/checks/`): \
+          seconds from the first TCP connection to the signed receipt, median of five rounds and their range. Then an \
+          encrypted set, with the defaults and with `high_entropy=reject`.",
+    stack: true,
+};
+
 pub(super) fn run(proof: &Proof, script: &Script) -> Result<()> {
     proof.on_a_bed(|bed| {
         bed.install()?;

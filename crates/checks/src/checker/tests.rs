@@ -75,7 +75,9 @@ fn what_is_as_it_should_be_passes_with_its_digest_and_measures() {
 fn each_structure_that_harms_has_its_check() {
     use CheckId as C;
     let device = |flag| link(b"dev", flag, b"");
-    let mode = |mode: &'static [u8; 7], flag| block(b"f", flag, 0, b"", |block| block[100..107].copy_from_slice(mode));
+    let mode = |mode: &'static [u8; 7], flag| {
+        block(b"f", flag, 0, b"", |block| block[100..107].copy_from_slice(mode))
+    };
     let file = |name: &[u8]| member(name, b'0', b"");
     let symlink = |name: &[u8], to: &[u8]| link(name, b'2', to);
     let cases = [
@@ -176,14 +178,17 @@ fn a_bomb_is_given_up_long_before_it_is_unpacked() {
     let claimed = (2_048 << 20, &Sha256::of(b"who cares"));
     let config: ChecksConfig = "".parse().unwrap();
     let shared = Shared::new(u64::MAX);
-    let mut checker = Checker::new(&"a.log.zst".parse().unwrap(), &config, &shared, &NoInspectors).unwrap().unwrap();
+    let mut checker =
+        Checker::new(&"a.log.zst".parse().unwrap(), &config, &shared, &NoInspectors).unwrap().unwrap();
     let fed = stored.chunks(4_096).try_for_each(|chunk| checker.feed(chunk));
     assert_eq!(fed.unwrap_err().check, CheckId::ZstdRatio);
     assert!(checker.stream.original < 200 << 20, "{} bytes came out", checker.stream.original);
     // What it counted is free again, and the next artifact has its place.
     drop(checker);
     assert!(shared.count(u64::MAX));
-    for check in ["zstd_ratio=flag", "zstd_ratio=flag,max_ratio=100000,artifact_bytes=flag,max_artifact_bytes=1000"] {
+    for check in
+        ["zstd_ratio=flag", "zstd_ratio=flag,max_ratio=100000,artifact_bytes=flag,max_artifact_bytes=1000"]
+    {
         let report = checked_as("a.log.zst", check, &stored, claimed, 4_096).unwrap();
         assert_eq!((report.findings.len(), report.original), (1, None));
     }
@@ -201,7 +206,8 @@ fn an_artifact_and_a_session_have_their_bytes() {
     let shared = Shared::new(600);
     let claimed = (original.len() as u64, &Sha256::of(&original));
     let one = || {
-        let mut checker = Checker::new(&"a.log.zst".parse().unwrap(), &config, &shared, &NoInspectors).unwrap().unwrap();
+        let mut checker =
+            Checker::new(&"a.log.zst".parse().unwrap(), &config, &shared, &NoInspectors).unwrap().unwrap();
         checker.feed(&stored)?;
         checker.finish(claimed)
     };
@@ -222,7 +228,8 @@ fn most_of_it_encrypted_is_flagged_and_a_key_store_is_not() {
         std::iter::repeat_with(next).flatten().take(len).collect()
     };
     let text = b"key = value\n".repeat(10_000);
-    let encrypted = archive(&[member(b"a.conf", b'0', &noise(90_000)), member(b"b.conf", b'0', &noise(70_000))]);
+    let encrypted =
+        archive(&[member(b"a.conf", b'0', &noise(90_000)), member(b"b.conf", b'0', &noise(70_000))]);
     let report = tar("", &encrypted).unwrap();
     assert_eq!(report.findings[0].check, "high_entropy");
     assert!(report.findings[0].example.contains("in 2 of 2 entries"), "{}", report.findings[0].example);

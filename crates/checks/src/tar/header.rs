@@ -57,9 +57,7 @@ fn checksum_holds(block: &[u8; 512]) -> bool {
 pub(super) fn number(field: &[u8]) -> Option<u64> {
     let (&first, rest) = field.split_first()?;
     if first == 0x80 {
-        return rest
-            .iter()
-            .try_fold(0_u64, |sum, &byte| sum.checked_mul(256)?.checked_add(u64::from(byte)));
+        return rest.iter().try_fold(0_u64, |sum, &byte| sum.checked_mul(256)?.checked_add(u64::from(byte)));
     }
     let digits = text(field).trim_ascii();
     if digits.is_empty() {
@@ -86,7 +84,9 @@ mod tests {
     #[test]
     fn what_is_no_number_is_none() {
         // Negative, not octal, too large.
-        for field in [&[0xff; 12][..], b"12x4\0", b"8888\0", b"-1\0", &[0x80, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]] {
+        for field in
+            [&[0xff; 12][..], b"12x4\0", b"8888\0", b"-1\0", &[0x80, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]]
+        {
             assert_eq!(number(field), None, "{field:?}");
         }
     }

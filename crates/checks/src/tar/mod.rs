@@ -10,7 +10,7 @@ use header::Header;
 const BLOCK: usize = 512;
 
 /// What is told of an archive as it passes.
-pub(crate) trait Members {
+pub trait Members {
     /// A member begins. `data` follows where it has a body, and `member_end` always.
     fn member(&mut self, head: &EntryHead<'_>);
     fn data(&mut self, bytes: &[u8]);
@@ -19,10 +19,18 @@ pub(crate) trait Members {
     fn alias(&mut self, path: &[u8]);
 }
 
+/// Nobody is told.
+impl Members for () {
+    fn member(&mut self, _: &EntryHead<'_>) {}
+    fn data(&mut self, _: &[u8]) {}
+    fn member_end(&mut self) {}
+    fn alias(&mut self, _: &[u8]) {}
+}
+
 /// Why a stream is not a whole archive.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum TarFault {
-    #[error("byte {at} does not begin a tar header")]
+pub enum TarFault {
+    #[error("byte {at} does not begin a tar header: something else than tar wrote to the stream")]
     NotTar { at: u64 },
     #[error("the member at byte {at} can be read in two ways: {why}")]
     Ambiguous { at: u64, why: &'static str },
@@ -41,11 +49,22 @@ pub(crate) enum TarFault {
 enum Next {
     Header,
     /// The map of an old sparse file goes on; then so many bytes of body.
-    Map { size: u64 },
-    Body { left: u64, padding: u64 },
+    Map {
+        size: u64,
+    },
+    Body {
+        left: u64,
+        padding: u64,
+    },
     /// Names for the next member, by a header of this flag.
-    Names { flag: u8, left: u64, padding: u64 },
-    Padding { left: u64 },
+    Names {
+        flag: u8,
+        left: u64,
+        padding: u64,
+    },
+    Padding {
+        left: u64,
+    },
     End,
 }
 
@@ -62,7 +81,7 @@ struct Pending {
 
 /// Where the stream is.
 #[derive(Debug)]
-pub(crate) struct TarReader {
+pub struct TarReader {
     next: Next,
     /// The part of a block that has come.
     block: Vec<u8>,
@@ -78,7 +97,7 @@ pub(crate) struct TarReader {
 }
 
 impl TarReader {
-    pub(crate) fn new(max_header: u64) -> Self {
+    pub fn new(max_header: u64) -> Self {
         Self {
             next: Next::Header,
             block: Vec::with_capacity(BLOCK),
@@ -92,7 +111,7 @@ impl TarReader {
     }
 
     /// Takes the next bytes of the archive.
-    pub(crate) fn feed(&mut self, mut chunk: &[u8], members: &mut impl Members) -> Result<(), TarFault> {
+    pub fn feed(&mut self, mut chunk: &[u8], members: &mut impl Members) -> Result<(), TarFault> {
         while !chunk.is_empty() {
             let taken = self.step(chunk, members)?;
             self.offset += taken as u64;
@@ -101,8 +120,18 @@ impl TarReader {
         Ok(())
     }
 
+    /// Whether the end marker has come.
+    pub fn has_ended(&self) -> bool {
+        self.next == Next::End
+    }
+
+    /// Members so far.
+    pub fn members(&self) -> u64 {
+        self.members
+    }
+
     /// Whether the archive may end here.
-    pub(crate) fn finish(&self) -> Result<(), TarFault> {
+    pub fn finish(&self) -> Result<(), TarFault> {
         if self.next != Next::End || !self.offset.is_multiple_of(BLOCK as u64) {
             return Err(TarFault::NoEnd { bytes: self.offset });
         }

@@ -34,8 +34,7 @@ mod tests {
         let trick = b"31 path=a\n20 size=10000000000\nb\n";
         assert_eq!(trick.len(), 32);
         let bytes = b"32 path=a\n20 size=10000000000\nb\n12 mtime=12\n";
-        let expected: Vec<(&[u8], &[u8])> =
-            vec![(b"path", b"a\n20 size=10000000000\nb"), (b"mtime", b"12")];
+        let expected: Vec<(&[u8], &[u8])> = vec![(b"path", b"a\n20 size=10000000000\nb"), (b"mtime", b"12")];
         assert_eq!(records(bytes), Some(expected));
         assert_eq!(records(b""), Some(Vec::new()));
         assert_eq!(records(b"6 a=b\n"), Some(vec![(&b"a"[..], &b"b"[..])]));

@@ -3,7 +3,13 @@
 use super::*;
 
 /// A header of ustar's form; the checksum is right whatever stands in it.
-pub(crate) fn block(name: &[u8], flag: u8, size: u64, link: &[u8], change: impl FnOnce(&mut [u8])) -> Vec<u8> {
+pub(crate) fn block(
+    name: &[u8],
+    flag: u8,
+    size: u64,
+    link: &[u8],
+    change: impl FnOnce(&mut [u8]),
+) -> Vec<u8> {
     let mut block = vec![0; BLOCK];
     block[..name.len()].copy_from_slice(name);
     block[100..107].copy_from_slice(b"0000644");
@@ -115,8 +121,11 @@ fn long_names_of_gnu_and_of_pax_are_joined_to_their_member() {
     };
     let records = [pax(b"path", &long), pax(b"linkpath", &target)].concat();
     for names in [
-        [member(b"././@LongLink", b'L', &[&long[..], b"\0"].concat()), member(b"././@LongLink", b'K', &target)]
-            .concat(),
+        [
+            member(b"././@LongLink", b'L', &[&long[..], b"\0"].concat()),
+            member(b"././@LongLink", b'K', &target),
+        ]
+        .concat(),
         member(b"PaxHeaders/x", b'x', &records),
     ] {
         let bytes = archive(&[names, link(b"short", b'2', b"short"), member(b"next", b'0', b"")]);

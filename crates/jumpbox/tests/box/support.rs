@@ -8,8 +8,7 @@ use drawbridge::transfer::{Claim, ClientKey, Patience, Progress, Target, Transfe
 use drawbridge_jumpbox::{Bounds, BoxError, Ending, Jumpbox, Machine, Place};
 use drawbridge_protocol::{
     ArtifactName, ClusterName, JobRef, ObjectKey, ObjectPrefix, Orders, ReadyReport, SessionId, Version,
-    checks::ChecksConfig,
-    orders::Limits,
+    checks::ChecksConfig, orders::Limits,
 };
 use futures::{Stream, stream};
 use jiff::{SignedDuration, Timestamp};

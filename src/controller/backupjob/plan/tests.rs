@@ -131,6 +131,7 @@ fn sealed() -> Box<Sealed> {
         }))
         .unwrap(),
         logs: None,
+        checks: None,
     })
 }
 
