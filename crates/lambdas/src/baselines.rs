@@ -25,7 +25,11 @@ type Kept = Option<(Baseline, String)>;
 
 impl Store {
     /// The newest stored run of a job's series. One that cannot be read counts as none: the next run replaces it.
-    pub async fn baseline(&self, job: &JobRef, series: Option<&SeriesName>) -> Result<Option<Baseline>, StoreError> {
+    pub async fn baseline(
+        &self,
+        job: &JobRef,
+        series: Option<&SeriesName>,
+    ) -> Result<Option<Baseline>, StoreError> {
         Ok(self.kept(&key::baseline(job, series)).await?.0.map(|(baseline, _)| baseline))
     }
 

@@ -4,8 +4,7 @@ use drawbridge_protocol::{ProtocolError, SessionId};
 
 use crate::{
     config::ConfigError, events::EventError, machines::Ec2Error, names::InstanceId, rules::RulesFileError,
-    store::StoreError,
-    user_data::UserDataError,
+    store::StoreError, user_data::UserDataError,
 };
 
 #[derive(Debug, thiserror::Error)]

@@ -8,7 +8,9 @@ use drawbridge_protocol::orders::{MAX_RULES, RulesFile};
 /// Why the rules cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum RulesFileError {
-    #[error("the rules in '{path}' cannot be read: {why}; package them as UTF-8 text in rules/*.yar of create's zip")]
+    #[error(
+        "the rules in '{path}' cannot be read: {why}; package them as UTF-8 text in rules/*.yar of create's zip"
+    )]
     Unreadable { path: String, why: String },
     #[error("the rules in '{path}' have {bytes} bytes, more than the {MAX_RULES} that a box's orders take")]
     TooLarge { path: String, bytes: usize },
@@ -18,7 +20,8 @@ pub enum RulesFileError {
 pub fn load(root: &Path) -> Result<Vec<RulesFile>, RulesFileError> {
     let directory = root.join("rules");
     let path = directory.display().to_string();
-    let unreadable = |why: std::io::Error| RulesFileError::Unreadable { path: path.clone(), why: why.to_string() };
+    let unreadable =
+        |why: std::io::Error| RulesFileError::Unreadable { path: path.clone(), why: why.to_string() };
     if !directory.try_exists().map_err(unreadable)? {
         return Ok(Vec::new());
     }
@@ -52,7 +55,8 @@ mod tests {
         for (name, text) in [("b.yar", "rule b"), ("a.yar", "rule a"), ("README", "no rule")] {
             fs::write(rules.join(name), text).unwrap();
         }
-        let read: Vec<_> = load(root.path()).unwrap().into_iter().map(|file| (file.name, file.text)).collect();
+        let read: Vec<_> =
+            load(root.path()).unwrap().into_iter().map(|file| (file.name, file.text)).collect();
         assert_eq!(read, [("a.yar".into(), "rule a".into()), ("b.yar".into(), "rule b".to_owned())]);
     }
 

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Baseline, ClusterName, JobRef, ObjectKey, ObjectPrefix, SessionId, SessionPublicKey, Sha256, SshPublicKey,
-    Version, checks::ChecksConfig,
+    Baseline, ClusterName, JobRef, ObjectKey, ObjectPrefix, SessionId, SessionPublicKey, Sha256,
+    SshPublicKey, Version, checks::ChecksConfig,
 };
 
 /// The largest orders, in bytes: the stack's rules, two presigned URLs with session tokens of up to 4 KiB, the run before.

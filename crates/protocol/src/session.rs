@@ -3,9 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    Envelope, JobRef, ObjectPrefix, SeriesName, SessionId, SessionPublicKey, SshPublicKey, Version,
-};
+use crate::{Envelope, JobRef, ObjectPrefix, SeriesName, SessionId, SessionPublicKey, SshPublicKey, Version};
 
 /// Asks for a box. Asked again with the same session and key, `create` goes on from what it saved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

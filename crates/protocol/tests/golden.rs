@@ -73,6 +73,7 @@ fn with_an_unknown_field(value: &Value) -> Vec<Value> {
 #[test]
 fn requests_and_answers() {
     golden("create_request", &samples::create_request());
+    golden("create_request_in_a_series", &samples::create_request_in_a_series());
     golden("create_answer_pending", &samples::create_pending());
     golden("create_answer_ready", &samples::create_ready());
     golden("create_answer_refused", &samples::create_refused());
@@ -86,6 +87,8 @@ fn requests_and_answers() {
 #[test]
 fn orders_and_report() {
     golden("orders", &samples::orders());
+    golden("orders_with_rules_and_baseline", &samples::orders_with_rules_and_baseline());
+    golden("baseline", &samples::baseline());
     golden("ready_report", &samples::ready_report());
 }
 
@@ -108,6 +111,7 @@ fn upload_frames() {
 fn manifest_and_receipt() {
     golden("manifest", &samples::manifest());
     golden("receipt", &samples::receipt());
+    golden("receipt_with_sources", &samples::receipt_with_sources());
     golden("envelope", &samples::envelope());
     let statement: drawbridge_protocol::manifest::Statement<drawbridge_protocol::Manifest> =
         serde_json::from_slice(&samples::manifest().to_statement().unwrap()).unwrap();

@@ -25,7 +25,7 @@ use drawbridge_protocol::{
 };
 
 pub use baseline::source_of;
-pub use secrets::DETECTORS;
+pub use secrets::{DETECTORS, Detector};
 pub use types::FileType;
 pub use yara::{RulesError, shipped};
 

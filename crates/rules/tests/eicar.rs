@@ -34,9 +34,11 @@ fn eicar_in_a_log_is_rejected() {
 
 #[test]
 fn the_stack_says_what_follows_from_a_rule() {
-    for (more, flagged) in
-        [("yara.eicar_test_file=flag", true), ("yara.eicar_test_file=off", false), ("yara=off,yara.eicar_test_file=off", false)]
-    {
+    for (more, flagged) in [
+        ("yara.eicar_test_file=flag", true),
+        ("yara.eicar_test_file=off", false),
+        ("yara=off,yara.eicar_test_file=off", false),
+    ] {
         let report = check(&rules(more), more, "etc.web-0.app.tar.zst", &with_eicar("x")).unwrap();
         assert_eq!(!report.findings.is_empty(), flagged, "{more}: {:?}", found(&report));
         assert!(report.findings.iter().all(|finding| finding.effect == Effect::Flag));
@@ -62,8 +64,7 @@ fn reason(rules: &Rules, pieces: &[&[u8]]) -> Option<String> {
     let artifact = name("etc.web-0.app.tar.zst");
     let mut found = Findings::new(config(""));
     let mut inspectors = rules.of(&artifact);
-    let head =
-        EntryHead { path: b"x", kind: EntryKind::File, size: None, mode: 0o644, link: None, index: 0 };
+    let head = EntryHead { path: b"x", kind: EntryKind::File, size: None, mode: 0o644, link: None, index: 0 };
     inspectors.iter_mut().for_each(|inspector| inspector.entry(&head, &mut found));
     for piece in pieces {
         inspectors.iter_mut().for_each(|inspector| inspector.data(piece, &mut found));
@@ -102,7 +103,8 @@ fn eicar_is_found_wherever_a_block_ends() {
 
 #[test]
 fn many_small_files_share_a_block_and_keep_their_names() {
-    let mut files: Vec<_> = (0..5_000).map(|index| file(&format!("etc/{index}.conf"), "key = value\n")).collect();
+    let mut files: Vec<_> =
+        (0..5_000).map(|index| file(&format!("etc/{index}.conf"), "key = value\n")).collect();
     files.insert(4_000, file("etc/here", eicar()));
     let more = "yara.eicar_test_file=flag";
     let report = check(&rules(more), more, "etc.web-0.app.tar.zst", &tar(&files)).unwrap();

@@ -61,7 +61,10 @@ fn an_encrypted_set_is_flagged_against_the_run_before_and_rejected_where_the_sta
         encrypt(&mut files, 100, rename);
         let (found, alarmed) = after(&baseline, &files);
         assert_eq!(found.len(), 1, "{found:?}");
-        assert!(found[0].starts_with("baseline_entropy: source etc against 2026-11-21T10:00:00Z: "), "{found:?}");
+        assert!(
+            found[0].starts_with("baseline_entropy: source etc against 2026-11-21T10:00:00Z: "),
+            "{found:?}"
+        );
         assert!(alarmed, "it must not become the next run's measure");
         let more = "baseline_entropy=reject";
         let rules = rules_after(more, baseline.clone());
@@ -80,9 +83,12 @@ fn what_is_no_attack_is_not_flagged() {
     let mut noise = vec![0; 500_000];
     StdRng::seed_from_u64(5).fill_bytes(&mut noise);
     one_more.push(file("var/cache/blob", noise));
-    for (what, files) in
-        [("nothing changed", before), ("a new release", normal(2)), ("half of it", half), ("a large blob more", one_more)]
-    {
+    for (what, files) in [
+        ("nothing changed", before),
+        ("a new release", normal(2)),
+        ("half of it", half),
+        ("a large blob more", one_more),
+    ] {
         let (found, alarmed) = after(&baseline, &files);
         assert_eq!((found, alarmed), (Vec::new(), false), "{what}");
     }
@@ -114,5 +120,7 @@ fn an_encrypted_log_is_flagged_though_every_log_is_new() {
     let mut noise = vec![0; 300_000];
     StdRng::seed_from_u64(6).fill_bytes(&mut noise);
     let report = check(&rules, "", next, &noise).unwrap();
-    assert!(example(&report, CheckId::BaselineEntropy).contains("1 of 1 files look encrypted, 0 of 1 did before"));
+    assert!(
+        example(&report, CheckId::BaselineEntropy).contains("1 of 1 files look encrypted, 0 of 1 did before")
+    );
 }

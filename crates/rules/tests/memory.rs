@@ -29,8 +29,7 @@ fn look_at_an_artifact(rules: &Rules, seed: u64) {
     let artifact = name(&format!("logs.web-{seed}.app.log.zst"));
     let mut found = Findings::new(ChecksConfig::default());
     let mut inspectors = rules.of(&artifact);
-    let head =
-        EntryHead { path: b"x", kind: EntryKind::File, size: None, mode: 0, link: None, index: 0 };
+    let head = EntryHead { path: b"x", kind: EntryKind::File, size: None, mode: 0, link: None, index: 0 };
     inspectors.iter_mut().for_each(|inspector| inspector.entry(&head, &mut found));
     let log = Set::new(seed).log(1 << 20);
     for _ in 0..64 {
@@ -58,7 +57,8 @@ fn four_artifacts_at_once_stay_within_the_rules_share_of_the_box() {
         artifact.join().unwrap();
     }
     let (peak, _) = memory();
-    let figures = format!("KiB: before {before}, compiled {compiled} ({at_rest} at rest), four artifacts {peak}");
+    let figures =
+        format!("KiB: before {before}, compiled {compiled} ({at_rest} at rest), four artifacts {peak}");
     fs::write(std::env::temp_dir().join("drawbridge-rules-memory.txt"), &figures).unwrap();
     assert!(peak - before < MAX_MIB << 10, "{figures}");
 }

@@ -72,15 +72,13 @@ fn a_finding_says_which_rules_matched_where_first_and_how_often() {
     let files =
         [file("a/README", note), file("b/README", note), file("c/README", note), file("d", CASES[7].1)];
     let report = check(&rules(""), "", "etc.web-0.app.tar.zst", &tar(&files)).unwrap();
-    assert_eq!(
-        found(&report),
-        ["yara: yara.ransom_note in a/README and 2 more; yara.reverse_shell in d"]
-    );
+    assert_eq!(found(&report), ["yara: yara.ransom_note in a/README and 2 more; yara.reverse_shell in d"]);
 }
 
 #[test]
 fn a_stack_s_own_rule_counts_beside_the_shipped_ones() {
-    let text = r#"rule house_rule { meta: effect = "reject" strings: $a = "do not back this up" condition: $a }"#;
+    let text =
+        r#"rule house_rule { meta: effect = "reject" strings: $a = "do not back this up" condition: $a }"#;
     let own = [RulesFile { name: "house.yar".to_owned(), text: text.to_owned() }];
     let rules = Rules::new(config(""), &own, None).unwrap();
     let archive = tar(&[file("secret.txt", "do not back this up")]);

@@ -21,7 +21,9 @@ fn word(length: usize) -> String {
 
 fn pem(label: &str, indent: &str, newline: &str) -> String {
     let body = text(3, BASE64, 64);
-    format!("{indent}-----BEGIN {label}-----{newline}{indent}{body}{newline}{indent}-----END {label}-----{newline}")
+    format!(
+        "{indent}-----BEGIN {label}-----{newline}{indent}{body}{newline}{indent}-----END {label}-----{newline}"
+    )
 }
 
 /// The detector, what it must find, what it must not.
@@ -34,7 +36,11 @@ fn cases() -> Vec<(&'static str, String, String)> {
         ("private_key", pem("PRIVATE KEY", "", "\n"), pem("CERTIFICATE", "", "\n")),
         ("private_key", pem("RSA PRIVATE KEY", "    ", "\n"), pem("PUBLIC KEY", "", "\n")),
         ("private_key", pem("OPENSSH PRIVATE KEY", "", "\r\n"), pem("ENCRYPTED PRIVATE KEY", "", "\n")),
-        ("private_key", pem("EC PRIVATE KEY", "", "\\n"), "-----BEGIN PRIVATE KEY-----\n<your key here>\n".into()),
+        (
+            "private_key",
+            pem("EC PRIVATE KEY", "", "\\n"),
+            "-----BEGIN PRIVATE KEY-----\n<your key here>\n".into(),
+        ),
         (
             "private_key",
             format!("tls.key: {}", encoded("BSU0EgUFJJVkFURSBLRVkt")),

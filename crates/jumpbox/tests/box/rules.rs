@@ -1,9 +1,9 @@
 //! What the box makes of rules, of the run before, and of what it measures. The rules themselves are tested where they are.
 
-use drawbridge::transfer::TransferError;
-use drawbridge_protocol::{Baseline, Receipt, Version, checks::ChecksConfig, orders::RulesFile};
-use drawbridge_jumpbox::Bounds;
 use drawbridge::transfer::ClientKey;
+use drawbridge::transfer::TransferError;
+use drawbridge_jumpbox::Bounds;
+use drawbridge_protocol::{Baseline, Receipt, Version, checks::ChecksConfig, orders::RulesFile};
 
 use crate::{
     s3,

@@ -1,10 +1,8 @@
 //! What of a run is kept for the next one of its series, and who may say so.
 
 use drawbridge_protocol::{
-    Baseline, CleanupRequest, CreateRequest, Envelope, JobRef, Orders, ReadyReport, Receipt, SessionSigner, Sha256,
-    SourceMeasures, Version,
-    measures::Sources,
-    orders::RulesFile,
+    Baseline, CleanupRequest, CreateRequest, Envelope, JobRef, Orders, ReadyReport, Receipt, SessionSigner,
+    Sha256, SourceMeasures, Version, measures::Sources, orders::RulesFile,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -32,8 +30,7 @@ impl Stack {
         assert!(is_ready(&self.ask_until_settled(request, number).await));
         let signer = SessionSigner::generate().unwrap();
         let ready = key::ready(&session(number));
-        let mut report: ReadyReport =
-            serde_json::from_slice(&self.world.inner().objects[&ready].0).unwrap();
+        let mut report: ReadyReport = serde_json::from_slice(&self.world.inner().objects[&ready].0).unwrap();
         report.session_key = signer.public().unwrap();
         self.put(&ready, &serde_json::to_vec(&report).unwrap());
         signer

@@ -44,7 +44,13 @@ fn session(number: u8) -> SessionId {
 
 fn request(number: u8) -> CreateRequest {
     let job = JobRef::new("default".into(), "nightly".into(), format!("0{number}"), 1).unwrap();
-    CreateRequest { version: Version, session: session(number), client_key: CLIENT_KEY.parse().unwrap(), job, series: None }
+    CreateRequest {
+        version: Version,
+        session: session(number),
+        client_key: CLIENT_KEY.parse().unwrap(),
+        job,
+        series: None,
+    }
 }
 
 /// Both Lambdas over one world. Each clone is another process.

@@ -115,7 +115,8 @@ impl File {
 /// Whether bytes are as even as random ones: the chance that two of them are equal is 1/256 for random bytes, four times
 /// that for base64, a dozen times for text. Half as much again is let pass, since few bytes scatter.
 fn is_dense(counts: &[u32; 256], total: u64) -> bool {
-    let equal: u64 = counts.iter().map(|count| u64::from(*count)).map(|count| count * count.saturating_sub(1)).sum();
+    let equal: u64 =
+        counts.iter().map(|count| u64::from(*count)).map(|count| count * count.saturating_sub(1)).sum();
     equal * 256 * 2 <= total * (total - 1) * 3
 }
 

@@ -10,8 +10,8 @@ use aho_corasick::{AhoCorasick, MatchKind};
 use drawbridge_checks::{EntryHead, EntryKind, Findings, Inspector};
 use drawbridge_protocol::checks::{CheckId, ChecksConfig, Effect};
 
-pub use detectors::DETECTORS;
 use detectors::{ANCHORS, WINDOW};
+pub use detectors::{DETECTORS, Detector};
 
 use crate::tally::Tally;
 

@@ -80,7 +80,11 @@ pub(super) fn json_web_token(before: Option<u8>, rest: &[u8]) -> bool {
     // A long payload goes past the window; what is seen of it must be one.
     let length = run(payload, is_word);
     let signed = payload.get(length).is_none_or(|byte| *byte == b'.');
-    header >= 16 && payload.starts_with(b"eyJ") && length >= 20 && signed && distinct(&payload[..length]) >= VARIED
+    header >= 16
+        && payload.starts_with(b"eyJ")
+        && length >= 20
+        && signed
+        && distinct(&payload[..length]) >= VARIED
 }
 
 /// `SG.`, 22 characters, a dot, 43 characters.
@@ -88,7 +92,10 @@ pub(super) fn sendgrid(before: Option<u8>, rest: &[u8]) -> bool {
     let body = &rest[3..];
     let id = run(body, is_word);
     let secret = body[id..].strip_prefix(b".").unwrap_or_default();
-    !before.is_some_and(is_word) && id == 22 && run(secret, is_word) == 43 && distinct(&secret[..43]) >= VARIED
+    !before.is_some_and(is_word)
+        && id == 22
+        && run(secret, is_word) == 43
+        && distinct(&secret[..43]) >= VARIED
 }
 
 /// A prefix of `prefix` bytes and as many characters as `length` allows, standing alone.

@@ -164,7 +164,8 @@ mod tests {
             ("uint16(0) == 0x5a4d and $a", "uint16"),
             ("int32be(4) == 1 and $a", "int32be"),
         ] {
-            let said = complaint(&format!("\nrule x {{ strings: $a = \"filesize\"\n condition: {condition} }}"));
+            let said =
+                complaint(&format!("\nrule x {{ strings: $a = \"filesize\"\n condition: {condition} }}"));
             assert!(said.contains(&format!("rules/own.yar, line 3: '{what}'")), "{said}");
         }
         let said = complaint("import \"pe\"\nrule x { condition: pe.is_pe }");
@@ -177,8 +178,14 @@ mod tests {
     fn what_would_break_the_shipped_rules_or_the_box_is_refused() {
         assert!(complaint("rule x { condition: nonsense }").contains("rules/own.yar"));
         assert!(complaint("global rule x { strings: $a = \"abcd\" condition: $a }").contains("global"));
-        assert!(complaint("rule x { meta: effect = \"stop\" strings: $a = \"abcd\" condition: $a }").contains("stop"));
-        assert!(complaint("rule eicar_test_file { strings: $a = \"abcd\" condition: $a }").contains("eicar_test_file"));
+        assert!(
+            complaint("rule x { meta: effect = \"stop\" strings: $a = \"abcd\" condition: $a }")
+                .contains("stop")
+        );
+        assert!(
+            complaint("rule eicar_test_file { strings: $a = \"abcd\" condition: $a }")
+                .contains("eicar_test_file")
+        );
         assert!(complaint("include \"/etc/passwd\"").contains("include"));
         let large = format!("rule x {{ strings: $a = \"abcd\" condition: $a }} // {}", "x".repeat(MAX_RULES));
         assert!(complaint(&large).contains("more than"));

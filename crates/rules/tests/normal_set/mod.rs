@@ -6,10 +6,49 @@ use std::fmt::Write as _;
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 
 const WORDS: &[&str] = &[
-    "server", "listen", "upstream", "timeout", "retry", "backup", "bitcoin", "encrypted", "files", "decrypt", "token",
-    "secret", "private", "key", "user", "session", "eval", "system", "pool", "worker", "level", "info", "cluster",
-    "node", "region", "bucket", "policy", "tor", "onion", "monero", "stratum", "curl", "wget", "bash", "shadow",
-    "password", "AKIA", "BEGIN", "PRIVATE", "certificate", "client-key-data", "gateway", "cache",
+    "server",
+    "listen",
+    "upstream",
+    "timeout",
+    "retry",
+    "backup",
+    "bitcoin",
+    "encrypted",
+    "files",
+    "decrypt",
+    "token",
+    "secret",
+    "private",
+    "key",
+    "user",
+    "session",
+    "eval",
+    "system",
+    "pool",
+    "worker",
+    "level",
+    "info",
+    "cluster",
+    "node",
+    "region",
+    "bucket",
+    "policy",
+    "tor",
+    "onion",
+    "monero",
+    "stratum",
+    "curl",
+    "wget",
+    "bash",
+    "shadow",
+    "password",
+    "AKIA",
+    "BEGIN",
+    "PRIVATE",
+    "certificate",
+    "client-key-data",
+    "gateway",
+    "cache",
 ];
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -47,7 +86,10 @@ impl Set {
             3 => ("sh", self.script(lines)),
             4 => ("crt", self.certificates(1 + lines / 100)),
             5 => ("log", String::from_utf8_lossy(&self.log(lines * 120)).into_owned()),
-            6 => ("env", self.lines(lines, |set| format!("export {}={}\n", set.word().to_uppercase(), set.hex(40)))),
+            6 => (
+                "env",
+                self.lines(lines, |set| format!("export {}={}\n", set.word().to_uppercase(), set.hex(40))),
+            ),
             _ => ("md", self.lines(lines, |set| format!("{} {} {}\n", set.word(), set.value(), set.word()))),
         };
         (format!("etc/{}/{index}.{ending}", index % 50), text.into_bytes())
@@ -77,13 +119,20 @@ impl Set {
     }
 
     fn json(&mut self, count: usize) -> String {
-        let body = self.lines(count, |set| format!("  {{\"{}\": \"{}\", \"n\": {}}},\n", set.word(), set.value(), set.made));
+        let body = self.lines(count, |set| {
+            format!("  {{\"{}\": \"{}\", \"n\": {}}},\n", set.word(), set.value(), set.made)
+        });
         format!("[\n{body}  {{}}\n]\n")
     }
 
     fn script(&mut self, count: usize) -> String {
         let body = self.lines(count, |set| {
-            format!("if [ -f /etc/{} ]; then curl -fsS https://{}.example.com | grep {}; fi\n", set.word(), set.word(), set.word())
+            format!(
+                "if [ -f /etc/{} ]; then curl -fsS https://{}.example.com | grep {}; fi\n",
+                set.word(),
+                set.word(),
+                set.word()
+            )
         });
         format!("#!/bin/sh\nset -eu\n{body}")
     }
