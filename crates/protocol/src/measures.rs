@@ -152,9 +152,9 @@ impl TryFrom<String> for Sample {
         if !rest.is_empty() {
             return Err(invalid("its last file is cut"));
         }
-        let file = |[a, b, c, d, e, f]: &[u8; SAMPLED]| SampledFile {
-            path: u32::from_be_bytes([*a, *b, *c, *d]),
-            content: u16::from_be_bytes([*e, *f]),
+        let file = |raw: &[u8; SAMPLED]| {
+            let [p0, p1, p2, p3, c0, c1] = *raw;
+            SampledFile { path: u32::from_be_bytes([p0, p1, p2, p3]), content: u16::from_be_bytes([c0, c1]) }
         };
         let files: Vec<SampledFile> = files.iter().map(file).collect();
         if files.is_sorted_by(|one, next| one < next) {

@@ -32,9 +32,9 @@ struct File {
 
 impl Gauge {
     pub(super) fn begin(&mut self, path: &[u8]) {
-        let [a, b, c, d, ..] = *digest(&SHA256, path).as_ref() else { return };
+        let [p0, p1, p2, p3, ..] = *digest(&SHA256, path).as_ref() else { return };
         self.file = Some(File {
-            path: u32::from_be_bytes([a, b, c, d]),
+            path: u32::from_be_bytes([p0, p1, p2, p3]),
             bytes: 0,
             content: Context::new(&SHA256),
             counts: Box::new([0; 256]),
@@ -76,8 +76,8 @@ impl Gauge {
         // Some ransomware encrypts a file's beginning alone, or every other piece: both spoil the file.
         self.measures.dense += u64::from(file.head_dense || file.dense * 2 >= file.windows);
         file.content.update(&file.bytes.to_be_bytes());
-        if let [a, b, ..] = *file.content.finish().as_ref() {
-            self.measures.sample.add(SampledFile { path: file.path, content: u16::from_be_bytes([a, b]) });
+        if let [c0, c1, ..] = *file.content.finish().as_ref() {
+            self.measures.sample.add(SampledFile { path: file.path, content: u16::from_be_bytes([c0, c1]) });
         }
     }
 
