@@ -16,6 +16,9 @@ use crate::{
 
 const SERIES: &str = "nightly-of-shop";
 
+/// Changes one thing of a receipt.
+type Spoil<'a> = &'a dyn Fn(&Stack, &mut Receipt);
+
 fn in_series(number: u8) -> CreateRequest {
     CreateRequest { series: Some(SERIES.to_owned().try_into().unwrap()), ..request(number) }
 }
@@ -123,7 +126,6 @@ async fn a_job_without_a_series_is_compared_with_the_one_of_its_name() {
 async fn only_the_session_s_own_receipt_is_believed() {
     let other_job = JobRef::new("default".into(), "other".into(), "09".into(), 1).unwrap();
     let late = |stack: &Stack| stack.world.now() + SignedDuration::from_hours(48);
-    type Spoil<'a> = &'a dyn Fn(&Stack, &mut Receipt);
     let spoils: [(&str, Spoil<'_>); 5] = [
         ("session", &|_, receipt| receipt.session = session(9)),
         ("job", &|_, receipt| receipt.job = other_job.clone()),
