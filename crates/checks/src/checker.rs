@@ -89,7 +89,7 @@ impl Checker {
                 ratio: on(CheckId::ZstdRatio).then_some(config.limits.max_ratio),
             },
         };
-        Ok(Some(Self { unpacker: Some(Unpacker::new()?), stream }))
+        Ok(Some(Self { unpacker: Some(Unpacker::new(&shared.spare)?), stream }))
     }
 
     /// Takes the next bytes of the artifact as stored.

@@ -5,6 +5,8 @@ use std::sync::{
     atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
 };
 
+use crate::unpack::Spare;
+
 /// Digests of names that a session keeps at once, 8 bytes each: 4 MiB.
 const NAMES: usize = 1 << 19;
 /// Digests of symbolic links: 2 MiB. Apart from the names, which may all be taken by one large artifact.
@@ -17,13 +19,14 @@ pub struct Shared {
     original: Arc<AtomicU64>,
     pub(crate) names: Slots,
     pub(crate) links: Slots,
+    pub(crate) spare: Spare,
 }
 
 impl Shared {
     /// An allowance of so many bytes out of all artifacts that are stored or under way.
     pub fn new(max_original: u64) -> Self {
         let (original, names, links) = (Arc::default(), Slots::new(NAMES), Slots::new(LINKS));
-        Self { max_original, original, names, links }
+        Self { max_original, original, names, links, spare: Spare::default() }
     }
 
     /// Counts bytes that came out, and says whether they are within the allowance.

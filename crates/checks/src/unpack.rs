@@ -1,6 +1,10 @@
 //! Decompresses exactly one zstd frame in memory that is bounded before the first byte comes.
 
-use std::{io, ops::ControlFlow};
+use std::{
+    fmt, io,
+    ops::ControlFlow,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use drawbridge_protocol::checks::WINDOW_LOG;
 use zstd::stream::raw::{DParameter, Decoder, Operation as _, Status};
@@ -25,16 +29,50 @@ pub(crate) enum UnpackFault {
 
 /// Where the frame is.
 pub(crate) struct Unpacker {
-    /// Gone with the frame's end, its window too.
-    decoder: Option<Box<(Decoder<'static>, Vec<u8>)>>,
+    /// Given back with the frame's end.
+    memory: Option<Box<Memory>>,
+    spare: Spare,
     stored: u64,
 }
 
-impl Unpacker {
-    pub(crate) fn new() -> io::Result<Self> {
+/// A decoder with its window, and room for what comes out.
+struct Memory {
+    decoder: Decoder<'static>,
+    out: Vec<u8>,
+}
+
+/// What artifacts before have left for those to come: a session has thousands, and a window each would be spread over
+/// the heaps of many threads.
+#[derive(Clone, Default)]
+pub(crate) struct Spare(Arc<Mutex<Vec<Box<Memory>>>>);
+
+impl fmt::Debug for Spare {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Spare")
+    }
+}
+
+impl Spare {
+    fn take(&self) -> io::Result<Box<Memory>> {
+        if let Some(memory) = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop() {
+            return Ok(memory);
+        }
         let mut decoder = Decoder::new()?;
         decoder.set_parameter(DParameter::WindowLogMax(WINDOW_LOG))?;
-        Ok(Self { decoder: Some(Box::new((decoder, vec![0; OUT]))), stored: 0 })
+        Ok(Box::new(Memory { decoder, out: vec![0; OUT] }))
+    }
+
+    fn give(&self, mut memory: Box<Memory>) {
+        // One that cannot begin anew is of no use.
+        if memory.decoder.reinit().is_ok() {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(memory);
+        }
+    }
+}
+
+impl Unpacker {
+    pub(crate) fn new(spare: &Spare) -> io::Result<Self> {
+        Ok(Self { memory: Some(spare.take()?), spare: spare.clone(), stored: 0 })
     }
 
     /// Takes the next stored bytes and shows what comes out of them, until `show` has seen enough.
@@ -45,14 +83,14 @@ impl Unpacker {
     ) -> Result<(), UnpackFault> {
         self.magic(stored)?;
         loop {
-            let Some(frame) = &mut self.decoder else {
+            let Some(memory) = &mut self.memory else {
                 return if stored.is_empty() {
                     Ok(())
                 } else {
                     Err(UnpackFault::Trailing { at: self.stored })
                 };
             };
-            let (decoder, out) = &mut **frame;
+            let Memory { decoder, out } = &mut **memory;
             let at = self.stored;
             let Status { remaining, bytes_read, bytes_written } = decoder
                 .run_on_buffers(stored, out)
@@ -63,7 +101,7 @@ impl Unpacker {
                 return Ok(());
             }
             if remaining == 0 {
-                self.decoder = None;
+                self.give_back();
             } else if stored.is_empty() && bytes_written < OUT {
                 return Ok(());
             }
@@ -72,13 +110,25 @@ impl Unpacker {
 
     /// Whether the stream may end here.
     pub(crate) fn finish(&self) -> Result<(), UnpackFault> {
-        if self.decoder.is_none() { Ok(()) } else { Err(UnpackFault::Truncated { bytes: self.stored }) }
+        if self.memory.is_none() { Ok(()) } else { Err(UnpackFault::Truncated { bytes: self.stored }) }
+    }
+
+    fn give_back(&mut self) {
+        if let Some(memory) = self.memory.take() {
+            self.spare.give(memory);
+        }
     }
 
     fn magic(&self, stored: &[u8]) -> Result<(), UnpackFault> {
         let Ok(known @ 0..4) = usize::try_from(self.stored) else { return Ok(()) };
         let same = MAGIC[known..].iter().zip(stored).all(|(expected, got)| expected == got);
         if same { Ok(()) } else { Err(UnpackFault::NotZstd) }
+    }
+}
+
+impl Drop for Unpacker {
+    fn drop(&mut self) {
+        self.give_back();
     }
 }
 
@@ -94,7 +144,7 @@ mod tests {
     }
 
     fn unpacked(stored: &[u8], step: usize) -> Result<Vec<u8>, UnpackFault> {
-        let (mut unpacker, mut out) = (Unpacker::new().unwrap(), Vec::new());
+        let (mut unpacker, mut out) = (Unpacker::new(&Spare::default()).unwrap(), Vec::new());
         for chunk in stored.chunks(step) {
             unpacker.feed(chunk, |bytes| {
                 out.extend_from_slice(bytes);
@@ -116,7 +166,7 @@ mod tests {
 
     #[test]
     fn nothing_is_shown_after_enough_was_seen() {
-        let (mut unpacker, mut shown) = (Unpacker::new().unwrap(), 0);
+        let (mut unpacker, mut shown) = (Unpacker::new(&Spare::default()).unwrap(), 0);
         let bomb = packed(&vec![0; 64 << 20]);
         let feed = unpacker.feed(&bomb, |bytes| {
             shown += bytes.len();
@@ -144,6 +194,22 @@ mod tests {
         let skippable = [&[0x50, 0x2a, 0x4d, 0x18, 5, 0, 0, 0][..], b"hide!"].concat();
         for stored in [skippable.clone(), [skippable, packed(b"x")].concat()] {
             assert_eq!(unpacked(&stored, 3), Err(UnpackFault::NotZstd));
+        }
+    }
+
+    #[test]
+    fn what_one_artifact_leaves_serves_the_next_however_it_ended() {
+        let (spare, good) = (Spare::default(), packed(&b"some text ".repeat(1_000)));
+        for stored in [&good[..], &good[..20], b"no zstd", &[&good[..], b"stray"].concat(), &good[..]] {
+            let mut unpacker = Unpacker::new(&spare).unwrap();
+            let mut bytes = 0;
+            let fed = unpacker.feed(stored, |out| {
+                bytes += out.len();
+                ControlFlow::Continue(())
+            });
+            assert_eq!(fed.is_ok() && unpacker.finish().is_ok(), stored == good && bytes == 10_000);
+            drop(unpacker);
+            assert_eq!(spare.0.lock().unwrap().len(), 1);
         }
     }
 

@@ -186,9 +186,10 @@ fn a_bomb_is_given_up_long_before_it_is_unpacked() {
     // What it counted is free again, and the next artifact has its place.
     drop(checker);
     assert!(shared.count(u64::MAX));
-    for check in
-        ["zstd_ratio=flag", "zstd_ratio=flag,max_ratio=100000,artifact_bytes=flag,max_artifact_bytes=1000"]
-    {
+    for check in [
+        "all=off,zstd_ratio=flag",
+        "all=off,zstd_ratio=flag,max_ratio=100000,artifact_bytes=flag,max_artifact_bytes=1000",
+    ] {
         let report = checked_as("a.log.zst", check, &stored, claimed, 4_096).unwrap();
         assert_eq!((report.findings.len(), report.original), (1, None));
     }

@@ -31,8 +31,6 @@ mod tests {
 
     #[test]
     fn records_are_told_apart_by_their_lengths() {
-        let trick = b"31 path=a\n20 size=10000000000\nb\n";
-        assert_eq!(trick.len(), 32);
         let bytes = b"32 path=a\n20 size=10000000000\nb\n12 mtime=12\n";
         let expected: Vec<(&[u8], &[u8])> = vec![(b"path", b"a\n20 size=10000000000\nb"), (b"mtime", b"12")];
         assert_eq!(records(bytes), Some(expected));

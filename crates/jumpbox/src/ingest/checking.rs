@@ -52,10 +52,10 @@ pub(super) enum Stop {
 
 impl Checking {
     /// Begins to look at the next bytes.
-    pub(super) fn look(&mut self, chunks: impl Iterator<Item = Bytes> + Send + 'static) -> Looking {
+    pub(super) fn look(&mut self, mut chunks: impl Iterator<Item = Bytes> + Send + 'static) -> Looking {
         Looking(self.0.take().map(|mut checker| {
             spawn_blocking(move || {
-                let result = chunks.into_iter().try_for_each(|chunk| checker.feed(&chunk));
+                let result = chunks.try_for_each(|chunk| checker.feed(&chunk));
                 (checker, result)
             })
         }))
