@@ -53,6 +53,11 @@ pub struct BackupJobSpec {
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
     )]
     pub sources: Vec<Source>,
+    /// Jobs of one namespace and series are compared: a run that is all changed and all incompressible against the run
+    /// before is ransomware's mark. Absent: the job's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub series: Option<String>,
     /// Seconds from the job's start to its end, all attempts and waiting included; past it the job fails.
     #[serde(default = "default_deadline")]
     #[schemars(range(min = 1, max = 604_800))]

@@ -54,7 +54,7 @@ def leftovers(account: Account) -> dict[str, list[str]]:
         "interfaces": [n["NetworkInterfaceId"] for n in private["NetworkInterfaces"]],
         "security_groups": [g["GroupId"] for g in groups],
         "slots": [k for k in state if k.startswith("slots/")],
-        "state": [k for k in state if not k.startswith(("slots/", "closed/", "boot/program/"))],
+        "state": [k for k in state if not k.startswith(("slots/", "closed/", "boot/program/", "baselines/"))],
         "uploads": [u["Key"] for u in uploads],
     }
 

@@ -38,6 +38,7 @@ STATE_KEYS = (
     "boot/program/probe",
     "ready/probe.json",
     "closed/probe",
+    "baselines/probe",
     "elsewhere/probe",
 )
 

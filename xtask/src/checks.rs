@@ -45,6 +45,8 @@ pub(crate) fn all(tools: &Tools) -> Result<()> {
         "deny",
         command(&tools.cargo_deny).args([
             "--offline",
+            // Without it, the controller's graph alone.
+            "--workspace",
             "--all-features",
             "check",
             "bans",

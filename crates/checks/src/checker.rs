@@ -74,7 +74,7 @@ impl Checker {
         let form = Form::of(name);
         let on = |check| config.effect(check) != Effect::Off;
         let mut findings = Findings::new(config.clone());
-        let look = Look::new(name, form, &config.limits, shared, inspectors.of(form), &mut findings);
+        let look = Look::new(name, form, &config.limits, shared, inspectors.of(name), &mut findings);
         let stream = Stream {
             findings,
             look,

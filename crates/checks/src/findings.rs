@@ -48,11 +48,17 @@ impl Findings {
 
     /// `check` found something. `example` says what and where, in words for people; only the first one is kept.
     pub fn note(&mut self, check: CheckId, example: impl fmt::Display) {
-        let effect = self.config.effect(check);
+        self.note_with(check, self.config.effect(check), example);
+    }
+
+    /// As [`Findings::note`], by an inspector that has effects for what it looks for one by one.
+    pub fn note_with(&mut self, check: CheckId, effect: Effect, example: impl fmt::Display) {
         if effect == Effect::Off {
             return;
         }
-        if let Some(found) = self.found.get_mut(&check) {
+        if let Some(found) = self.found.get_mut(&check)
+            && effect <= found.effect
+        {
             found.count += 1;
             return;
         }
@@ -60,7 +66,8 @@ impl Findings {
         if effect == Effect::Reject && self.rejection.is_none() {
             self.rejection = Some(Rejection { check, reason: example.clone() });
         }
-        self.found.insert(check, Found { effect, count: 1, example });
+        let count = 1 + self.found.get(&check).map_or(0, |found| found.count);
+        self.found.insert(check, Found { effect, count, example });
     }
 
     /// The checks that found something, in their order.

@@ -82,8 +82,8 @@ pub trait Inspector: Send {
 
 /// Makes the inspectors of an artifact.
 pub trait Inspectors: Send + Sync {
-    /// For an artifact of this form.
-    fn of(&self, form: Form) -> Vec<Box<dyn Inspector>>;
+    /// For the artifact of this name.
+    fn of(&self, artifact: &ArtifactName) -> Vec<Box<dyn Inspector>>;
 }
 
 /// Looks for nothing.
@@ -91,7 +91,7 @@ pub trait Inspectors: Send + Sync {
 pub struct NoInspectors;
 
 impl Inspectors for NoInspectors {
-    fn of(&self, _: Form) -> Vec<Box<dyn Inspector>> {
+    fn of(&self, _: &ArtifactName) -> Vec<Box<dyn Inspector>> {
         Vec::new()
     }
 }

@@ -9,8 +9,8 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use drawbridge_checks::{Checker, EntryHead, EntryKind, Findings, Form, Inspector, Inspectors, Shared};
-use drawbridge_protocol::{Sha256, checks::ChecksConfig};
+use drawbridge_checks::{Checker, EntryHead, EntryKind, Findings, Inspector, Inspectors, Shared};
+use drawbridge_protocol::{ArtifactName, Sha256, checks::ChecksConfig};
 
 /// Lengths before bytes on standard input, a listing a line on standard output.
 const READER: &str = r#"
@@ -116,7 +116,7 @@ impl Inspector for Scribe {
 }
 
 impl Inspectors for Scribe {
-    fn of(&self, _: Form) -> Vec<Box<dyn Inspector>> {
+    fn of(&self, _: &ArtifactName) -> Vec<Box<dyn Inspector>> {
         vec![Box::new(self.clone())]
     }
 }

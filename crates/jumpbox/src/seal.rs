@@ -104,6 +104,7 @@ impl Sealer {
             artifacts: count,
             bytes,
             sealed_at,
+            sources: session.sources(),
         };
         let receipt = self.0.sign(&receipt.to_statement()?)?.certified_by(certificate.clone());
         // The manifest is last: who finds it finds everything that it names.

@@ -5,13 +5,15 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use drawbridge_checks::Inspectors;
+use drawbridge_checks::{Inspectors, NoInspectors};
 use drawbridge_protocol::{
-    ArtifactName, Certificate, Envelope, Orders, SessionSigner, Sha256,
+    ArtifactName, Certificate, Envelope, Orders, SessionSigner, Sha256, Sources,
     checks::Finding,
     manifest::{ArtifactRecord, Claimed, Observed, Verdict},
+    measures::MAX_SOURCES,
     upload::{Accepted, Entry, Failure, FailureCode, Rejected},
 };
+use drawbridge_rules::{Rules, source_of};
 use jiff::Timestamp;
 
 use crate::{
@@ -35,6 +37,8 @@ pub(crate) struct Session {
     pub(crate) settings: Settings,
     pub(crate) store: Store,
     pub(crate) checks: Checks,
+    /// Or why they cannot be used: then nothing is taken.
+    rules: Result<Arc<Rules>, String>,
     sealer: Sealer,
     state: Mutex<State>,
     /// Held while sealing; sealing twice at once would race for the same keys.
@@ -49,6 +53,8 @@ struct State {
     claims: usize,
     /// What findings take of the manifest, in bytes of JSON.
     findings: usize,
+    /// What is stored of each source.
+    sources: Sources,
     /// No artifact begins any more.
     sealing: bool,
 }
@@ -76,17 +82,24 @@ impl Session {
         program: Sha256,
         settings: Settings,
         store: Store,
-        inspectors: Arc<dyn Inspectors>,
+        rules: Result<Arc<Rules>, String>,
         signer: SessionSigner,
     ) -> Self {
         let sealer = Sealer::new(signer);
+        let inspectors: Arc<dyn Inspectors> = match &rules {
+            Ok(rules) => Arc::<Rules>::clone(rules),
+            Err(_) => Arc::new(NoInspectors),
+        };
         let checks = Checks::new(orders.checks.clone(), inspectors);
         let (state, seal) = (Mutex::default(), tokio::sync::Mutex::default());
-        Self { orders, instance, program, settings, store, checks, sealer, state, seal }
+        Self { orders, instance, program, settings, store, checks, rules, sealer, state, seal }
     }
 
     /// Begins an artifact, or goes on with it.
     pub(crate) fn begin(self: &Arc<Self>, name: &ArtifactName) -> Result<Beginning, Failure> {
+        if let Err(why) = &self.rules {
+            return Err(refuse(FailureCode::State, why.clone()));
+        }
         let mut state = self.state();
         match state.artifacts.get(name) {
             Some(Artifact::Open(ingest)) => return Ok(Beginning::Open(ingest.attach())),
@@ -202,6 +215,7 @@ impl Session {
                     tracing::warn!(artifact = %name, check, count, example, "flagged");
                 }
                 state.bound(&mut observed.findings);
+                state.measure(&self.rules, &name);
                 let record = ArtifactRecord { observed, claimed: stored.claimed.clone() };
                 state.artifacts.insert(name, Artifact::Stored(Box::new(record)));
             }
@@ -216,6 +230,11 @@ impl Session {
                 state.artifacts.remove(&name);
             }
         }
+    }
+
+    /// What is stored of each source, for the next run to be compared with.
+    pub(crate) fn sources(&self) -> Sources {
+        self.state().sources.clone()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -234,6 +253,15 @@ impl State {
             findings.clear();
         }
         self.findings += size(findings);
+    }
+
+    /// Adds what the artifact came to. Sources past the bound are not measured.
+    fn measure(&mut self, rules: &Result<Arc<Rules>, String>, name: &ArtifactName) {
+        let measures = rules.as_ref().ok().and_then(|rules| rules.take_measures(name));
+        let (Some(measures), Some(source)) = (measures, source_of(name)) else { return };
+        if self.sources.len() < MAX_SOURCES || self.sources.contains_key(&source) {
+            self.sources.entry(source).or_default().add(&measures);
+        }
     }
 
     fn open(&self) -> impl Iterator<Item = &ArtifactName> {

@@ -35,6 +35,7 @@ impl Creator {
             session: request.session.clone(),
             job: request.job.clone(),
             client_key: request.client_key.clone(),
+            series: request.series.clone(),
             slot: number,
             deadline,
             saved_at: moment.now,

@@ -90,6 +90,10 @@ impl Cleaner {
     }
 
     async fn answer(&self, request: CleanupRequest, moment: Moment) -> Result<CleanupAnswer, Error> {
+        // First of all: what it is read from goes with the session.
+        if let Some(receipt) = &request.receipt {
+            self.destroyer.remember(&request.session, receipt).await;
+        }
         let outcome = self.destroyer.destroy(&request.session, Remains::default(), None, moment.now).await?;
         Ok(answer(request.session, outcome))
     }

@@ -2,7 +2,7 @@
 
 use std::{fmt, net::Ipv4Addr, ops::RangeInclusive, str::FromStr};
 
-use drawbridge_protocol::{ClusterName, ExtraCa, checks::ChecksConfig};
+use drawbridge_protocol::{ClusterName, ExtraCa, checks::ChecksConfig, orders::RulesFile};
 use jiff::SignedDuration;
 
 /// A variable that is not as the template should have set it.
@@ -77,6 +77,8 @@ pub struct CreateConfig {
     pub checks: ChecksConfig,
     /// The ARN of the key that certifies session keys; without one, nothing is certified.
     pub receipt_key: Option<String>,
+    /// The stack's own YARA rules; they lie beside the program, not in a variable.
+    pub rules: Vec<RulesFile>,
 }
 
 impl CreateConfig {
@@ -105,6 +107,7 @@ impl CreateConfig {
             max_session_bytes: number(env, "DRAWBRIDGE_MAX_SESSION_BYTES", bytes, &(1..=u64::MAX))?,
             checks: checks(env)?,
             receipt_key: env("DRAWBRIDGE_RECEIPT_KEY_ARN").filter(|arn| !arn.is_empty()),
+            rules: Vec::new(),
         };
         Ok(config)
     }

@@ -147,7 +147,8 @@ impl Creator {
             },
             Loaded::Unreadable(why) => return Err(Error::State { session: session.clone(), why }.into()),
         };
-        if saved.session.client_key != request.client_key || saved.session.job != request.job {
+        let Session { client_key, job, series, .. } = &saved.session;
+        if (client_key, job, series) != (&request.client_key, &request.job, &request.series) {
             let message =
                 "the session id is in use with another client key or for another job: open a new session";
             return Ok(refused(Refusal::SessionReused, message));

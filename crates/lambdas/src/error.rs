@@ -4,7 +4,7 @@ use drawbridge_protocol::{ProtocolError, SessionId};
 
 use crate::{
     certify::SignError, config::ConfigError, events::EventError, machines::Ec2Error, names::InstanceId,
-    store::StoreError, user_data::UserDataError,
+    rules::RulesFileError, store::StoreError, user_data::UserDataError,
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -33,4 +33,6 @@ pub enum Error {
     NoPublicAddress { instance: InstanceId },
     #[error("the box's program cannot be read from '{path}': package it beside the bootstrap ({why})")]
     Program { path: String, why: String },
+    #[error(transparent)]
+    Rules(#[from] RulesFileError),
 }

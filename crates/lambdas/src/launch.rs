@@ -163,6 +163,8 @@ impl Creator {
             deadline: session.deadline,
             limits: Limits { session_bytes: self.config.max_session_bytes, ..Limits::default() },
             checks: self.config.checks.clone(),
+            rules: self.config.rules.clone(),
+            baseline: self.store().baseline(&session.job, session.series.as_ref()).await?.map(Box::new),
         })
     }
 }

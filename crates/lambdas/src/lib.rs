@@ -11,6 +11,8 @@
 //! |---|---|---|---|
 //! | `s3:ListBucket` | state bucket | both | a missing key must read as 404, not 403; lists `slots/`, `sessions/`, `boot/`, `ready/`, `closed/` |
 //! | `s3:GetObject` | `slots/*`, `sessions/*`, `closed/*` | both | |
+//! | `s3:GetObject`, `s3:PutObject` | `baselines/*` | get: both; put: cleanup | what the run before came to; `If-None-Match: *` or `If-Match` |
+//! | `s3:GetObject` | `ready/*` | cleanup | the key that a receipt must be signed with |
 //! | `s3:GetObject` | `boot/*`, `ready/*` | create | the presigned URLs of program and orders; orders that an earlier call put; the program's HeadObject; the box's report |
 //! | `s3:PutObject` | `sessions/*`, `closed/*` | both | with `If-None-Match: *` or `If-Match` |
 //! | `s3:PutObject` | `slots/*`, `boot/*`, `ready/*` | create | always with `If-None-Match: *`; `ready/*` only by the box, presigned |
@@ -35,6 +37,7 @@
 //! `s3:GetObject` on `boot/*` and `s3:PutObject` on `ready/*` of the state bucket for that principal.
 
 pub mod aws;
+pub mod baselines;
 pub mod certify;
 pub(crate) mod claim;
 pub mod cleanup;
@@ -49,6 +52,7 @@ pub(crate) mod launch;
 pub mod machines;
 pub mod names;
 pub(crate) mod report;
+pub mod rules;
 pub mod runtime;
 pub mod s3;
 pub mod state;

@@ -19,6 +19,8 @@ pub mod tag {
 
 /// Keys of the state bucket.
 pub mod key {
+    use drawbridge_protocol::{JobRef, SeriesName};
+
     use super::{SessionId, Sha256};
 
     pub const SLOTS: &str = "slots/";
@@ -50,6 +52,12 @@ pub mod key {
     /// The tombstone of a closed session; the bucket's lifecycle removes it after a day.
     pub fn closed(session: &SessionId) -> String {
         format!("closed/{session}")
+    }
+
+    /// The newest stored run of a job's series. A job without a series is its own.
+    pub fn baseline(job: &JobRef, series: Option<&SeriesName>) -> String {
+        let series = series.map_or(job.name.as_str(), SeriesName::as_str);
+        format!("baselines/{}/{series}.json", job.namespace)
     }
 
     /// The session that a key under one of the prefixes above belongs to.

@@ -3,7 +3,7 @@
 //! A phase is saved before the call that it announces and again with what the call made, so whoever reads the
 //! state knows what exists and what may be about to exist.
 
-use drawbridge_protocol::{Certificate, JobRef, SessionId, Sha256, SshPublicKey, Version};
+use drawbridge_protocol::{Certificate, JobRef, SeriesName, SessionId, Sha256, SshPublicKey, Version};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,9 @@ pub struct Session {
     pub session: SessionId,
     pub job: JobRef,
     pub client_key: SshPublicKey,
+    /// As the request named it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub series: Option<SeriesName>,
     pub slot: u32,
     pub deadline: Timestamp,
     pub saved_at: Timestamp,

@@ -111,7 +111,7 @@ pub struct TakenSlot {
 
 /// The state bucket.
 #[derive(Clone)]
-pub struct Store(Arc<dyn Objects>);
+pub struct Store(pub(crate) Arc<dyn Objects>);
 
 impl Store {
     pub fn new(objects: Arc<dyn Objects>) -> Self {
@@ -286,7 +286,7 @@ impl std::fmt::Debug for Store {
     }
 }
 
-fn to_json<T: Serialize>(key: &str, value: &T) -> Result<Vec<u8>, StoreError> {
+pub(crate) fn to_json<T: Serialize>(key: &str, value: &T) -> Result<Vec<u8>, StoreError> {
     json::write("state", value)
         .map_err(|error| StoreError::Unwritable { key: key.to_owned(), why: error.to_string() })
 }

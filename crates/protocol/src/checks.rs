@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::ProtocolError;
+use crate::{ProtocolError, details::Detail};
 
 /// The longest text that [`ChecksConfig`] is read from.
 pub const MAX_CHECKS_TEXT: usize = 4 << 10;
@@ -143,16 +143,18 @@ checks! {
     JsonLine = "json_line", Flag;
     /// Most of the artifact looks encrypted.
     HighEntropy = "high_entropy", Flag;
-    /// A YARA rule of the stack matches.
+    /// A YARA rule matches; which one is a detail, as in `yara.eicar_test_file`.
     Yara = "yara", Flag;
-    /// A secret in the clear: a private key, a cloud credential, a token.
+    /// A secret in the clear; what kind is a detail, as in `secret.private_key`.
     Secret = "secret", Flag;
-    /// A member's content is not what its name says.
+    /// A file is of a type that the stack does not want; the type is a detail, as in `file_type.executable`.
     FileType = "file_type", Flag;
     /// Against the series' run before: everything changed and nothing compresses.
     BaselineEntropy = "baseline_entropy", Flag;
     /// Against the series' run before: far larger or far smaller.
     BaselineSize = "baseline_size", Flag;
+    /// The rules could not be tried on all of it in time.
+    YaraUnfinished = "yara_unfinished", Flag;
 }
 
 impl fmt::Display for CheckId {
@@ -236,6 +238,9 @@ limits! {
 pub struct ChecksConfig {
     /// Where the stack differs from [`CheckId::default_effect`].
     pub effects: BTreeMap<CheckId, Effect>,
+    /// Where it differs for one rule, detector or type of a check.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub details: BTreeMap<Detail, Effect>,
     pub limits: CheckLimits,
 }
 
@@ -247,7 +252,10 @@ impl ChecksConfig {
 
     /// Whether any of `checks` is made.
     pub fn wants(&self, checks: &[CheckId]) -> bool {
-        checks.iter().any(|check| self.effect(*check) != Effect::Off)
+        let detailed = |check| {
+            self.details.iter().any(|(detail, effect)| detail.check() == check && *effect != Effect::Off)
+        };
+        checks.iter().any(|check| self.effect(*check) != Effect::Off || detailed(*check))
     }
 }
 
@@ -269,6 +277,9 @@ impl FromStr for ChecksConfig {
             if name == "all" {
                 let effect = value.parse()?;
                 config.effects = CheckId::ALL.iter().map(|check| (*check, effect)).collect();
+                config.details.clear();
+            } else if name.contains('.') {
+                config.details.insert(name.parse()?, value.parse()?);
             } else if let Ok(number) = value.parse() {
                 config.limits.set(name, number)?;
             } else {

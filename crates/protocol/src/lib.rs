@@ -6,11 +6,13 @@
 pub mod ca;
 pub mod certificate;
 pub mod checks;
+pub mod details;
 pub mod dsse;
 pub mod error;
 pub mod ids;
 pub mod json;
 pub mod manifest;
+pub mod measures;
 pub mod orders;
 pub mod receipt_key;
 pub mod session;
@@ -25,6 +27,7 @@ pub use ids::{
     SshPublicKey,
 };
 pub use manifest::{Manifest, Receipt};
+pub use measures::{Baseline, SeriesName, SourceMeasures, Sources};
 pub use orders::{Orders, ReadyReport};
 pub use receipt_key::ReceiptKey;
 pub use session::{CleanupAnswer, CleanupRequest, CreateAnswer, CreateRequest};

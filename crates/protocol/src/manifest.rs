@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     CertificateError, CertifiedSession, Envelope, JobRef, ObjectKey, ObjectPrefix, ProtocolError, ReceiptKey,
-    SessionId, SessionPublicKey, Sha256, Version,
+    SessionId, SessionPublicKey, Sha256, Sources, Version,
     certificate::Facts,
     checks::{Effect, Finding, Measures},
     json,
@@ -258,6 +258,9 @@ pub struct Receipt {
     /// Bytes stored, the manifest not counted.
     pub bytes: u64,
     pub sealed_at: Timestamp,
+    /// What the box measured, for the next run of the series to be compared with.
+    #[serde(default, skip_serializing_if = "Sources::is_empty")]
+    pub sources: Sources,
 }
 
 impl Receipt {

@@ -7,12 +7,14 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ClusterName, ExtraCa, JobRef, ObjectKey, ObjectPrefix, SessionId, SessionPublicKey, Sha256, SshPublicKey,
-    Version, checks::ChecksConfig,
+    Baseline, ClusterName, ExtraCa, JobRef, ObjectKey, ObjectPrefix, SessionId, SessionPublicKey, Sha256,
+    SshPublicKey, Version, checks::ChecksConfig,
 };
 
-/// The largest orders, in bytes: two presigned URLs with session tokens of up to 4 KiB.
-pub const MAX_ORDERS: usize = 32 << 10;
+/// The largest orders, in bytes: the stack's rules, two presigned URLs with session tokens of up to 4 KiB, the run before.
+pub const MAX_ORDERS: usize = 512 << 10;
+/// The most that a stack's own YARA rules may have, all files together, in bytes.
+pub const MAX_RULES: usize = 256 << 10;
 
 /// What one box is to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +46,21 @@ pub struct Orders {
     /// What to check, and what follows.
     #[serde(default)]
     pub checks: ChecksConfig,
+    /// YARA rules of the stack's own, beside those that every box has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<RulesFile>,
+    /// The newest stored run of the job's series, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<Box<Baseline>>,
+}
+
+/// One file of YARA rules.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RulesFile {
+    /// For messages.
+    pub name: String,
+    pub text: String,
 }
 
 /// Bounds of one session, configured in the stack.

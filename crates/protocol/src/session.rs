@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Certificate, Envelope, JobRef, ObjectPrefix, SessionId, SessionPublicKey, SshPublicKey, Version,
+    Certificate, Envelope, JobRef, ObjectPrefix, SeriesName, SessionId, SessionPublicKey, SshPublicKey,
+    Version,
 };
 
 /// Asks for a box. Asked again with the same session and key, `create` goes on from what it saved.
@@ -16,6 +17,9 @@ pub struct CreateRequest {
     /// The only key that the box will let in.
     pub client_key: SshPublicKey,
     pub job: JobRef,
+    /// The series whose run before this one is compared with; absent: the job's name is the series.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub series: Option<SeriesName>,
 }
 
 /// What `create` says.

@@ -73,6 +73,7 @@ fn with_an_unknown_field(value: &Value) -> Vec<Value> {
 #[test]
 fn requests_and_answers() {
     golden("create_request", &samples::create_request());
+    golden("create_request_in_a_series", &samples::create_request_in_a_series());
     golden("create_answer_pending", &samples::create_pending());
     golden("create_answer_ready", &samples::create_ready());
     golden("create_answer_ready_certified", &samples::create_ready_certified());
@@ -87,6 +88,8 @@ fn requests_and_answers() {
 #[test]
 fn orders_and_report() {
     golden("orders", &samples::orders());
+    golden("orders_with_rules_and_baseline", &samples::orders_with_rules_and_baseline());
+    golden("baseline", &samples::baseline());
     golden("ready_report", &samples::ready_report());
 }
 
@@ -110,6 +113,7 @@ fn upload_frames() {
 fn manifest_and_receipt() {
     golden("manifest", &samples::manifest());
     golden("receipt", &samples::receipt());
+    golden("receipt_with_sources", &samples::receipt_with_sources());
     golden("envelope", &samples::envelope());
     golden("envelope_certified", &samples::envelope_certified());
     golden("certificate", &samples::certificate());

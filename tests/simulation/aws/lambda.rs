@@ -65,6 +65,7 @@ fn config(world: &World) -> CreateConfig {
         max_session_bytes: 1 << 30,
         checks: drawbridge_protocol::checks::ChecksConfig::default(),
         receipt_key: None,
+        rules: Vec::new(),
     }
 }
 

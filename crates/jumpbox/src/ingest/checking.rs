@@ -28,7 +28,8 @@ impl Checks {
     /// The checks that are made, and what follows from each, as the manifest says it.
     pub(crate) fn policy(&self) -> impl Iterator<Item = (String, Effect)> {
         let all = CheckId::ALL.iter().map(|check| (check.to_string(), self.config.effect(*check)));
-        all.filter(|(_, effect)| *effect != Effect::Off)
+        let details = self.config.details.iter().map(|(detail, effect)| (detail.to_string(), *effect));
+        all.chain(details).filter(|(_, effect)| *effect != Effect::Off)
     }
 
     /// For an artifact of that name.

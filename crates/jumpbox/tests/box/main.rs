@@ -8,6 +8,7 @@ mod denials;
 mod limits;
 mod raw;
 mod resume;
+mod rules;
 mod s3;
 mod sealing;
 mod support;

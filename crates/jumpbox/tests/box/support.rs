@@ -72,6 +72,8 @@ pub(crate) async fn orders(s3: &Client, key: &ClientKey, plan: &Plan) -> Orders 
         deadline: Timestamp::now() + plan.lives,
         limits: plan.limits,
         checks: plan.checks.clone(),
+        rules: Vec::new(),
+        baseline: None,
     }
 }
 

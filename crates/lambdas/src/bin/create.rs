@@ -1,6 +1,9 @@
 //! The Lambda `create`.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use drawbridge_lambdas::{
     aws,
@@ -10,7 +13,7 @@ use drawbridge_lambdas::{
     error::Error,
     events,
     kms::Key,
-    runtime,
+    rules, runtime,
 };
 use drawbridge_protocol::{
     CreateAnswer, SessionId, Sha256, Version,
@@ -31,8 +34,9 @@ async fn main() -> Result<(), lambda_runtime::Error> {
 }
 
 async fn creator() -> Result<Creator, Error> {
-    let config = CreateConfig::read(&process_environment)?;
-    let program = program()?;
+    let root = root();
+    let config = CreateConfig { rules: rules::load(&root)?, ..CreateConfig::read(&process_environment)? };
+    let program = program(&root)?;
     let sdk = aws::config(config.extra_ca.as_ref()).await;
     let destroyer = runtime::destroyer(&config.stack, &sdk, config.s3_endpoint.is_some());
     let signer =
@@ -40,10 +44,14 @@ async fn creator() -> Result<Creator, Error> {
     Ok(Creator { config, program, destroyer, signer })
 }
 
+/// Where the function's zip lies unpacked.
+fn root() -> PathBuf {
+    process_environment("LAMBDA_TASK_ROOT").unwrap_or_else(|| ".".to_owned()).into()
+}
+
 /// The box's program, which is packaged beside this one.
-fn program() -> Result<Program, Error> {
-    let root = process_environment("LAMBDA_TASK_ROOT").unwrap_or_else(|| ".".to_owned());
-    let path = PathBuf::from(root).join("jumpbox");
+fn program(root: &Path) -> Result<Program, Error> {
+    let path = root.join("jumpbox");
     let unreadable =
         |why: std::io::Error| Error::Program { path: path.display().to_string(), why: why.to_string() };
     let bytes = std::fs::read(&path).map_err(unreadable)?;

@@ -1,6 +1,7 @@
 //! What `create` and `cleanup` do together, call by call, in a world in memory.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod baselines;
 mod certifying;
 mod fakes;
 mod races;
@@ -45,7 +46,13 @@ fn session(number: u8) -> SessionId {
 
 fn request(number: u8) -> CreateRequest {
     let job = JobRef::new("default".into(), "nightly".into(), format!("0{number}"), 1).unwrap();
-    CreateRequest { version: Version, session: session(number), client_key: CLIENT_KEY.parse().unwrap(), job }
+    CreateRequest {
+        version: Version,
+        session: session(number),
+        client_key: CLIENT_KEY.parse().unwrap(),
+        job,
+        series: None,
+    }
 }
 
 /// Both Lambdas over one world. Each clone is another process.

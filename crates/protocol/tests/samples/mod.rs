@@ -4,13 +4,14 @@
 #![allow(dead_code, reason = "each test file uses some of them")]
 
 use drawbridge_protocol::{
-    Certificate, CertifiedSession, CleanupAnswer, CleanupRequest, ClusterName, CreateAnswer, CreateRequest,
-    Envelope, JobRef, Manifest, ObjectKey, ObjectPrefix, Orders, ReadyReport, Receipt, SessionId,
-    SessionPublicKey, Sha256, SshPublicKey, Version,
+    Baseline, Certificate, CertifiedSession, CleanupAnswer, CleanupRequest, ClusterName, CreateAnswer,
+    CreateRequest, Envelope, JobRef, Manifest, ObjectKey, ObjectPrefix, Orders, ReadyReport, Receipt,
+    SessionId, SessionPublicKey, Sha256, Sources, SshPublicKey, Version,
     checks::{Effect, Finding, Measures},
     dsse::{PAYLOAD_TYPE, Signature},
     manifest::{ArtifactRecord, Claimed, GapReason, LogGap, LogRange, Observed, StoredObject, Verdict},
-    orders::Limits,
+    measures::{Sample, SampledFile, SourceMeasures},
+    orders::{Limits, RulesFile},
     session::{CleanupOutcome, CreateOutcome, ReadyBox, Refusal, Waiting},
     upload::{
         Accepted, Begin, Begun, Commit, End, Entry, Failure, FailureCode, Hello, Rejected, Sealed, Welcome,
@@ -50,7 +51,7 @@ pub(crate) fn at(minute: u8) -> Timestamp {
 }
 
 pub(crate) fn create_request() -> CreateRequest {
-    CreateRequest { version: Version, session: session(), client_key: ssh_key(), job: job() }
+    CreateRequest { version: Version, session: session(), client_key: ssh_key(), job: job(), series: None }
 }
 
 fn create(outcome: CreateOutcome) -> CreateAnswer {
@@ -126,7 +127,46 @@ pub(crate) fn orders() -> Orders {
         deadline: at(59),
         limits: Limits::default(),
         checks: "tar_setuid=reject,yara=off,max_entries=100000".parse().unwrap(),
+        rules: Vec::new(),
+        baseline: None,
     }
+}
+
+/// The orders of a stack with rules of its own, for the second run of a series.
+pub(crate) fn orders_with_rules_and_baseline() -> Orders {
+    let text = "rule x { condition: false }".to_owned();
+    let checks = "yara.x=reject,secret.jwt=off".parse().unwrap();
+    let rules = vec![RulesFile { name: "house.yar".to_owned(), text }];
+    Orders { checks, rules, baseline: Some(Box::new(baseline())), ..orders() }
+}
+
+pub(crate) fn baseline() -> Baseline {
+    Baseline { version: Version, session: session(), sealed_at: at(3), sources: sources() }
+}
+
+fn sources() -> Sources {
+    let mut sample = Sample::default();
+    sample.add(SampledFile { path: 0x0102_0304, content: 0x0506 });
+    sample.add(SampledFile { path: 0xffff_0000, content: 0xff00 });
+    let config = SourceMeasures {
+        artifacts: 1,
+        files: 3,
+        measured: 2,
+        dense: 1,
+        bytes: 4_096,
+        sample,
+        alarmed: false,
+    };
+    let logs = SourceMeasures { artifacts: 1, alarmed: true, ..SourceMeasures::default() };
+    Sources::from([("config".to_owned(), config), ("logs".to_owned(), logs)])
+}
+
+pub(crate) fn create_request_in_a_series() -> CreateRequest {
+    CreateRequest { series: Some("nightly".to_owned().try_into().unwrap()), ..create_request() }
+}
+
+pub(crate) fn receipt_with_sources() -> Receipt {
+    Receipt { sources: sources(), ..receipt() }
 }
 
 pub(crate) fn ready_report() -> ReadyReport {
@@ -288,6 +328,7 @@ pub(crate) fn receipt() -> Receipt {
         artifacts: 1,
         bytes: 4,
         sealed_at: at(3),
+        sources: Sources::new(),
     }
 }
 

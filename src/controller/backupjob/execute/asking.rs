@@ -1,7 +1,7 @@
 //! The steps that ask AWS for a box or for its end, and the one that begins to use it.
 
 use drawbridge_protocol::{
-    CleanupRequest, CreateRequest, Version,
+    CleanupRequest, CreateRequest, SeriesName, Version,
     session::{CleanupOutcome, CreateOutcome, ReadyBox, Waiting},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -45,6 +45,8 @@ impl Work<'_> {
             session: self.session_id()?,
             client_key: key.public().clone(),
             job: self.reference()?,
+            // The API server's schema admits nothing else.
+            series: self.job.spec.series.clone().and_then(|series| SeriesName::try_from(series).ok()),
         };
         let answer = self.context.broker.create(&function, &request).await;
         self.context.metrics.asked("create", answer.as_ref().err().map(BrokerError::kind));

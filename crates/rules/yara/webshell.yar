@@ -1,0 +1,37 @@
+rule webshell_php {
+    meta:
+        description = "PHP that runs what a request brings: the core of most web shells"
+    strings:
+        $php = "<?" ascii
+        $run = /\b(eval|assert|system|shell_exec|passthru|popen|proc_open|exec)\s{0,8}\(\s{0,8}@?(base64_decode\s{0,4}\(\s{0,4}|gzinflate\s{0,4}\(\s{0,4}|str_rot13\s{0,4}\(\s{0,4}){0,3}\$_(GET|POST|REQUEST|COOKIE|SERVER)\b/ nocase ascii
+        $packed = "eval(gzinflate(base64_decode(" nocase ascii
+        $packed2 = "eval(str_rot13(gzinflate(" nocase ascii
+    condition:
+        $php and ($run or any of ($packed*))
+}
+
+rule webshell_jsp {
+    meta:
+        description = "JSP that runs a command from a request's parameter"
+    strings:
+        $jsp = "<%" ascii
+        $run = /getRuntime\s{0,4}\(\s{0,4}\)\s{0,4}\.\s{0,4}exec\s{0,4}\(\s{0,4}request\s{0,4}\.\s{0,4}getParameter/ ascii
+        $builder = /new\s{1,4}ProcessBuilder\s{0,4}\(\s{0,4}request\s{0,4}\.\s{0,4}getParameter/ ascii
+    condition:
+        $jsp and ($run or $builder)
+}
+
+rule webshell_known {
+    meta:
+        description = "The title or banner of a web shell that is passed around"
+    strings:
+        $a = "c99shell" nocase ascii fullword
+        $b = "r57shell" nocase ascii fullword
+        $c = "b374k shell" nocase ascii
+        $d = "FilesMan" ascii fullword
+        $e = "China Chopper" nocase ascii
+        $f = "weevely" nocase ascii fullword
+        $php = "<?php" nocase ascii
+    condition:
+        $php and any of ($a, $b, $c, $d, $e, $f)
+}
