@@ -35,12 +35,14 @@ from testbed.common.progress import say  # noqa: E402
 
 CODE_BUCKET = f"drawbridge-code-{ACCOUNT}"
 CODE_KEYS = ("CreateCodeKey", "CleanupCodeKey")
-# What differs from a real account: S3 has a port of its own and speaks no TLS.
+# What differs from a real account: S3 has a port of its own and speaks no TLS, besides what is said below.
 LOCAL_PARAMETERS = {
     "ClusterName": "local",
     "ClientCidrs": "203.0.113.10/32",
     "S3Port": str(API_PORT),
     "RequireTls": "false",
+    # A test bed opens more sessions in an hour than a cluster on a day.
+    "MaxSessionsPerDay": "100000",
 }
 
 

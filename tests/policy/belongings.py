@@ -33,6 +33,8 @@ STATE_KEYS = (
     "boot/program/probe",
     "ready/probe.json",
     "closed/probe",
+    "days/probe",
+    "switch/probe",
     "elsewhere/probe",
 )
 

@@ -98,7 +98,7 @@ class Account:
         until("cleanup destroys", lambda: self.cleanup(session)["outcome"] == "destroyed" or None)
 
     def sweep(self) -> Answer:
-        return self._invoke(self._owner, "CleanupFunctionArn", {"sweep": True})
+        return self._invoke(self._owner, "SweepFunctionArn", {"sweep": True})
 
     def _invoke(self, client: Any, function: str, payload: Answer) -> Answer:
         answer = client.invoke(FunctionName=self.outputs[function], Payload=json.dumps(payload))

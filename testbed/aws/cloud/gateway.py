@@ -16,7 +16,7 @@ from ministack import app as ministack
 from ministack.core.router import detect_service
 
 from ..layout import API_ADDRESS, CLIENTS_RANGE, INTERNET_RANGE, S3_ADDRESS
-from . import answers, audit, clock, control, faults, functions, instance_credentials
+from . import answers, audit, clock, concurrency, control, faults, functions, instance_credentials
 from .conditions import UnjudgeablePolicy
 from .request import Request, begin
 
@@ -125,6 +125,8 @@ async def _private(path: str, receive: Receive, send: Send) -> None:
             await asyncio.to_thread(
                 functions.instance_state_changed, asked["instance"], asked["state"], asked["account"]
             )
+        case "concurrency":
+            result = concurrency.control(asked)
         case "faults":
             result = faults.control(asked)
         case "ready":

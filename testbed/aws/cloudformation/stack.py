@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from testbed.aws.cloudformation import parameters
+from testbed.aws.cloudformation import parameters, rules
 from testbed.aws.cloudformation.errors import TemplateError
 from testbed.aws.cloudformation.intrinsics import Scope
 from testbed.aws.cloudformation.order import in_order
@@ -15,7 +15,7 @@ from testbed.aws.cloudformation.properties import Properties
 from testbed.aws.cloudformation.resources import KINDS
 from testbed.aws.cloudformation.resources.kind import Clients, Made
 
-SECTIONS = {"AWSTemplateFormatVersion", "Description", "Parameters", "Conditions", "Resources", "Outputs"}
+SECTIONS = {"AWSTemplateFormatVersion", "Description", "Parameters", "Conditions", "Rules", "Resources", "Outputs"}
 
 
 @dataclass
@@ -58,6 +58,7 @@ class Deployment:
             conditions=template.get("Conditions", {}),
             zones=[zone["ZoneName"] for zone in zones],
         )
+        rules.check(template.get("Rules", {}), self._scope)
 
     def create(self) -> None:
         """Makes every resource."""

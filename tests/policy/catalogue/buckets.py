@@ -29,8 +29,14 @@ def _backup_bucket() -> Family:
 
 def _state_bucket() -> Family:
     key = "sessions/probe.json"
+    family = Family("state bucket")
+    for others in ("slots/", "boot/", "ready/", "closed/", "days/", "sweeps/"):
+        family.denied("admin", f"put {others}", put("admin", "state", f"{others}probe"))
+    # Who administers the account stops the stack, and starts it again.
+    family.allowed("admin", "put switch/", put("admin", "state", "switch/probe"))
+    family.allowed("admin", "delete switch/", delete("admin", "state", "switch/probe-gone"))
     return (
-        Family("state bucket")
+        family
         .denied("admin", "get", get("admin", "state", key))
         .denied("admin", "put", put("admin", "state", key))
         .denied("admin", "delete", delete("admin", "state", key + "-gone"))
