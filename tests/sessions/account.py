@@ -70,6 +70,10 @@ class Account:
         session = boto3.Session(key["access_key_id"], key["secret_access_key"], region_name=self._facts["region"])
         return session.client(service, endpoint_url=self._facts["endpoint"], config=options)
 
+    def client(self, service: str) -> Any:
+        """A client with the account owner's key."""
+        return self._client(service, self._facts["root"])
+
     # What the cluster does
 
     def create(self, session: str, key: str = KEY) -> Answer:
@@ -78,7 +82,11 @@ class Account:
         return self._invoke(self._operator, "CreateFunctionArn", request)
 
     def cleanup(self, session: str) -> Answer:
-        return self._invoke(self._operator, "CleanupFunctionArn", {"version": 1, "session": session})
+        return self.ask_cleanup({"version": 1, "session": session})
+
+    def ask_cleanup(self, payload: Answer) -> Answer:
+        """Anything that the cluster may think of."""
+        return self._invoke(self._operator, "CleanupFunctionArn", payload)
 
     def box(self, session: str, seconds: float = 60) -> Answer:
         """Asks until there is an answer other than pending."""
@@ -142,6 +150,13 @@ class Account:
     def control(self, path: str, body: Answer) -> None:
         request = urllib.request.Request(f"{self._facts['control']}/{path}", json.dumps(body).encode(), method="POST")
         urllib.request.urlopen(request, timeout=10).close()
+
+    def private(self, path: str, body: Answer) -> Answer:
+        """What only the test bed's host may ask of the emulator."""
+        url = f"{self._facts['endpoint']}/_testbed/{path}"
+        request = urllib.request.Request(url, json.dumps(body).encode(), method="POST")
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return dict(json.loads(answer.read()))
 
     @contextmanager
     def sold_out(self, *types: str) -> Iterator[None]:
