@@ -46,10 +46,11 @@ def _hanging(account: Account) -> Iterator[None]:
 def _flood(account: Account, call: Call, function: str, holds: int) -> Iterator[None]:
     """Calls at once until `holds` of them run and every other was turned away; they end with the block."""
     said: Counter[str] = Counter()
+    sessions = [_flooding_session() for _ in range(holds + MORE)]
 
-    def one(_: int) -> None:
+    def one(session: str) -> None:
         try:
-            call(_flooding_session())
+            call(session)
         except ClientError as error:
             said[error.response["Error"]["Code"]] += 1
         except Failed:
@@ -57,7 +58,7 @@ def _flood(account: Account, call: Call, function: str, holds: int) -> Iterator[
 
     with ThreadPoolExecutor(holds + MORE) as callers:
         with _hanging(account):
-            calls: list[Future[None]] = [callers.submit(one, number) for number in range(holds + MORE)]
+            calls: list[Future[None]] = [callers.submit(one, session) for session in sessions]
             until(
                 f"{holds} calls of {function} run and {MORE} are turned away",
                 lambda: _running(account, function) == holds and said[THROTTLED] == MORE or None,
@@ -66,6 +67,9 @@ def _flood(account: Account, call: Call, function: str, holds: int) -> Iterator[
             expect(_running(account, function) == holds, "the flood must have lasted until here", dict(said))
         for finished in calls:
             finished.result()
+    # Let go, some of the flood's sessions got a box.
+    for session in sessions:
+        account.close(session)
 
 
 def _running(account: Account, function: str) -> int:
