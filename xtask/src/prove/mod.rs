@@ -2,6 +2,7 @@
 //! `docs/evidence/<part>.md`.
 
 mod crash;
+mod endings;
 mod faults;
 mod policy;
 mod scripts;
@@ -35,6 +36,8 @@ pub(crate) struct Options {
 enum Part {
     /// Every statement of every policy is removed once; some probe must notice.
     Policy,
+    /// Every ending of a box alone, all the others taken away.
+    Endings,
     /// Every fault is made on the real parts, and must end in a condition that names it.
     Faults,
     /// Everything that can be killed is killed at every step of a job.
@@ -55,6 +58,7 @@ impl Part {
     fn run(self, proof: &Proof) -> Result<()> {
         match self {
             Self::Policy => policy::run(proof),
+            Self::Endings => endings::run(proof),
             Self::Faults => faults::run(proof),
             Self::Crash => crash::run(proof),
             Self::Simulation => simulation::run(proof),
