@@ -27,6 +27,7 @@ def deploy(run: str, code: list[Path], ending: Ending, number: int, directory: P
     }
     program = [sys.executable, "testbed/aws/deploy.py", "up", "--run", run, "--stack-name", cluster, "--out", str(file)]
     program += ["--code", *map(str, code)]
+    program += ["--watch-parameter", "SweepPeriodSeconds=60"]
     for name, value in parameters.items():
         program += ["--parameter", f"{name}={value}"]
     done = subprocess.run(program, cwd=REPOSITORY, capture_output=True, text=True, check=False)

@@ -34,6 +34,8 @@ class Ending:
     # What it does when all is over.
     tidies: Asking | None = None
     max_boxes: int = 4
+    # The alarm that it raises, after the cluster's name.
+    alarm: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ ENDINGS = [
         frozenset({Switch.SHUTDOWN, Switch.EC2_EVENT}),
         60,
     ),
-    Ending("the sweeper, every minute", "end-sweeper", frozenset({Switch.SCHEDULE}), 90),
+    Ending("the sweeper, every minute", "end-sweeper", frozenset({Switch.SCHEDULE}), 90, alarm="repairs"),
     Ending(
         "`create` sweeps before it claims, asked for another box while there is one slot",
         "end-create",
@@ -88,11 +90,24 @@ ENDINGS = [
         max_boxes=1,
     ),
 ]
-NONE = Ending("none: all of the above taken away", "end-none", frozenset(), OUTLIVES)
+NONE = Ending("none: all of the above taken away", "end-none", frozenset(), OUTLIVES, alarm="sweeper-absent")
 
 
 def deadline_of(box: dict[str, str]) -> float:
     return datetime.fromisoformat(box["deadline"]).timestamp()
+
+
+def is_raised(account: Account, ending: Ending) -> None:
+    """The ending's own alarm is raised, and none of the sweeper's others."""
+
+    def raised() -> set[str]:
+        prefix = f"drawbridge-{account.cluster}-"
+        alarms = account.client("cloudwatch").describe_alarms(AlarmNamePrefix=prefix)["MetricAlarms"]
+        found = {alarm["AlarmName"].removeprefix(prefix) for alarm in alarms if alarm["StateValue"] == "ALARM"}
+        return found & {"repairs", "sweeper-absent"}
+
+    if ending.alarm:
+        until(f"the alarm {ending.alarm} is raised", lambda: raised() == {ending.alarm} or None, LONGEST)
 
 
 def prepare(account: Account, ending: Ending) -> tuple[str, str, float]:
@@ -124,6 +139,7 @@ def run(account: Account, ending: Ending) -> Ended:
     nothing_left = until("nothing of the session is left", clean, LONGEST)
     if ending.tidies:
         ending.tidies(account, session)
+    is_raised(account, ending)
     expect(instance_gone <= ending.limit, f"{instance} must be gone {ending.limit} s after its deadline", instance_gone)
     return Ended(ending, instance_gone, nothing_left)
 
@@ -135,5 +151,6 @@ def outlives(account: Account) -> float:
     found = account.instances(session)
     if [one["State"]["Name"] for one in found] != ["running"]:
         raise Failed(f"{instance} must outlive its deadline when nothing ends it; found {found}")
+    is_raised(account, NONE)
     until("the sweep ends it", lambda: account.sweep() and not account.left(session) or None)
     return OUTLIVES
