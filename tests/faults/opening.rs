@@ -49,15 +49,17 @@ fn create_refuses() {
     Case::begin(&bed, "create refused: an administrator has stopped the stack", "fault-refused", "stop", &spec)
         .fails("CreateRefusedStopped", &["switch/stop", "incident 7", "ask whoever runs the stack"]);
     cli(&bed, &[&["s3api", "delete-object"], &stop[..]].concat());
-    let used_up = Setting::of(&bed, "DRAWBRIDGE_MAX_SESSIONS_PER_DAY", "1");
-    Case::begin(&bed, "create refused: the day's sessions are used up", "fault-refused", "day", &spec)
-        .fails("CreateRefusedDailyQuota", &["opens again at", "MaxSessionsPerDay"]);
-    drop(used_up);
     let newer = Rule::always(&bed, "Invoke", "*-create", "newer");
     Case::begin(&bed, "create refused: a request of another version", "fault-refused", "version", &spec)
         .fails("CreateRefusedBadRequest", &["version 2", "one version"]);
     drop(newer);
     Case::twin(&bed, "fault-refused", "job", &spec);
+    // That job had a session today.
+    let used_up = Setting::of(&bed, "DRAWBRIDGE_MAX_SESSIONS_PER_DAY", "1");
+    Case::begin(&bed, "create refused: the day's sessions are used up", "fault-refused", "day", &spec)
+        .fails("CreateRefusedDailyQuota", &["opens again at", "MaxSessionsPerDay"]);
+    drop(used_up);
+    Case::twin(&bed, "fault-refused", "next", &spec);
 }
 
 #[test]
