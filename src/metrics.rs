@@ -201,7 +201,8 @@ mod tests {
         }
         let text = metrics.text().unwrap();
         for (times, refusal) in Refusal::ALL.iter().enumerate() {
-            let line = format!("drawbridge_sessions_refused_total{{reason=\"{}\"}} {}", refusal.name(), times + 1);
+            let line =
+                format!("drawbridge_sessions_refused_total{{reason=\"{}\"}} {}", refusal.name(), times + 1);
             assert!(text.contains(&line), "{line} in {text}");
         }
     }

@@ -46,8 +46,14 @@ fn create_refuses() {
     std::fs::write(why.path(), "incident 7").unwrap();
     let stop = ["--bucket", &bucket, "--key", "switch/stop"];
     cli(&bed, &[&["s3api", "put-object", "--body", why.path().to_str().unwrap()], &stop[..]].concat());
-    Case::begin(&bed, "create refused: an administrator has stopped the stack", "fault-refused", "stop", &spec)
-        .fails("CreateRefusedStopped", &["switch/stop", "incident 7", "ask whoever runs the stack"]);
+    Case::begin(
+        &bed,
+        "create refused: an administrator has stopped the stack",
+        "fault-refused",
+        "stop",
+        &spec,
+    )
+    .fails("CreateRefusedStopped", &["switch/stop", "incident 7", "ask whoever runs the stack"]);
     cli(&bed, &[&["s3api", "delete-object"], &stop[..]].concat());
     let newer = Rule::always(&bed, "Invoke", "*-create", "newer");
     Case::begin(&bed, "create refused: a request of another version", "fault-refused", "version", &spec)

@@ -10,8 +10,8 @@ use tracing::{info, warn};
 use crate::{
     create::{Creator, Interrupt, Step, refused},
     error::Error,
-    quota::Today,
     names::key,
+    quota::Today,
     state::{Moment, Phase, Remains, Session, Slot},
     store::{Loaded, Saved, TakenSlot},
 };
@@ -46,7 +46,9 @@ impl Creator {
         if let Today::Full { again_at } = self.store().count(&request.session, max, moment.now).await? {
             self.store().free_slots_of(&request.session, None).await?;
             warn!(session = %request.session, max, "the day's sessions are used up");
-            let message = format!("the stack's {max} sessions of this UTC day are used up; it opens again at {again_at}");
+            let message = format!(
+                "the stack's {max} sessions of this UTC day are used up; it opens again at {again_at}"
+            );
             return Err(Interrupt::Answer(refused(Refusal::DailyQuota, message)));
         }
         let session = Session {

@@ -243,7 +243,9 @@ pub(crate) mod tests {
 
     #[test]
     fn a_copy_of_cleanup_is_told_whom_it_serves() {
-        for (value, expected) in [("requests", Some(Serves::Requests)), ("events", Some(Serves::Events)), ("all", None)] {
+        for (value, expected) in
+            [("requests", Some(Serves::Requests)), ("events", Some(Serves::Events)), ("all", None)]
+        {
             assert_eq!(serves(&|_| Some(value.to_owned())).ok(), expected, "{value}");
         }
         assert!(serves(&|_| None).unwrap_err().to_string().contains("DRAWBRIDGE_SERVES"));

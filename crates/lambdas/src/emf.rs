@@ -78,7 +78,10 @@ mod tests {
         let lines = lines(&[(Finding::Expired, 2), (Finding::Closing, 3), (Finding::StrayUpload, 1)]);
         assert_eq!(lines[1]["Repairs"], 3);
         let found = |name: &str| lines.iter().find(|line| line["Finding"] == name).unwrap()["Found"].clone();
-        assert_eq!((found("expired"), found("closing"), found("stray_upload")), (json!(2), json!(3), json!(1)));
+        assert_eq!(
+            (found("expired"), found("closing"), found("stray_upload")),
+            (json!(2), json!(3), json!(1))
+        );
     }
 
     #[test]

@@ -339,10 +339,14 @@ mod tests {
 
     #[test]
     fn each_copy_of_cleanup_serves_its_own_callers_alone() {
-        let request = CleanupEvent::BadRequest(BadRequest { session: SESSION.parse().unwrap(), message: "x".into() });
+        let request =
+            CleanupEvent::BadRequest(BadRequest { session: SESSION.parse().unwrap(), message: "x".into() });
         let gone = CleanupEvent::Gone(InstanceId::new("i-0a"));
         for event in [CleanupEvent::Sweep, CleanupEvent::Nothing, gone, CleanupEvent::Ended(Vec::new())] {
-            assert_eq!(Serves::Requests.admit(event.clone()), Err(EventError::Misdirected("requests of the cluster")));
+            assert_eq!(
+                Serves::Requests.admit(event.clone()),
+                Err(EventError::Misdirected("requests of the cluster"))
+            );
             assert_eq!(Serves::Events.admit(event.clone()), Ok(event));
         }
         assert!(Serves::Events.admit(request.clone()).is_err());

@@ -143,7 +143,9 @@ mod tests {
     #[test]
     fn a_key_that_is_neither_a_slot_s_nor_a_session_s_is_not_ours() {
         let session: SessionId = "0123456789abcdef0123456789abcdef".parse().unwrap();
-        for ours in [key::slot(7), key::session(&session), key::orders(&session), key::program(&Sha256::of(b"x"))] {
+        for ours in
+            [key::slot(7), key::session(&session), key::orders(&session), key::program(&Sha256::of(b"x"))]
+        {
             assert!(key::is_ours(&ours), "{ours}");
         }
         for strange in ["slots/x", "slots/", "sessions/x.json", "ready/x", "boot/x/orders.json"] {

@@ -76,7 +76,8 @@ impl Cleaner {
         };
         if deadline.is_some_and(past) {
             survey.is_due(session, Finding::Expired);
-        } else if matches!(&loaded, Loaded::Session(saved) if matches!(saved.session.phase, Phase::Closing(_))) {
+        } else if matches!(&loaded, Loaded::Session(saved) if matches!(saved.session.phase, Phase::Closing(_)))
+        {
             survey.is_due(session, Finding::Closing);
         } else if self.destroyer.store.is_closed(session).await? {
             self.leftover(session, Finding::Closed, survey).await?;

@@ -34,7 +34,11 @@ impl Cleaner {
         }
         for slot in slots {
             survey.found(Finding::StraySlot);
-            removed(Finding::StraySlot, &slot.number.to_string(), self.destroyer.store.free_slot(&slot).await);
+            removed(
+                Finding::StraySlot,
+                &slot.number.to_string(),
+                self.destroyer.store.free_slot(&slot).await,
+            );
         }
         for key in objects {
             warn!(key, finding = Finding::StrayObject.name(), "an object that is no session's");

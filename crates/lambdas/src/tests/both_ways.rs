@@ -176,7 +176,8 @@ async fn a_state_that_cannot_be_read_is_removed_where_nothing_shows_a_deadline()
 #[tokio::test]
 async fn what_exists_without_state_is_told_from_what_was_closed_or_is_late() {
     let (stack, found) = found_after(|world| {
-        let lost = world.objects.keys().filter(|key| key.starts_with("sessions/")).cloned().collect::<Vec<_>>();
+        let lost =
+            world.objects.keys().filter(|key| key.starts_with("sessions/")).cloned().collect::<Vec<_>>();
         lost.iter().for_each(|key| drop(world.objects.remove(key)));
     })
     .await;

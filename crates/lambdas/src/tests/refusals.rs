@@ -59,7 +59,11 @@ async fn a_closed_session_gets_no_box_again() {
     }
     assert_eq!(stack.world.left(), Vec::<String>::new());
     stack.close_until_destroyed(2).await;
-    assert_eq!(refusal(&stack.create(&request(2)).await.unwrap()), Some(Refusal::SessionEnded), "never opened");
+    assert_eq!(
+        refusal(&stack.create(&request(2)).await.unwrap()),
+        Some(Refusal::SessionEnded),
+        "never opened"
+    );
 }
 
 #[tokio::test]

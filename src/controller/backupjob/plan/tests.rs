@@ -331,7 +331,8 @@ fn each_refusal_of_create_stops_the_session_with_a_reason_of_its_own() {
     let mut reasons = std::collections::BTreeSet::new();
     for refusal in Refusal::ALL {
         let refused = Opening::Refused { reason: *refusal, message: "because of 7".to_owned() };
-        let Step::Stop(fault) = plan(&open("Opening"), &ours(refused, Transfer::Idle), BACKOFF, at(NOW)) else {
+        let Step::Stop(fault) = plan(&open("Opening"), &ours(refused, Transfer::Idle), BACKOFF, at(NOW))
+        else {
             panic!("{refusal:?} does not stop the session")
         };
         assert_eq!(fault.reason.as_str(), expected(*refusal));
