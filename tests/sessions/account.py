@@ -55,6 +55,7 @@ class Account:
         self._facts = json.loads((runs.load(run_id).dir / "testbed.json").read_text())["aws"]
         stack = json.loads(stack_file.read_text())
         self.outputs: dict[str, str] = stack["outputs"]
+        self.stack: str = stack["name"]
         self.cluster: str = stack["parameters"]["ClusterName"]
         self.max_boxes = int(stack["parameters"].get("MaxBoxes", 4))
         self.instance_types: list[str] = stack["parameters"].get("InstanceTypes", "t3.small,t3a.small").split(",")
