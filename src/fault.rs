@@ -45,6 +45,7 @@ reasons! {
     CreateRefusedSessionEnded,
     CreateRefusedDeadlinePassed,
     CreateRefusedQuota,
+    CreateRefusedDailyQuota,
     CreateRefusedStopped,
     CreateRefusedCapacity,
     CreateRefusedBadRequest,
@@ -118,6 +119,7 @@ impl Reason {
             | Self::ReceiptUnverified
             | Self::ReceiptKeyInvalid
             | Self::LimitReached => Mending::ByAPerson,
+            Self::CreateRefusedDailyQuota => Mending::Tomorrow,
             Self::CreateRefusedQuota
             | Self::CreateRefusedCapacity
             | Self::BrokerThrottled
@@ -138,6 +140,8 @@ pub enum Mending {
     Later,
     /// A person must change something first; asking often only costs boxes.
     ByAPerson,
+    /// It passes with the UTC day.
+    Tomorrow,
 }
 
 impl Mending {
@@ -145,7 +149,7 @@ impl Mending {
     pub fn factor(self) -> u32 {
         match self {
             Self::Soon => 1,
-            Self::Later => 3,
+            Self::Later | Self::Tomorrow => 3,
             Self::ByAPerson => 6,
         }
     }

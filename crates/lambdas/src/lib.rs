@@ -14,6 +14,8 @@
 //! | `s3:GetObject`, `s3:PutObject` | `baselines/*` | get: both; put: cleanup | what the run before came to; `If-None-Match: *` or `If-Match` |
 //! | `s3:GetObject` | `ready/*` | cleanup | the key that a receipt must be signed with |
 //! | `s3:GetObject` | `boot/*`, `ready/*` | create | the presigned URLs of program and orders; orders that an earlier call put; the program's HeadObject; the box's report |
+//! | `s3:GetObject`, `s3:PutObject` | `days/*` | create | the day's count, with `If-None-Match: *` or `If-Match` |
+//! | `s3:GetObject` | `switch/*` | create | whether an administrator stopped the stack |
 //! | `s3:PutObject` | `sessions/*`, `closed/*` | both | with `If-None-Match: *` or `If-Match` |
 //! | `s3:PutObject` | `slots/*`, `boot/*`, `ready/*` | create | always with `If-None-Match: *`; `ready/*` only by the box, presigned |
 //! | `s3:DeleteObject` | `slots/*`, `sessions/*`, `boot/<session>/*`, `ready/*` | both | never `boot/program/*`, never `closed/*` |
@@ -45,19 +47,21 @@ pub mod config;
 pub mod create;
 pub mod destroy;
 pub mod ec2;
+pub mod emf;
 pub mod error;
 pub mod events;
 pub mod kms;
 pub(crate) mod launch;
 pub mod machines;
 pub mod names;
+pub(crate) mod quota;
 pub(crate) mod report;
 pub mod rules;
 pub mod runtime;
 pub mod s3;
 pub mod state;
 pub mod store;
-pub(crate) mod sweep;
+pub mod sweep;
 #[cfg(test)]
 mod tests;
 pub mod uploads;

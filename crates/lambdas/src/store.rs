@@ -16,7 +16,7 @@ use crate::{
 
 /// The largest saved session: a launch request with 16 KiB of user data, escaped.
 const MAX_SESSION: usize = 64 << 10;
-const MAX_SLOT: usize = 4 << 10;
+pub(crate) const MAX_SLOT: usize = 4 << 10;
 const MAX_TOMBSTONE: usize = 1 << 10;
 const MAX_REPORT: usize = 16 << 10;
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from testbed.aws.cloudformation import parameters
+from testbed.aws.cloudformation import parameters, rules
 from testbed.aws.cloudformation.errors import TemplateError
 from testbed.aws.cloudformation.intrinsics import Scope
 from testbed.aws.cloudformation.order import in_order
@@ -15,7 +15,7 @@ from testbed.aws.cloudformation.properties import Properties
 from testbed.aws.cloudformation.resources import KINDS
 from testbed.aws.cloudformation.resources.kind import Clients, Made
 
-SECTIONS = {"AWSTemplateFormatVersion", "Description", "Parameters", "Conditions", "Resources", "Outputs"}
+SECTIONS = {"AWSTemplateFormatVersion", "Description", "Parameters", "Conditions", "Rules", "Resources", "Outputs"}
 
 
 @dataclass
@@ -31,7 +31,10 @@ class Stack:
 
     @classmethod
     def load(cls, path: Path) -> Stack:
-        values = json.loads(path.read_text())
+        return cls.of(json.loads(path.read_text()))
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> Stack:
         return cls(**{name: values[name] for name in cls.__dataclass_fields__})
 
     def facts(self) -> dict[str, Any]:
@@ -58,6 +61,7 @@ class Deployment:
             conditions=template.get("Conditions", {}),
             zones=[zone["ZoneName"] for zone in zones],
         )
+        rules.check(template.get("Rules", {}), self._scope)
         # What a condition leaves out is not there for anything else either.
         self._resources = self._wanted_of("Resources")
         self._outputs = self._wanted_of("Outputs")
@@ -130,7 +134,10 @@ class Deployment:
             and entry["properties"]["Principal"] == "events.amazonaws.com"
         }
         for name, entry in self._stack.resources.items():
-            if entry["type"] == "AWS::Events::Rule" and entry["attributes"]["Arn"] not in allowed:
+            if entry["type"] != "AWS::Events::Rule":
+                continue
+            functions = [t for t in entry["properties"]["Targets"] if ":lambda:" in t["Arn"]]
+            if functions and entry["attributes"]["Arn"] not in allowed:
                 raise TemplateError(f"{name}: no AWS::Lambda::Permission lets this rule invoke its function")
 
     def _image(self, parameter: str) -> str:

@@ -2,6 +2,7 @@
 //! `docs/evidence/<part>.md`.
 
 mod crash;
+mod endings;
 mod faults;
 mod policy;
 mod scripts;
@@ -37,6 +38,8 @@ enum Part {
     Policy,
     /// Every other way out of a box is tried by its root, each control alone.
     Network,
+    /// Every ending of a box alone, all the others taken away.
+    Endings,
     /// Every fault is made on the real parts, and must end in a condition that names it.
     Faults,
     /// Everything that can be killed is killed at every step of a job.
@@ -60,6 +63,7 @@ impl Part {
         match self {
             Self::Policy => policy::run(proof),
             Self::Network => scripts::run(proof, &scripts::NETWORK),
+            Self::Endings => endings::run(proof),
             Self::Faults => faults::run(proof),
             Self::Crash => crash::run(proof),
             Self::Simulation => simulation::run(proof),

@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod baselines;
+mod both_ways;
 mod certifying;
 mod fakes;
+mod quotas;
 mod races;
 mod refusals;
 mod steps;

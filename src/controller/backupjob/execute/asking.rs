@@ -61,7 +61,10 @@ impl Work<'_> {
                     }
                 }
             }
-            Ok(CreateOutcome::Refused { reason, message }) => Opening::Refused { reason, message },
+            Ok(CreateOutcome::Refused { reason, message }) => {
+                self.context.metrics.refused(reason.name());
+                Opening::Refused { reason, message }
+            }
             Ok(CreateOutcome::Pending { retry_after_seconds, waiting_for }) => {
                 let again_at = self.again_at(session, retry_after_seconds);
                 let since = match &self.seen.local.opening {

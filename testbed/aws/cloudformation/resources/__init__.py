@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from testbed.aws.cloudformation.resources import compute, dns, identity, keys, network, storage
+from testbed.aws.cloudformation.resources import compute, dns, identity, keys, network, storage, watching
 from testbed.aws.cloudformation.resources.kind import Kind
 
 KINDS: dict[str, Kind] = {
@@ -12,4 +12,5 @@ KINDS: dict[str, Kind] = {
     **identity.KINDS,
     **keys.KINDS,
     **compute.KINDS,
+    **watching.KINDS,
 }
