@@ -45,7 +45,7 @@ class Belongings:
         self._world = world
         self.own_instance = self.own_interface = self.own_group = ""
         self.other_instance = self.other_interface = self.other_group = ""
-        self.role_arn = self.deployer_arn = ""
+        self.role_arn = self.deployer_arn = self.open_key = ""
 
     def make(self) -> None:
         root = self._world.client
@@ -62,6 +62,10 @@ class Belongings:
         made = iam.create_role(RoleName=DEPLOYER, AssumeRolePolicyDocument=_policy(anybody))
         self.deployer_arn = made["Role"]["Arn"]
         iam.put_role_policy(RoleName=DEPLOYER, PolicyName="all", PolicyDocument=_policy(everything))
+
+        anything = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "kms:*", "Resource": "*"}
+        key = root("kms", "root").create_key(Description=MARK, Policy=_policy(anything))["KeyMetadata"]
+        self.open_key = key["Arn"]
 
         self.own_group = self._group("own", self._world.stack.name)
         self.other_group = self._group("other", OTHER_STACK)
@@ -91,6 +95,8 @@ class Belongings:
         self._remove_instances(client("ec2", "root"))
         self._remove_objects(client("s3", "root"))
         self._remove_identities(client("iam", "root"))
+        if self.open_key:
+            client("kms", "root").schedule_key_deletion(KeyId=self.open_key, PendingWindowInDays=7)
         client("events", "root").enable_rule(Name=self._sweep())
 
     def _sweep(self) -> str:

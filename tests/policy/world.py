@@ -126,6 +126,11 @@ class World:
         finally:
             self.deploy(self._policies)
 
+    def audit(self) -> list[dict[str, Any]]:
+        """Every decision of the local AWS."""
+        with open(self._facts["audit_log"]) as log:
+            return [json.loads(line) for line in log if line.endswith("\n")]
+
     def _role_session(self, role: str) -> Credentials:
         """As Lambda gets it. The local AWS takes the owner for any service."""
         answer = self.client("sts", "root").assume_role(RoleArn=role, RoleSessionName="probe")["Credentials"]

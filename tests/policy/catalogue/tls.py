@@ -23,6 +23,10 @@ def families() -> list[Family]:
         .denied("create", "state bucket, TLS required", _with_tls_required(get("create", "state", STATE)))
         .allowed("create", "list of state, TLS not required", list_objects("create", "state"))
         .denied("create", "list of state, TLS required", _with_tls_required(list_objects("create", "state")))
+        .allowed("admin", "log bucket, TLS not required", get("admin", "log", "probe"))
+        .denied("admin", "log bucket, TLS required", _with_tls_required(get("admin", "log", "probe")))
+        .allowed("admin", "list of it, TLS not required, as an auditor", list_objects("admin", "log"))
+        .denied("admin", "list of it, TLS required, as an auditor", _with_tls_required(list_objects("admin", "log")))
     ]
 
 
