@@ -44,6 +44,7 @@ LOCAL_PARAMETERS = {
     "RequireTls": "false",
     # Whom probes ask as; they make the role.
     "DeployerArn": f"arn:aws:iam::{ACCOUNT}:role/drawbridge-deployer",
+    "BreakGlassArn": f"arn:aws:iam::{ACCOUNT}:role/drawbridge-break-glass",
 }
 # A minute's silence is noticed, since no test can wait for a day's.
 LOCAL_WATCH = {"SilenceHours": "1", "SilencePeriodSeconds": "60"}

@@ -31,7 +31,8 @@ Credentials = dict[str, str]
 
 class World:
     """Clients by identity and place. Identities: root, admin (an IAM user that may do everything as far as its own
-    policy goes), cloudformation (the same when CloudFormation acts for it), deployer, operator, create, cleanup, box."""
+    policy goes), cloudformation (the same when CloudFormation acts for it), deployer, break-glass, operator,
+    create, cleanup, box."""
 
     def __init__(self, run_id: str, stack_file: Path) -> None:
         self._run = runs.load(run_id)
@@ -61,7 +62,8 @@ class World:
         try:
             self.belongings.make()
             self._credentials["admin"] = self._credentials["cloudformation"] = self.belongings.admin_key()
-            self._credentials["deployer"] = self._role_session(self.belongings.deployer_arn)
+            for role, arn in self.belongings.powerful.items():
+                self._credentials[role.removeprefix("drawbridge-")] = self._role_session(arn)
             for who in ("create", "cleanup"):
                 self._credentials[who] = self._role_session(self.outputs[f"{who.capitalize()}RoleArn"])
             namespace = Names(self._run.index).machine(self.belongings.own_instance)
