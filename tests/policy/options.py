@@ -24,7 +24,7 @@ from testbed.common.errors import TestbedError, main_wrapper  # noqa: E402
 from testbed.common.progress import say  # noqa: E402
 from testbed.common.shell import wait_until  # noqa: E402
 from tests.policy.catalogue import options  # noqa: E402
-from tests.policy.mutate import SURVIVED, Mutant, run  # noqa: E402
+from tests.policy.mutate import OWN_KEY, SURVIVED, Mutant, run  # noqa: E402
 from tests.policy.probes import red, run_all  # noqa: E402
 from tests.policy.world import World  # noqa: E402
 from tests.watch.ground import Ground  # noqa: E402
@@ -45,6 +45,7 @@ MUTANTS = [
     Mutant("backup-key", "OnlyTheStackChanges", ("Condition", "StringNotEquals", "aws:CalledViaFirst")),
     Mutant("backup-key", "OnlyTheStackChanges", ("Condition", "StringNotLike", "aws:PrincipalArn")),
     Mutant("backup-bucket", "OwnKey"),
+    Mutant("backup-bucket", "OwnKey", ("Condition", "StringNotEquals", OWN_KEY)),
     Mutant("backup-bucket", "OwnEncryption"),
 ]
 
