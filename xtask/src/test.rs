@@ -64,6 +64,8 @@ fn parts(tools: &Tools) -> Result<()> {
         "unittest",
         "testbed.test_common",
         "testbed.test_cloudformation",
+        "testbed.test_watching",
+        "infra.forms.test_forms",
         "tests.policy.test_catalogue",
     ];
     shown("the test bed's units", &mut python(&modules))?;
@@ -91,6 +93,14 @@ fn on_the_bed(bed: &Bed) -> Result<()> {
     shown(
         "AWS identities: what each may and may not",
         script("tests/policy/probes.py").arg("--stack").arg(&bed.stack_file),
+    )?;
+    shown(
+        "a stack with a lock and a key: nobody deletes, shortens or disables",
+        script("tests/policy/options.py").arg("--stack").arg(&bed.stack_file),
+    )?;
+    shown(
+        "silence is noticed, and every touch of the buckets recorded",
+        script("tests/watch/check.py").arg("--stack").arg(&bed.stack_file),
     )?;
     shown(
         "sessions opened and closed, also at the wrong moment",
