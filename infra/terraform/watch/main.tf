@@ -266,7 +266,10 @@ resource "aws_cloudwatch_event_rule" "key_threatened" {
     "detail-type" = ["AWS API Call via CloudTrail"]
     detail = {
       eventName = ["ScheduleKeyDeletion", "DisableKey", "PutKeyPolicy", "CreateGrant", "DisableKeyRotation"]
-      resources = { ARN = [var.backup_key_arn] }
+      "$or" = [
+        { resources = { ARN = [var.backup_key_arn] } },
+        { errorMessage = [{ wildcard = "*${var.backup_key_arn}*" }] },
+      ]
     }
   })
 
