@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Reads both forms back and compares what they name: parameters and their defaults, resources and the names that they get,
-conditions, policy files, outputs. It shares no table with write.py but how names are spelt.
+"""Reads both forms back and compares what they name: parameters and their defaults, resources and the names that they
+get, conditions, policy files, outputs. It shares no table with write.py but how names are spelt.
 
     check.py
 """
@@ -23,7 +23,9 @@ from infra.render import load, policies_of  # noqa: E402
 
 POLICY_FILE = re.compile(r"policies/([\w-]+)\.json")
 # Properties that name a thing; each must be said in both forms, letter by letter.
-NAMES = re.compile(r"(Bucket|Role|User|Profile|Policy|ManagedPolicy|Function|LogGroup|Alarm|Topic|Trail|Group|Alias|Filter)Name|Name")
+NAMES = re.compile(
+    r"(Bucket|Role|User|Profile|Policy|ManagedPolicy|Function|LogGroup|Alarm|Topic|Trail|Group|Alias|Filter)Name|Name"
+)
 BUCKET_PARTS = {
     "PublicAccessBlockConfiguration": "access",
     "OwnershipControls": "ownership",
@@ -86,7 +88,11 @@ def _parameters(declared: dict[str, Any], variables: dict[str, Any]) -> list[str
         wanted = None if name in NO_DEFAULT else parameter.get("Default")
         if variable and found != _plain(wanted):
             wrong.append(f"parameter {snake(name)}: the default is {wanted} in the template and {found} in Terraform")
-        if variable and "validation" not in variable and {"AllowedPattern", "AllowedValues", "MinValue"} & set(parameter):
+        if (
+            variable
+            and "validation" not in variable
+            and {"AllowedPattern", "AllowedValues", "MinValue"} & set(parameter)
+        ):
             wrong.append(f"parameter {snake(name)} is bounded in the template and not in Terraform")
     return wrong
 
@@ -125,13 +131,20 @@ def _resource(logical: str, resource: dict[str, Any], parts: dict[str, Any]) -> 
     files = Counter(POLICY_FILE.findall(text))
     wanted = Counter(policies_of(resource).keys())
     if files != wanted:
-        wrong.append(f"{logical} loads the policies {sorted(wanted)} in the template and {sorted(files.elements())} in Terraform")
+        wrong.append(
+            f"{logical} loads the policies {sorted(wanted)} in the template and {sorted(files.elements())} in Terraform"
+        )
     for sid, condition in ((s, c) for only in policies_of(resource).values() for s, c in only.items()):
-        if f'\\"{sid}\\" || local.{snake(condition)}' not in text and f'"{sid}" || local.{snake(condition)}' not in text:
+        if (
+            f'\\"{sid}\\" || local.{snake(condition)}' not in text
+            and f'"{sid}" || local.{snake(condition)}' not in text
+        ):
             wrong.append(f"{logical}: the statement {sid} depends on {condition} in the template and not in Terraform")
     counted = str(own[0].get("count", ""))
     if bool(counted) != ("Condition" in resource) or snake(resource.get("Condition", "")) not in counted:
-        wrong.append(f"{logical} depends on {resource.get('Condition', 'nothing')} in the template, on '{counted}' in Terraform")
+        wrong.append(
+            f"{logical} depends on {resource.get('Condition', 'nothing')} in the template, on '{counted}' in Terraform"
+        )
     for name in _names(resource.get("Properties", {})):
         if name not in text:
             wrong.append(f"{logical} is called {name} in the template and not in Terraform")

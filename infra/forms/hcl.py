@@ -69,7 +69,9 @@ def listed(items: list[str]) -> str:
 
 def mapped(entries: dict[str, str]) -> str:
     """An object; names that are no identifiers are quoted."""
-    named = [(key if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", key) else quoted(key), text) for key, text in entries.items()]
+    named = [
+        (key if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", key) else quoted(key), text) for key, text in entries.items()
+    ]
     line = "{ " + ", ".join(f"{key} = {text}" for key, text in named) + " }"
     if not named:
         return "{}"

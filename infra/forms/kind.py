@@ -22,7 +22,9 @@ class Resource:
     # CloudFormation keeps it when the stack goes; Terraform refuses to destroy it.
     kept: bool = False
 
-    def of(self, kind: str, attributes: dict[str, str | None], *blocks: Block, suffix: str = "", when: str | None = None) -> Block:
+    def of(
+        self, kind: str, attributes: dict[str, str | None], *blocks: Block, suffix: str = "", when: str | None = None
+    ) -> Block:
         """`resource "kind" "name"`. `when` is a condition of its own beside the resource's."""
         logical = self.logical
         conditions = [text for text in (self.count_condition(), when) if text]

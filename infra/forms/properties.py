@@ -69,7 +69,7 @@ class Properties:
     def finish(self) -> None:
         if unknown := set(self._values) - self._read:
             raise FormError(
-                f"{self._where}: {', '.join(sorted(unknown))} has no form in Terraform yet: teach infra/forms/resources.py"
+                f"{self._where}: {', '.join(sorted(unknown))} has no form in Terraform yet: teach infra/forms/"
             )
         for inner in self._inner:
             inner.finish()

@@ -14,11 +14,15 @@ def _bucket(resource: Resource, wanted: Properties) -> list[Block]:
     name = {"bucket": wanted.text("BucketName"), "object_lock_enabled": wanted.text("ObjectLockEnabled")}
     found = [resource.of("aws_s3_bucket", name)]
 
-    def setting(kind: str, suffix: str, attributes: dict[str, str | None], *blocks: Block, when: str | None = None) -> None:
+    def setting(
+        kind: str, suffix: str, attributes: dict[str, str | None], *blocks: Block, when: str | None = None
+    ) -> None:
         found.append(resource.of(f"aws_s3_bucket_{kind}", {**bucket, **attributes}, *blocks, suffix=suffix, when=when))
 
     setting("public_access_block", "access", wanted.object("PublicAccessBlockConfiguration").texts(BLOCKS))
-    owners = [block("rule", c, r.texts("ObjectOwnership")) for c, r in wanted.object("OwnershipControls").objects("Rules")]
+    owners = [
+        block("rule", c, r.texts("ObjectOwnership")) for c, r in wanted.object("OwnershipControls").objects("Rules")
+    ]
     setting("ownership_controls", "ownership", {}, *owners)
     encryption = wanted.object("BucketEncryption").objects("ServerSideEncryptionConfiguration")
     setting("server_side_encryption_configuration", "encryption", {}, *(_encryption(c, r) for c, r in encryption))
@@ -38,7 +42,9 @@ def _bucket(resource: Resource, wanted: Properties) -> list[Block]:
 
 
 def _encryption(condition: str | None, rule: Properties) -> Block:
-    default = rule.object("ServerSideEncryptionByDefault").texts("SSEAlgorithm:sse_algorithm KMSMasterKeyID:kms_master_key_id")
+    default = rule.object("ServerSideEncryptionByDefault").texts(
+        "SSEAlgorithm:sse_algorithm KMSMasterKeyID:kms_master_key_id"
+    )
     inner = block("apply_server_side_encryption_by_default", None, default)
     return block("rule", condition, rule.texts("BucketKeyEnabled"), inner)
 
@@ -63,7 +69,10 @@ def _notifications(wanted: Properties) -> tuple[dict[str, str | None], list[Bloc
         attributes = wanted.object("EventBridgeConfiguration").texts("EventBridgeEnabled:eventbridge")
     targets = []
     for condition, target in wanted.objects("LambdaConfigurations"):
-        found: dict[str, str | None] = {"lambda_function_arn": target.text("Function"), "events": f"[{target.text('Event')}]"}
+        found: dict[str, str | None] = {
+            "lambda_function_arn": target.text("Function"),
+            "events": f"[{target.text('Event')}]",
+        }
         for _, rule in target.object("Filter").object("S3Key").objects("Rules"):
             found[f"filter_{rule.raw('Name')}"] = rule.text("Value")
         targets.append(block("lambda_function", condition, found))

@@ -15,7 +15,9 @@ def _trail(resource: Resource, wanted: Properties) -> list[Block]:
     selectors = []
     for condition, selector in wanted.objects("EventSelectors"):
         data = [block("data_resource", c, r.texts("Type Values")) for c, r in selector.objects("DataResources")]
-        selectors.append(block("event_selector", condition, selector.texts("ReadWriteType IncludeManagementEvents"), *data))
+        selectors.append(
+            block("event_selector", condition, selector.texts("ReadWriteType IncludeManagementEvents"), *data)
+        )
     return [resource.of("aws_cloudtrail", attributes, *selectors)]
 
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Writes infra/terraform/ from template.yaml, watch.yaml and the names of policies/.
 
-    write.py            write the files
-    write.py --check    fail if they are not what the sources give
+write.py            write the files
+write.py --check    fail if they are not what the sources give
 """
 
 from __future__ import annotations
@@ -53,14 +53,21 @@ def _text(head: str, blocks: list[Block]) -> str:
 
 def _settings(loaded: dict[str, Any], translator: Translator, written: str) -> list[Block]:
     """Versions, the conditions as locals, and what Terraform has to look up that CloudFormation knows."""
-    providers = Block("required_providers", (), {"aws": hcl.mapped({"source": '"hashicorp/aws"', "version": f'"{PROVIDER}"'})})
+    providers = Block(
+        "required_providers", (), {"aws": hcl.mapped({"source": '"hashicorp/aws"', "version": f'"{PROVIDER}"'})}
+    )
     versions = Block("terraform", (), {"required_version": f'"{TERRAFORM_VERSION}"'}, [providers])
     conditions = loaded.get("Conditions", {}).items()
     names: dict[str, str | None] = {snake(name): translator.condition(value) for name, value in conditions}
     if "local.stack_name" in written:
         names["stack_name"] = '"drawbridge-${var.cluster_name}"'
     found = [versions, Block("locals", (), names)]
-    lookups = {"aws_partition": {}, "aws_region": {}, "aws_caller_identity": {}, "aws_availability_zones": {"state": '"available"'}}
+    lookups = {
+        "aws_partition": {},
+        "aws_region": {},
+        "aws_caller_identity": {},
+        "aws_availability_zones": {"state": '"available"'},
+    }
     for kind, attributes in lookups.items():
         if f"data.{kind}.here" in written:
             found.append(Block("data", (kind, "here"), dict(attributes)))
@@ -78,7 +85,9 @@ def _variable(name: str, declared: dict[str, Any]) -> Block:
     if "Default" in declared and name not in NO_DEFAULT:
         default = declared["Default"]
         split = [hcl.quoted(part.strip()) for part in str(default).split(",")]
-        attributes["default"] = hcl.listed(split) if listed else hcl.quoted(default) if isinstance(default, str) else str(default)
+        attributes["default"] = (
+            hcl.listed(split) if listed else hcl.quoted(default) if isinstance(default, str) else str(default)
+        )
     return Block("variable", (snake(name),), attributes, list(_validations(snake(name), declared, listed)))
 
 

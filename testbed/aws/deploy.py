@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Puts the stacks of infra/ into a run's local AWS, as a user puts them into an account: the cluster's, and what watches it.
+"""Puts the stacks of infra/ into a run's local AWS, as a user does in an account: the cluster's, and what watches it.
 
     deploy.py up --run ID --code create.zip cleanup.zip --out stack.json [--parameter NAME=VALUE ...]
     deploy.py update --run ID --stack stack.json [--policies DIR] [--code ...] [--parameter NAME=VALUE ...]

@@ -65,6 +65,7 @@ class Mutant:
 
 SURVIVED = "SURVIVED"
 NO_TLS = "the local S3 speaks plain HTTP only, so that the condition is always met"
+SERVICE = "aws:PrincipalIsAWSService"
 OWN_KEY = "s3:x-amz-server-side-encryption-aws-kms-key-id"
 SERVICES_OWN = "S3 replicates itself: no request can ask for it"
 NO_STREAMS = "the local CloudWatch Logs judges by the group, AWS by the stream"
@@ -76,7 +77,7 @@ COVERED = {
     Mutant("backup-bucket", "OnlyTls", ("Condition", "Bool", "aws:SecureTransport")): NO_TLS,
     Mutant("state-bucket", "OnlyTls", ("Condition", "Bool", "aws:SecureTransport")): NO_TLS,
     Mutant("log-bucket", "OnlyTls", ("Condition", "Bool", "aws:SecureTransport")): NO_TLS,
-    Mutant("log-bucket", "OnlyServicesWrite", ("Condition", "Bool", "aws:PrincipalIsAWSService")): "tests/watch/check.py",
+    Mutant("log-bucket", "OnlyServicesWrite", ("Condition", "Bool", SERVICE)): "tests/watch/check.py",
     Mutant("backup-bucket", "OwnKey", ("Condition", "StringNotEquals", OWN_KEY)): "tests/policy/options.py",
     Mutant("backup-bucket", "NobodyReplicatesHere"): SERVICES_OWN,
     Mutant("backup-bucket", "NobodyReplicatesHere", ("Action", 0)): SERVICES_OWN,

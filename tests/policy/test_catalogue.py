@@ -33,7 +33,7 @@ class Catalogue(unittest.TestCase):
         for path in POLICIES.glob("*.json"):
             for statement in json.loads(path.read_text())["Statement"]:
                 actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
-                # A key without this could be managed by nobody; it gives nobody anything that their own policy does not.
+                # A key without this could be managed by nobody; it gives nobody what their own policy does not.
                 own = statement.get("Principal") == {"AWS": "arn:${Partition}:iam::${Account}:root"}
                 if statement["Effect"] == "Allow" and not own:
                     self.assertFalse([action for action in actions if "*" in action], f"{path.name} {statement['Sid']}")

@@ -3,7 +3,7 @@
 
     check.py --run ID --stack stack.json
 
-Takes about two minutes: the alarm's one period is a minute. Each link of the chain is cut once, and the chain must break.
+Takes about two minutes: the alarm's one period is a minute. Each link of the chain is cut once, and it must break.
 """
 
 from __future__ import annotations

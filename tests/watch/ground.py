@@ -1,4 +1,4 @@
-"""What the checks of this directory stand on: the alarm, its topic's messages, the log bucket, and policies with a cut."""
+"""What the checks of this directory stand on: the alarm, its topic's messages, the log bucket, policies with a cut."""
 
 from __future__ import annotations
 

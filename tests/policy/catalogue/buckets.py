@@ -75,7 +75,9 @@ def _opened() -> Family:
         .denied("admin", "of an object", object_acl("admin", "backup"))
         .denied("admin", "of a version", object_acl("admin", "backup", VersionId="null"))
         .allowed("admin", "of an object elsewhere", object_acl("admin", ELSEWHERE), past_the_door=NO_KEY)
-        .allowed("admin", "of a version elsewhere", object_acl("admin", ELSEWHERE, VersionId="null"), past_the_door=NO_KEY)
+        .allowed(
+            "admin", "of a version elsewhere", object_acl("admin", ELSEWHERE, VersionId="null"), past_the_door=NO_KEY
+        )
     )
 
 
@@ -121,7 +123,9 @@ def _retention() -> Family:
 
     return (
         Family("backup bucket: retention")
-        .allowed("box", "put, locked for no longer than the stack says", locked("COMPLIANCE", -0.01), **INSIDE, **no_lock)
+        .allowed(
+            "box", "put, locked for no longer than the stack says", locked("COMPLIANCE", -0.01), **INSIDE, **no_lock
+        )
         .denied("box", "put, locked for longer", locked("COMPLIANCE", 400), **INSIDE)
         .denied("box", "put, locked so that some can undo it", locked("GOVERNANCE", -0.01), **INSIDE)
         .allowed("box", "retain", retained("box", **INSIDE), **INSIDE, **no_lock)

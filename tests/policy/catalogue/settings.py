@@ -1,5 +1,5 @@
-"""The buckets' settings: who may change them besides CloudFormation. What is allowed sets again what stands, or is refused
-by S3 itself after the policies were asked."""
+"""The buckets' settings: who may change them besides CloudFormation. What is allowed sets again what stands, or is
+refused by S3 itself after the policies were asked."""
 
 from __future__ import annotations
 
