@@ -1,6 +1,6 @@
 //! How the controller is set up: flags, each of which can be given by the environment.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Args;
 
@@ -30,6 +30,9 @@ pub struct Flags {
     /// Seconds before the second attempt of a job; doubled for each further one.
     #[arg(long, env = "DRAWBRIDGE_BACKOFF_SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub backoff_seconds: u64,
+    /// A file of CA certificates, trusted to vouch for AWS besides the system's: for private endpoints and tests.
+    #[arg(long, env = "DRAWBRIDGE_AWS_CA_FILE")]
+    pub aws_ca_file: Option<PathBuf>,
     /// Seconds that a stopping process gives to what is under way.
     #[arg(long, env = "DRAWBRIDGE_SHUTDOWN_SECONDS", default_value_t = 20)]
     pub shutdown_seconds: u64,

@@ -91,6 +91,9 @@ class Interpreter(unittest.TestCase):
         self.refused("no parameter Colour", {}, Colour="blue")
         self.refused("'0' is not within", {}, Port="0")
         self.refused("'x' does not match", {}, Cidrs="10.0.0.0/8,x")
+        short = {"Parameters": {"Name": {"Type": "String", "Default": "x", "MaxLength": 2}}}
+        self.refused("'xyz' is longer than 2", short, Name="xyz")
+        self.deploy(short, Name="xy")
         self.refused("Name has no default", {"Parameters": {"Name": {"Type": "String"}}})
         self.refused("type Map is not known", {"Parameters": {"Name": {"Type": "Map", "Default": "x"}}})
 

@@ -91,7 +91,7 @@ def _parameters(declared: dict[str, Any], variables: dict[str, Any]) -> list[str
         if (
             variable
             and "validation" not in variable
-            and {"AllowedPattern", "AllowedValues", "MinValue"} & set(parameter)
+            and {"AllowedPattern", "AllowedValues", "MinValue", "MaxLength"} & set(parameter)
         ):
             wrong.append(f"parameter {snake(name)} is bounded in the template and not in Terraform")
     return wrong
@@ -117,7 +117,8 @@ def _parts(resource: dict[str, Any]) -> list[str]:
         case "AWS::S3::Bucket":
             return [part for name, part in BUCKET_PARTS.items() if name in properties]
         case "AWS::IAM::Role":
-            return [policy["PolicyName"] for policy in properties["Policies"]]
+            managed = [f"managed_{index}" for index, _ in enumerate(properties.get("ManagedPolicyArns", []))]
+            return [policy["PolicyName"] for policy in properties.get("Policies", [])] + managed
         case "AWS::IAM::ManagedPolicy":
             return [f"user_{index}" for index, _ in enumerate(properties["Users"])]
         case "AWS::Events::Rule":

@@ -10,7 +10,7 @@ BLOCKS = "BlockPublicAcls BlockPublicPolicy IgnorePublicAcls RestrictPublicBucke
 
 
 def _bucket(resource: Resource, wanted: Properties) -> list[Block]:
-    bucket = {"bucket": f"{resource.translator.address(resource.logical)}.id"}
+    bucket = {"bucket": resource.translator.expression({"Ref": resource.logical})}
     name = {"bucket": wanted.text("BucketName"), "object_lock_enabled": wanted.text("ObjectLockEnabled")}
     found = [resource.of("aws_s3_bucket", name)]
 

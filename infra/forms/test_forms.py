@@ -53,7 +53,7 @@ class Forms(unittest.TestCase):
         self.drifts("resource vpc of Vpc is in the template", '"aws_vpc" "vpc"', '"aws_vpc" "another"')
         self.drifts("not in the template", '"aws_vpc" "vpc"', '"aws_vpc" "another"')
         self.drifts("loads the policies ['create']", "policies/create.json", "policies/cleanup.json")
-        self.drifts("depends on RequiresTls", 's.Sid != "OnlyTls" || local.requires_tls', "true")
+        self.drifts("statement EncryptBackups", 's.Sid != "EncryptBackups" || local.uses_key', "true")
         self.drifts("depends on UsesKey", "count                              = local.uses_key ? 1 : 0", "count = 1")
         self.drifts("is called", f"{BUCKET}-backup-$", f"{BUCKET}-backups-$")
         self.drifts("backup_bucket_lifecycle of BackupBucket", '"backup_bucket_lifecycle"', '"elsewhere"')

@@ -104,6 +104,9 @@ def _validations(name: str, declared: dict[str, Any], listed: bool) -> list[Bloc
     for bound, sign, word in (("MinValue", ">=", "at least"), ("MaxValue", "<=", "at most")):
         if bound in declared:
             checks.append((f"var.{name} {sign} {declared[bound]}", f"{word} {declared[bound]}"))
+    if "MaxLength" in declared:
+        most = declared["MaxLength"]
+        checks.append((f"length(var.{name}) <= {most}", f"at most {most} characters"))
     return [
         Block("validation", (), {"condition": check, "error_message": hcl.quoted(f"{name}: expected {expected}.")})
         for check, expected in checks

@@ -111,7 +111,7 @@ pub struct AllowedNamespaces {
 pub struct BackupVaultStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`: the stack's functions answer this cluster's identity.
+    /// `Ready`: the stack's functions answer this cluster's identity. `Keyless`: that identity is no long-lived key.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 16),

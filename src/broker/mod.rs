@@ -4,7 +4,9 @@
 //! anyone sees them; errors keep their kind, because the kind decides how long to wait.
 
 mod error;
+mod identity;
 mod lambda;
+pub mod trust;
 
 use async_trait::async_trait;
 use drawbridge_protocol::{
@@ -13,6 +15,7 @@ use drawbridge_protocol::{
 };
 
 pub use error::BrokerError;
+pub use identity::Credentials;
 pub use lambda::LambdaBroker;
 
 /// One function of a stack.
@@ -45,4 +48,9 @@ pub trait Broker: Send + Sync {
         function: &Function,
         request: &CleanupRequest,
     ) -> Result<CleanupOutcome, BrokerError>;
+
+    /// What it asks with. A broker that holds no credentials cannot tell.
+    async fn credentials(&self) -> Credentials {
+        Credentials::Unknown
+    }
 }

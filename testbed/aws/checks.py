@@ -17,7 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from testbed.aws import aws  # noqa: E402
-from testbed.aws.checking import events, instances, network, policies, rights, stack  # noqa: E402
+from testbed.aws.checking import events, instances, network, policies, rights, stack, transport  # noqa: E402
 from testbed.aws.checking.kit import Bed, Checks, until  # noqa: E402
 from testbed.aws.layout import Names  # noqa: E402
 from testbed.common import run as runs  # noqa: E402
@@ -50,6 +50,8 @@ def behaviour(checks: Checks, slow: bool) -> None:
     wires.public_side_out()
     wires.endpoint()
     wires.s3_address()
+    transport.trust(bed, checks)
+    transport.plain_http(bed, checks)
     life.bounded(box)
     life.visibility()
     life.shutdown_inside()

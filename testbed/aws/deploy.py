@@ -29,33 +29,35 @@ from botocore.exceptions import BotoCoreError, ClientError  # noqa: E402
 
 from infra import render  # noqa: E402
 from testbed.aws.cloudformation.stack import Deployment, Stack  # noqa: E402
-from testbed.aws.layout import ACCOUNT, API_PORT, REGION  # noqa: E402
+from testbed.aws.layout import ACCOUNT, EKS_CLUSTER, REGION  # noqa: E402
 from testbed.common import run as runs  # noqa: E402
 from testbed.common.errors import TestbedError, main_wrapper  # noqa: E402
 from testbed.common.progress import say  # noqa: E402
+from testbed.kubernetes.control_plane import ISSUER  # noqa: E402
 
 CODE_BUCKET = f"drawbridge-code-{ACCOUNT}"
 CODE_KEYS = ("CreateCodeKey", "CleanupCodeKey")
-# What differs from a real account: S3 has a port of its own and speaks no TLS.
 LOCAL_PARAMETERS = {
     "ClusterName": "local",
     "ClientCidrs": "203.0.113.10/32",
-    "S3Port": str(API_PORT),
-    "RequireTls": "false",
     # Whom probes ask as; they make the role.
     "DeployerArn": f"arn:aws:iam::{ACCOUNT}:role/drawbridge-deployer",
     "BreakGlassArn": f"arn:aws:iam::{ACCOUNT}:role/drawbridge-break-glass",
+    # The operator is known by its tokens too; whether a cluster is there that signs any makes no difference to a stack.
+    "OidcIssuer": ISSUER.removeprefix("https://"),
+    "EksCluster": EKS_CLUSTER,
 }
 # A minute's silence is noticed, since no test can wait for a day's.
 LOCAL_WATCH = {"SilenceHours": "1", "SilencePeriodSeconds": "60"}
-SHARED = ("ClusterName", "RequireTls", "DeployerArn")
+SHARED = ("ClusterName", "DeployerArn")
 
 
 class Account:
-    """The local AWS with its owner's key."""
+    """The local AWS with its owner's key. `authority` has signed its certificate; None leaves that to AWS_CA_BUNDLE."""
 
-    def __init__(self, endpoint: str, key: str, secret: str) -> None:
-        self._endpoint = endpoint
+    def __init__(self, endpoint: str, key: str, secret: str, authority: Path | None = None) -> None:
+        self._place = {"endpoint_url": endpoint, "verify": str(authority) if authority else None}
+        self.authority = authority
         self._session = boto3.Session(key, secret, region_name=REGION)
         self._clients: dict[str, Any] = {}
 
@@ -63,18 +65,23 @@ class Account:
         if service not in self._clients:
             # A retry would hide that a call failed once; the account next door must not.
             options = Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"})
-            self._clients[service] = self._session.client(service, endpoint_url=self._endpoint, config=options)
+            self._clients[service] = self._session.client(service, config=options, **self._place)
         return self._clients[service]
 
 
 def find_account(arguments: argparse.Namespace) -> Account:
     if arguments.endpoint:
         return Account(arguments.endpoint, "test", "test")
-    facts_file = runs.load(arguments.run).dir / "testbed.json"
+    return account_of(arguments.run)
+
+
+def account_of(run: str) -> Account:
+    facts_file = runs.load(run).dir / "testbed.json"
     if not facts_file.exists():
-        raise TestbedError(f"{facts_file} does not exist: is the run '{arguments.run}' up?")
+        raise TestbedError(f"{facts_file} does not exist: is the run '{run}' up?")
     facts = json.loads(facts_file.read_text())["aws"]
-    return Account(facts["endpoint"], facts["root"]["access_key_id"], facts["root"]["secret_access_key"])
+    root = facts["root"]
+    return Account(facts["endpoint"], root["access_key_id"], root["secret_access_key"], Path(facts["ca_bundle"]))
 
 
 def upload_code(account: Account, archives: list[Path]) -> dict[str, str]:
@@ -128,7 +135,9 @@ def watch_parameters(stack: Stack, given: dict[str, str]) -> dict[str, str]:
 def up(arguments: argparse.Namespace) -> int:
     account = find_account(arguments)
     code = upload_code(account, arguments.code)
-    parameters = {**LOCAL_PARAMETERS, **code, **dict(arguments.parameter)}
+    # The one thing that differs from a real account: no system trusts the CA of a run.
+    trust = {"ExtraCa": account.authority.read_text()} if account.authority else {}
+    parameters = {**LOCAL_PARAMETERS, **trust, **code, **dict(arguments.parameter)}
     stack = Stack(arguments.stack_name, REGION, ACCOUNT, parameters)
     Deployment(load_template(arguments.policies), stack, account.client).create()
     watch = Stack(f"{stack.name}-watch", REGION, ACCOUNT, watch_parameters(stack, dict(arguments.watch_parameter)))

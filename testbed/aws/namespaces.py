@@ -22,6 +22,7 @@ from .layout import (
     INTERNET_ROUTER,
     LAMBDA_ADDRESS,
     OUTSIDER_ADDRESS,
+    POD_AGENT_ADDRESS,
     RUNTIME_ADDRESS,
     S3_ADDRESS,
     Names,
@@ -127,6 +128,7 @@ def connect(names: Names, node_pid: int) -> None:
     settings(names.fabric, {"net.ipv4.conf.ext.proxy_arp": 1, "net.ipv4.neigh.ext.proxy_delay": 0})
     commands = f"""\
 addr add {CLUSTER_ADDRESS}/{CLIENTS_RANGE.rpartition("/")[2]} dev ext0
+addr replace {POD_AGENT_ADDRESS}/32 dev lo
 link set ext0 up
 route replace {INTERNET_RANGE} via {CLIENTS_ROUTER} dev ext0
 """

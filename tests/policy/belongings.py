@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from testbed.aws.layout import EKS_CLUSTER, OTHER_EKS_CLUSTER
 from testbed.common.shell import wait_until
+from tests.policy.tokens import ACCOUNT, ELSEWHERE, NAMESPACE, OTHER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,9 +27,12 @@ BREAK_GLASS = "drawbridge-break-glass"
 POWERFUL = (DEPLOYER, BREAK_GLASS)
 BUCKET = "drawbridge-probe-elsewhere"
 MARK = "drawbridge:probe"
+FURTHER_AUDIENCE = "drawbridge-probe"
 OTHER_STACK = "drawbridge-of-somebody-else"
 SESSION = "0" * 32
 DEADLINE = "2099-01-01T00:00:00Z"
+# In the stack's VPC, beside its two subnets.
+SIDE_CIDR = "10.0.3.0/24"
 
 STATE_KEYS = (
     "slots/probe",
@@ -45,7 +50,7 @@ class Belongings:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self.own_instance = self.own_interface = self.own_group = ""
+        self.own_instance = self.own_interface = self.own_group = self.side_instance = ""
         self.other_instance = self.other_interface = self.other_group = ""
         self.role_arn = self.open_key = ""
         # Roles whose own policy allows everything, by name.
@@ -72,14 +77,35 @@ class Belongings:
         key = root("kms", "root").create_key(Description=MARK, Policy=_policy(anything))["KeyMetadata"]
         self.open_key = key["Arn"]
 
+        self._make_identities()
+
         self.own_group = self._group("own", self._world.stack.name)
         self.other_group = self._group("other", OTHER_STACK)
         self.own_interface = self._interface(self._world.stack.name)
         self.other_interface = self._interface(OTHER_STACK)
         self.own_instance = self._instance(self._world.stack.name)
         self.other_instance = self._instance(OTHER_STACK)
+        self.side_instance = self._side_instance()
         ec2 = root("ec2", "root")
         wait_until("the probes' instances run", lambda: self._states(ec2) == {"running"}, seconds=30)
+
+    def _make_identities(self) -> None:
+        """What an administrator may have done that the operator's role must not trust: an audience more at the provider,
+        other accounts associated with the role."""
+        self._world.tokens.make()
+        further = {"OpenIDConnectProviderArn": self._provider(), "ClientID": FURTHER_AUDIENCE}
+        self._world.client("iam", "root").add_client_id_to_open_id_connect_provider(**further)
+        others = ((EKS_CLUSTER, NAMESPACE, OTHER), (EKS_CLUSTER, ELSEWHERE, ACCOUNT), (OTHER_EKS_CLUSTER, NAMESPACE, ACCOUNT))
+        for cluster, namespace, account in others:
+            self._world.client("eks", "root").create_pod_identity_association(
+                clusterName=cluster,
+                namespace=namespace,
+                serviceAccount=account,
+                roleArn=self._world.outputs["OperatorPodRoleArn"],
+            )
+
+    def _provider(self) -> str:
+        return str(self._world.stack.resources["OidcProvider"]["reference"])
 
     def admin_key(self) -> Credentials:
         key = self._world.client("iam", "root").create_access_key(UserName=ADMIN)["AccessKey"]
@@ -102,6 +128,8 @@ class Belongings:
         self._remove_identities(client("iam", "root"))
         if self.open_key:
             client("kms", "root").schedule_key_deletion(KeyId=self.open_key, PendingWindowInDays=7)
+        self._remove_associations(client("eks", "root"))
+        self._world.tokens.remove()
         client("events", "root").enable_rule(Name=self._sweep())
 
     def _sweep(self) -> str:
@@ -135,8 +163,31 @@ class Belongings:
         )
         return str(made["NetworkInterface"]["NetworkInterfaceId"])
 
+    def _side_instance(self) -> str:
+        """A machine behind the stack's S3 endpoint, in a subnet and a group that let plain HTTP out, as no box's do."""
+        ec2, marked = self._world.client("ec2", "root"), [{"Key": MARK, "Value": "yes"}]
+        subnet = ec2.create_subnet(
+            VpcId=self._world.outputs["VpcId"],
+            CidrBlock=SIDE_CIDR,
+            TagSpecifications=[{"ResourceType": "subnet", "Tags": marked}],
+        )["Subnet"]["SubnetId"]
+        table = self._world.stack.resources["PrivateRouteTable"]["reference"]
+        ec2.associate_route_table(RouteTableId=table, SubnetId=subnet)
+        # A new group lets everything out.
+        group = ec2.create_security_group(
+            GroupName="drawbridge-probe-side",
+            Description="plain HTTP out",
+            VpcId=self._world.outputs["VpcId"],
+            TagSpecifications=[{"ResourceType": "security-group", "Tags": marked}],
+        )["GroupId"]
+        return self._machine(subnet, group, marked)
+
     def _instance(self, stack: str) -> str:
         """A machine with the box's profile and only a private side."""
+        outputs = self._world.outputs
+        return self._machine(outputs["PrivateSubnetId"], outputs["PrivateSecurityGroupId"], self.tags(stack))
+
+    def _machine(self, subnet: str, group: str, tags: list[dict[str, str]]) -> str:
         profile = self._world.stack.resources["JumpBoxProfile"]["attributes"]["Arn"]
         made = self._world.client("ec2", "root").run_instances(
             ImageId=self.image(),
@@ -147,14 +198,9 @@ class Belongings:
             MetadataOptions={"HttpTokens": "required", "HttpPutResponseHopLimit": 1},
             InstanceInitiatedShutdownBehavior="terminate",
             NetworkInterfaces=[
-                {
-                    "DeviceIndex": 0,
-                    "SubnetId": self._world.outputs["PrivateSubnetId"],
-                    "Groups": [self._world.outputs["PrivateSecurityGroupId"]],
-                    "DeleteOnTermination": True,
-                }
+                {"DeviceIndex": 0, "SubnetId": subnet, "Groups": [group], "DeleteOnTermination": True}
             ],
-            TagSpecifications=[{"ResourceType": "instance", "Tags": self.tags(stack)}],
+            TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],
         )
         return str(made["Instances"][0]["InstanceId"])
 
@@ -177,6 +223,13 @@ class Belongings:
         for group in ec2.describe_security_groups(Filters=ours)["SecurityGroups"]:
             with _unless_gone():
                 ec2.delete_security_group(GroupId=group["GroupId"])
+        for subnet in ec2.describe_subnets(Filters=ours)["Subnets"]:
+            within = [{"Name": "association.subnet-id", "Values": [subnet["SubnetId"]]}]
+            for table in ec2.describe_route_tables(Filters=within)["RouteTables"]:
+                for link in table["Associations"]:
+                    if link.get("SubnetId") == subnet["SubnetId"]:
+                        ec2.disassociate_route_table(AssociationId=link["RouteTableAssociationId"])
+            ec2.delete_subnet(SubnetId=subnet["SubnetId"])
 
     def _remove_objects(self, s3: Any) -> None:
         outputs = self._world.outputs
@@ -191,7 +244,16 @@ class Belongings:
         with contextlib.suppress(s3.exceptions.NoSuchBucket):
             s3.delete_bucket(Bucket=BUCKET)
 
+    def _remove_associations(self, eks: Any) -> None:
+        for cluster in (EKS_CLUSTER, OTHER_EKS_CLUSTER):
+            for found in eks.list_pod_identity_associations(clusterName=cluster)["associations"]:
+                if (cluster, found["namespace"], found["serviceAccount"]) != (EKS_CLUSTER, NAMESPACE, ACCOUNT):
+                    eks.delete_pod_identity_association(clusterName=cluster, associationId=found["associationId"])
+
     def _remove_identities(self, iam: Any) -> None:
+        iam.remove_client_id_from_open_id_connect_provider(
+            OpenIDConnectProviderArn=self._provider(), ClientID=FURTHER_AUDIENCE
+        )
         with contextlib.suppress(iam.exceptions.NoSuchEntityException):
             for key in iam.list_access_keys(UserName=ADMIN)["AccessKeyMetadata"]:
                 iam.delete_access_key(UserName=ADMIN, AccessKeyId=key["AccessKeyId"])

@@ -64,7 +64,6 @@ class Mutant:
 
 
 SURVIVED = "SURVIVED"
-NO_TLS = "the local S3 speaks plain HTTP only, so that the condition is always met"
 SERVICE = "aws:PrincipalIsAWSService"
 OWN_KEY = "s3:x-amz-server-side-encryption-aws-kms-key-id"
 SERVICES_OWN = "S3 replicates itself: no request can ask for it"
@@ -74,9 +73,6 @@ COVERED = {
     Mutant("create", "PassBoxRole", ("Condition", "StringEquals", "iam:PassedToService")): (
         "create may call no other service that takes a role"
     ),
-    Mutant("backup-bucket", "OnlyTls", ("Condition", "Bool", "aws:SecureTransport")): NO_TLS,
-    Mutant("state-bucket", "OnlyTls", ("Condition", "Bool", "aws:SecureTransport")): NO_TLS,
-    Mutant("log-bucket", "OnlyTls", ("Condition", "Bool", "aws:SecureTransport")): NO_TLS,
     Mutant("log-bucket", "OnlyServicesWrite", ("Condition", "Bool", SERVICE)): "tests/watch/check.py",
     Mutant("backup-bucket", "OwnKey", ("Condition", "StringNotEquals", OWN_KEY)): "tests/policy/options.py",
     Mutant("backup-bucket", "NobodyReplicatesHere"): SERVICES_OWN,
@@ -115,7 +111,7 @@ def mutants(only: str | None, parts: bool = False) -> Iterator[Mutant]:
 def _parts(statement: dict[str, Any]) -> Iterator[tuple[str | int, ...]]:
     """Every action and resource that has company, every value of a condition that has company, every condition key."""
     for name in ("Action", "Resource"):
-        if isinstance(statement[name], list):
+        if isinstance(statement.get(name), list):
             yield from ((name, index) for index in range(len(statement[name])))
     for operator, keys in statement.get("Condition", {}).items():
         for key, values in keys.items():
@@ -156,8 +152,8 @@ def run(world: World, wanted: list[Mutant], probes: list[Probe], elsewhere: bool
 def _likely_first(probes: list[Probe], mutant: Mutant) -> list[Probe]:
     """Probes of the mutated policy's subject first: they die soonest. The order among the others stays."""
     subject = {"jumpbox": "box", "backup-bucket": "b", "state-bucket": "state", "log-bucket": "log"}
-    word = subject.get(mutant.policy, mutant.policy)
-    return sorted(probes, key=lambda probe: not probe.family.startswith(word) or mutant.sid == "OnlyTls")
+    word = "plain HTTP" if mutant.sid == "OnlyTls" else subject.get(mutant.policy, mutant.policy)
+    return sorted(probes, key=lambda probe: not probe.family.startswith(word))
 
 
 def require_green(world: World, probes: list[Probe], when: str) -> None:

@@ -17,9 +17,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from testbed.aws.cloudformation.stack import Deployment, Stack  # noqa: E402
-from testbed.aws.deploy import Account, load_template, load_watch_template, watch_parameters, write_stack  # noqa: E402
+from testbed.aws.deploy import (  # noqa: E402
+    account_of,
+    load_template,
+    load_watch_template,
+    watch_parameters,
+    write_stack,
+)
 from testbed.aws.layout import ACCOUNT, REGION  # noqa: E402
-from testbed.common import run as runs  # noqa: E402
 from testbed.common.errors import TestbedError, main_wrapper  # noqa: E402
 from testbed.common.progress import say  # noqa: E402
 from testbed.common.shell import wait_until  # noqa: E402
@@ -30,7 +35,15 @@ from tests.policy.world import World  # noqa: E402
 from tests.watch.ground import Ground  # noqa: E402
 
 CLUSTER = "locked"
-PARAMETERS = {"ClusterName": CLUSTER, "ObjectLockDays": "1", "EncryptionKey": "yes", "ExpireDays": "30"}
+PARAMETERS = {
+    "ClusterName": CLUSTER,
+    "ObjectLockDays": "1",
+    "EncryptionKey": "yes",
+    "ExpireDays": "30",
+    # The first stack has made the issuer known to IAM, and the cluster's account is its operator's.
+    "OidcIssuer": "",
+    "EksCluster": "",
+}
 WATCH = {"LogLockDays": "1"}
 MUTANTS = [
     Mutant("jumpbox", "EncryptBackups"),
@@ -52,8 +65,7 @@ MUTANTS = [
 
 def deploy(run_id: str, standing: Path, target: Path) -> None:
     """The second stack, with the code of the first."""
-    facts = json.loads((runs.load(run_id).dir / "testbed.json").read_text())["aws"]
-    account = Account(facts["endpoint"], facts["root"]["access_key_id"], facts["root"]["secret_access_key"])
+    account = account_of(run_id)
     first = json.loads(standing.read_text())
     stack = Stack(f"drawbridge-{CLUSTER}", REGION, ACCOUNT, {**first["parameters"], **PARAMETERS})
     Deployment(load_template(None), stack, account.client).create()

@@ -7,6 +7,7 @@ import ctypes
 import itertools
 import json
 import os
+import ssl
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,7 @@ from testbed.common import run as runs
 from testbed.common.errors import TestbedError
 from tests.policy.belongings import Belongings
 from tests.policy.probe import Place
+from tests.policy.tokens import Tokens
 
 METADATA = "http://169.254.169.254/latest"
 CLONE_NEWNET = 0x40000000
@@ -42,8 +44,7 @@ class World:
         self.watch = Stack.of(json.loads(stack_file.read_text())["watch"])
         self.outputs = {**self.stack.outputs, **self.watch.outputs}
         self.cluster = self.stack.parameters["ClusterName"]
-        self._policies: Path | None = None
-        self._clients: dict[tuple[str, str, Place], Any] = {}
+        self._clients: dict[tuple[str, str, Place, bool], Any] = {}
         self._numbers = itertools.count()
         self._marker = os.urandom(4).hex()
         root = self._facts["root"]
@@ -52,8 +53,8 @@ class World:
             "root": _credentials(root["access_key_id"], root["secret_access_key"]),
             "operator": _credentials(operator["access_key_id"], operator["secret_access_key"]),
         }
-        self.belongings = Belongings(self)
-        self._box_thread: ThreadPoolExecutor | None = None
+        self.belongings, self.tokens = Belongings(self), Tokens(self._run)
+        self._threads: dict[Place, ThreadPoolExecutor] = {}
 
     @contextlib.contextmanager
     def set_up(self) -> Iterator[World]:
@@ -66,19 +67,24 @@ class World:
                 self._credentials[role.removeprefix("drawbridge-")] = self._role_session(arn)
             for who in ("create", "cleanup"):
                 self._credentials[who] = self._role_session(self.outputs[f"{who.capitalize()}RoleArn"])
-            namespace = Names(self._run.index).machine(self.belongings.own_instance)
-            self._box_thread = ThreadPoolExecutor(1, initializer=_enter_network, initargs=(namespace,))
+            machines = {Place.ENDPOINT: self.belongings.own_instance, Place.SIDE: self.belongings.side_instance}
+            for where, instance in machines.items():
+                namespace = Names(self._run.index).machine(instance)
+                self._threads[where] = ThreadPoolExecutor(1, initializer=_enter_network, initargs=(namespace,))
             self._credentials["box"] = self.within(Place.ENDPOINT, _instance_credentials)
             yield self
         finally:
-            if self._box_thread:
-                self._box_thread.shutdown()
+            for thread in self._threads.values():
+                thread.shutdown()
+            self._threads.clear()
             self.belongings.remove()
 
-    def client(self, service: str, who: str, where: Place = Place.INTERNET) -> Any:
-        key = (service, who, where)
+    def client(self, service: str, who: str, where: Place = Place.INTERNET, plain: bool = False) -> Any:
+        """`plain`: without TLS, which S3 alone answers."""
+        key = (service, who, where, plain)
         if key not in self._clients:
-            endpoint = self._facts["s3_endpoint" if where is Place.ENDPOINT else "endpoint"]
+            name = "endpoint" if where is Place.INTERNET else "s3_endpoint"
+            endpoint = self._facts[f"plain_{name}" if plain else name]
             # One attempt: a retry would turn a refusal that comes and goes into none.
             options = Config(
                 retries={"total_max_attempts": 1},
@@ -88,45 +94,50 @@ class World:
                 connect_timeout=5,
             )
             session = boto3.Session(**self._credentials[who], region_name=self._facts["region"])
-            self._clients[key] = session.client(service, endpoint_url=endpoint, config=options)
+            trust = self._facts["ca_bundle"]
+            self._clients[key] = session.client(service, endpoint_url=endpoint, verify=trust, config=options)
             if who == "cloudformation":
                 self._clients[key].meta.events.register("before-send", _called_via_cloudformation)
         return self._clients[key]
+
+    def client_with(self, service: str, keys: tuple[str, str, str]) -> Any:
+        """A client with credentials that a probe got itself."""
+        options = Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}, read_timeout=20)
+        session = boto3.Session(*keys, region_name=self._facts["region"])
+        where = {"endpoint_url": self._facts["endpoint"], "verify": self._facts["ca_bundle"]}
+        return session.client(service, config=options, **where)
+
+    def pod_identity(self, token: str, cluster: str) -> dict[str, str]:
+        """What EKS answers its agent in a cluster."""
+        url = f"{self._facts['endpoint']}/_testbed/pod-identity"
+        with self.open(urllib.request.Request(url, json.dumps({"token": token, "cluster": cluster}).encode())) as answer:
+            found: dict[str, str] = json.loads(answer.read())
+        return found
+
+    def open(self, request: urllib.request.Request) -> Any:
+        """A request that no client of an SDK makes."""
+        trust = ssl.create_default_context(cafile=self._facts["ca_bundle"])
+        return urllib.request.urlopen(request, timeout=10, context=trust)  # noqa: S310 - the address is the testbed's
 
     def within(self, where: Place, request: Callable[[], Any]) -> Any:
         """Runs a request in its place: sockets belong to the network namespace of the thread that makes them."""
         if where is Place.INTERNET:
             return request()
-        if self._box_thread is None:
+        if where not in self._threads:
             raise TestbedError("no box is there to make a request from: use set_up()")
-        return self._box_thread.submit(request).result()
+        return self._threads[where].submit(request).result()
 
     def fresh(self) -> str:
         """A name that was never used."""
         return f"probe-{self._marker}-{next(self._numbers)}"
 
-    def deploy(self, policies: Path | None, **parameters: str) -> list[str]:
+    def deploy(self, policies: Path | None) -> list[str]:
         """Brings the stack to other policy files, or back with None; returns what changed."""
-        self._policies = policies
         root = lambda service: self.client(service, "root")  # noqa: E731
         changed = []
         for template, stack in ((load_template(policies), self.stack), (load_watch_template(policies), self.watch)):
-            kept = dict(stack.parameters)
-            stack.parameters |= {name: value for name, value in parameters.items() if name in template["Parameters"]}
-            try:
-                changed += Deployment(template, stack, root).update()
-            finally:
-                stack.parameters = kept
+            changed += Deployment(template, stack, root).update()
         return changed
-
-    @contextlib.contextmanager
-    def tls_required(self) -> Iterator[None]:
-        """The stack as it is in a real account, where the buckets refuse plain HTTP; everything here is plain HTTP."""
-        self.deploy(self._policies, RequireTls="true")
-        try:
-            yield
-        finally:
-            self.deploy(self._policies)
 
     def audit(self) -> list[dict[str, Any]]:
         """Every decision of the local AWS."""

@@ -68,7 +68,7 @@ class Account:
             retries={"total_max_attempts": 1}, read_timeout=120, max_pool_connections=40, s3={"addressing_style": "path"}
         )
         session = boto3.Session(key["access_key_id"], key["secret_access_key"], region_name=self._facts["region"])
-        return session.client(service, endpoint_url=self._facts["endpoint"], config=options)
+        return session.client(service, endpoint_url=self._facts["endpoint"], verify=self._facts["ca_bundle"], config=options)
 
     # What the cluster does
 

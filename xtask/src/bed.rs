@@ -102,7 +102,7 @@ impl Bed {
             .arg(&self.package.image);
         load.env("DRAWBRIDGE_BIN", &self.tools.bin);
         step("loading the controller's image into the cluster", &format!("load-{}", self.run), &mut load)?;
-        self.apply(&self.credentials())?;
+        self.apply(&self.credentials()?)?;
         let mut crds = self.helm();
         crds.args([
             "upgrade",
@@ -130,15 +130,24 @@ impl Bed {
         step("helm install drawbridge", &format!("helm-{}", self.run), &mut chart)
     }
 
-    /// The namespace and the operator's only credentials: an access key of the stack's operator user.
-    fn credentials(&self) -> Value {
-        let key = &self.stack["operator"];
-        json!({"apiVersion": "v1", "kind": "List", "items": [
+    /// The namespace, the CA of the run's AWS, and the operator's only credentials: an access key of the stack's operator
+    /// user.
+    fn credentials(&self) -> Result<Value> {
+        let (key, ca) = (&self.stack["operator"], self.ca_bundle());
+        let ca = fs::read_to_string(ca).with_context(|| format!("reading {ca}"))?;
+        Ok(json!({"apiVersion": "v1", "kind": "List", "items": [
             {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE,
                 "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}},
             {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "drawbridge-aws", "namespace": NAMESPACE},
                 "stringData": {"AWS_ACCESS_KEY_ID": key["access_key_id"], "AWS_SECRET_ACCESS_KEY": key["secret_access_key"]}},
-        ]})
+            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "local-aws-ca", "namespace": NAMESPACE},
+                "data": {"ca.crt": ca}},
+        ]}))
+    }
+
+    /// The file that the AWS endpoints' certificate is verified by.
+    pub(crate) fn ca_bundle(&self) -> &str {
+        self.facts["aws"]["ca_bundle"].as_str().unwrap_or_default()
     }
 
     /// Chart values of this run. Only what differs on a test bed from what docs/install.md sets.
@@ -146,7 +155,7 @@ impl Bed {
         let outputs = &self.stack["outputs"];
         let values = json!({
             "aws": {"region": self.facts["aws"]["region"], "endpointUrl": self.facts["aws"]["api_endpoint"],
-                "credentialsSecret": "drawbridge-aws"},
+                "caConfigMap": "local-aws-ca", "credentialsSecret": "drawbridge-aws"},
             "vault": {"create": true, "name": "default", "functions": {"create": outputs["CreateFunctionArn"],
                 "cleanup": outputs["CleanupFunctionArn"]}},
         });

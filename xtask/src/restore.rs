@@ -88,6 +88,7 @@ fn aws(bed: &Bed) -> Command {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let mut aws = command(bed.tools.aws_cli.join("bin/aws"));
     aws.env("AWS_ENDPOINT_URL", text(&facts["endpoint"]))
+        .env("AWS_CA_BUNDLE", bed.ca_bundle())
         .env("AWS_REGION", text(&facts["region"]))
         .env("AWS_ACCESS_KEY_ID", text(&facts["root"]["access_key_id"]))
         .env("AWS_SECRET_ACCESS_KEY", text(&facts["root"]["secret_access_key"]));

@@ -107,6 +107,10 @@ fn on_the_bed(bed: &Bed) -> Result<()> {
         script("tests/sessions/check.py").arg("--stack").arg(&bed.stack_file),
     )?;
     shown(
+        "the operator's AWS identity: a key, its token, EKS Pod Identity",
+        script("tests/identity/check.py").arg("--stack").arg(&bed.stack_file),
+    )?;
+    shown(
         "Kubernetes identities: what each may and may not",
         &mut script("tests/policy/kubernetes_probes.py"),
     )?;

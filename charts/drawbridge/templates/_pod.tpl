@@ -3,6 +3,9 @@
 {{- if and .Values.aws.credentialsSecret .Values.aws.webIdentity.roleArn -}}
 {{- fail "aws.credentialsSecret and aws.webIdentity.roleArn are both set; the operator has one AWS identity, so leave one of them empty" -}}
 {{- end -}}
+{{- if and .Values.aws.podIdentity (or .Values.aws.credentialsSecret .Values.aws.webIdentity.roleArn) -}}
+{{- fail "aws.podIdentity is true, and aws.credentialsSecret or aws.webIdentity.roleArn is set; the operator has one AWS identity, so leave one" -}}
+{{- end -}}
 - name: DRAWBRIDGE_NAMESPACE
   valueFrom:
     fieldRef:
@@ -30,6 +33,10 @@
 - name: AWS_ENDPOINT_URL
   value: {{ . | quote }}
 {{- end }}
+{{- if .Values.aws.caConfigMap }}
+- name: DRAWBRIDGE_AWS_CA_FILE
+  value: /etc/drawbridge/aws-ca/ca.crt
+{{- end }}
 {{- with .Values.aws.credentialsSecret }}
 - name: AWS_ACCESS_KEY_ID
   valueFrom:
@@ -47,6 +54,8 @@
   value: {{ .Values.aws.webIdentity.roleArn }}
 - name: AWS_WEB_IDENTITY_TOKEN_FILE
   value: /var/run/secrets/drawbridge.dev/aws/token
+- name: AWS_ROLE_SESSION_NAME
+  value: drawbridge
 {{- end }}
 # An address that answers for the instance's own role would be an identity that nobody gave the operator.
 - name: AWS_EC2_METADATA_DISABLED

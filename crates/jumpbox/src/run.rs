@@ -112,7 +112,7 @@ impl Jumpbox {
         let store = Store::new(&orders, &machine, place.interface.as_deref());
         let (deadline, ended_key, client_key) =
             (orders.deadline, orders.ended_key.clone(), orders.client_key.clone());
-        ready::send(&report, &orders.ready_url, place.interface.as_deref()).await?;
+        ready::send(&report, &orders, place.interface.as_deref()).await?;
         tracing::info!(session = %orders.session, instance = machine.instance, %deadline, "ready");
         let session = Arc::new(Session::new(
             orders,

@@ -2,7 +2,7 @@
 
 use std::{fmt, net::Ipv4Addr, num::NonZeroU16, ops::RangeInclusive, str::FromStr};
 
-use drawbridge_protocol::ClusterName;
+use drawbridge_protocol::{ClusterName, ExtraCa};
 use jiff::SignedDuration;
 
 /// A variable that is not as the template should have set it.
@@ -57,6 +57,8 @@ pub struct CreateConfig {
     pub region: String,
     /// Another S3 than AWS's; the box is told of it.
     pub s3_endpoint: Option<String>,
+    /// Whom the box trusts besides its system's CAs.
+    pub extra_ca: Option<ExtraCa>,
     pub vpc: String,
     pub public_subnet: String,
     pub private_subnet: String,
@@ -82,6 +84,7 @@ impl CreateConfig {
             stack: Stack::read(env)?,
             region: text(env, "AWS_REGION", "the stack's region")?,
             s3_endpoint: env("AWS_ENDPOINT_URL_S3").filter(|url| !url.is_empty()),
+            extra_ca: extra_ca(env)?,
             vpc: text(env, "DRAWBRIDGE_VPC_ID", "the id of the VPC")?,
             public_subnet: text(env, "DRAWBRIDGE_PUBLIC_SUBNET_ID", "the id of the public subnet")?,
             private_subnet: text(env, "DRAWBRIDGE_PRIVATE_SUBNET_ID", "the id of the private subnet")?,
@@ -107,6 +110,14 @@ impl CreateConfig {
         };
         Ok(config)
     }
+}
+
+/// Whom both functions trust to vouch for AWS, besides the system's CAs.
+pub fn extra_ca(env: Lookup<'_>) -> Result<Option<ExtraCa>, ConfigError> {
+    let (name, expected) = ("DRAWBRIDGE_EXTRA_CA", "CA certificates as PEM, at most 2048 bytes");
+    let Some(value) = env(name).filter(|value| !value.trim().is_empty()) else { return Ok(None) };
+    let first = value.lines().next().unwrap_or_default();
+    value.parse().map(Some).map_err(|error| invalid(name, first, expected, &error))
 }
 
 /// An IPv4 network.
@@ -200,10 +211,13 @@ pub(crate) mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
+    const CA: &str = include_str!("../../protocol/tests/certificates/ca.pem");
+    const SERVER: &str = include_str!("../../protocol/tests/certificates/server.pem");
+
     pub(crate) fn environment(name: &str) -> Option<String> {
         let value = match name {
             "AWS_REGION" => "us-east-1",
-            "AWS_ENDPOINT_URL_S3" => "http://198.51.100.3:4566",
+            "AWS_ENDPOINT_URL_S3" => "https://198.51.100.3",
             "DRAWBRIDGE_CLUSTER" => "demo",
             "DRAWBRIDGE_STACK" => "drawbridge-demo",
             "DRAWBRIDGE_BACKUP_BUCKET" => "demo-backup",
@@ -244,6 +258,19 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn an_extra_ca_is_none_unless_it_is_given() {
+        let with = |value: &'static str| {
+            move |asked: &str| {
+                if asked == "DRAWBRIDGE_EXTRA_CA" { Some(value.to_owned()) } else { environment(asked) }
+            }
+        };
+        assert_eq!(CreateConfig::read(&environment).unwrap().extra_ca, None);
+        assert_eq!(CreateConfig::read(&with("")).unwrap().extra_ca, None);
+        let given = CreateConfig::read(&with(CA)).unwrap().extra_ca.unwrap();
+        assert_eq!(given.as_pem(), CA);
+    }
+
+    #[test]
     fn each_missing_variable_is_named() {
         let names = [
             "AWS_REGION",
@@ -274,6 +301,7 @@ pub(crate) mod tests {
 
     #[test]
     fn each_wrong_value_is_named_with_what_was_expected() {
+        let large = "x".repeat(2049);
         let cases = [
             ("DRAWBRIDGE_CLUSTER", "Demo!", "DNS label"),
             ("DRAWBRIDGE_CLIENT_CIDRS", "10.0.0.0", "no '/'"),
@@ -286,6 +314,8 @@ pub(crate) mod tests {
             ("DRAWBRIDGE_MAX_SESSION_BYTES", "0", "above 0"),
             ("DRAWBRIDGE_OBJECT_LOCK_DAYS", "3651", "to 3650"),
             ("DRAWBRIDGE_INSTANCE_TYPES", "a,b,c,d,e,f,g,h,i", "1 to 8"),
+            ("DRAWBRIDGE_EXTRA_CA", SERVER, "no CA"),
+            ("DRAWBRIDGE_EXTRA_CA", &large, "2048 allowed"),
         ];
         for (name, value, said) in cases {
             let with = |asked: &str| if asked == name { Some(value.to_owned()) } else { environment(asked) };

@@ -115,6 +115,7 @@ impl Creator {
             lifetime,
             program: (&program_url, &self.program.digest),
             orders: (&orders_url, &orders_digest),
+            extra_ca: self.config.extra_ca.as_ref(),
         })?;
         Ok(Launch {
             client_token: id.to_string(),
@@ -149,6 +150,7 @@ impl Creator {
             bucket: stack.backup_bucket.clone(),
             region: self.config.region.clone(),
             s3_endpoint: self.config.s3_endpoint.clone(),
+            extra_ca: self.config.extra_ca.clone(),
             prefix: ObjectPrefix::of_session(&stack.cluster, &session.job, &session.session)?,
             ended_key: ObjectKey::ended(&stack.cluster, &session.session),
             ready_url: self.store().ready_url(&session.session, lifetime).await?,

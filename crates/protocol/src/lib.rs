@@ -3,6 +3,7 @@
 //! Nothing here does I/O. Everything that is read from another party is bounded in size, denies unknown
 //! fields and carries a version; what a value of these types says about itself has been checked when it was made.
 
+pub mod ca;
 pub mod dsse;
 pub mod error;
 pub mod ids;
@@ -12,6 +13,7 @@ pub mod orders;
 pub mod session;
 pub mod upload;
 
+pub use ca::ExtraCa;
 pub use dsse::{Envelope, SessionSigner};
 pub use error::ProtocolError;
 pub use ids::{

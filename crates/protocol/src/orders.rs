@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ClusterName, JobRef, ObjectKey, ObjectPrefix, SessionId, SessionPublicKey, Sha256, SshPublicKey, Version,
+    ClusterName, ExtraCa, JobRef, ObjectKey, ObjectPrefix, SessionId, SessionPublicKey, Sha256, SshPublicKey,
+    Version,
 };
 
 /// The largest orders, in bytes: two presigned URLs with session tokens of up to 4 KiB.
@@ -27,9 +28,12 @@ pub struct Orders {
     pub client_key: SshPublicKey,
     pub bucket: String,
     pub region: String,
-    /// Another S3 than AWS's, `http://host:port`; path-style addressing then.
+    /// Another S3 than AWS's, `https://host:port`; path-style addressing then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub s3_endpoint: Option<String>,
+    /// Whom the box trusts to vouch for S3, besides the system's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extra_ca: Option<ExtraCa>,
     /// All objects of the session lie under it.
     pub prefix: ObjectPrefix,
     /// The marker to put when the box's own timer runs out.

@@ -93,8 +93,8 @@ resource "aws_network_acl_rule" "private_acl_to_s3" {
   rule_action    = "allow"
   protocol       = 6
   cidr_block     = "0.0.0.0/0"
-  from_port      = var.s3_port
-  to_port        = var.s3_port
+  from_port      = 443
+  to_port        = 443
 }
 
 resource "aws_network_acl_rule" "private_acl_from_s3" {
@@ -116,8 +116,8 @@ resource "aws_security_group" "private_security_group" {
 
   egress {
     protocol    = "tcp"
-    from_port   = var.s3_port
-    to_port     = var.s3_port
+    from_port   = 443
+    to_port     = 443
     description = "S3, the only thing that the private subnet has a route to"
     cidr_blocks = ["0.0.0.0/0"]
   }
@@ -316,21 +316,16 @@ resource "aws_s3_bucket_notification" "backup_bucket_notification" {
 resource "aws_s3_bucket_policy" "backup_bucket_policy" {
   bucket = aws_s3_bucket.backup_bucket.id
 
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [
-      for s in jsondecode(templatefile("${path.module}/../../policies/backup-bucket.json", {
-        Partition       = data.aws_partition.here.partition
-        BackupBucket    = "drawbridge-${var.cluster_name}-backup-${data.aws_caller_identity.here.account_id}"
-        Account         = data.aws_caller_identity.here.account_id
-        BoxRole         = "drawbridge-${var.cluster_name}-jumpbox"
-        S3Endpoint      = aws_vpc_endpoint.s3_endpoint.id
-        LockDays        = var.object_lock_days
-        Encryption      = local.uses_key ? "aws:kms" : "AES256"
-        BackupKeyOrNone = local.uses_key ? one(aws_kms_key.backup_key[*].arn) : "none"
-        Deployer        = var.deployer_arn
-      })).Statement : s if s.Sid != "OnlyTls" || local.requires_tls
-    ]
+  policy = templatefile("${path.module}/../../policies/backup-bucket.json", {
+    Partition       = data.aws_partition.here.partition
+    BackupBucket    = "drawbridge-${var.cluster_name}-backup-${data.aws_caller_identity.here.account_id}"
+    Account         = data.aws_caller_identity.here.account_id
+    BoxRole         = "drawbridge-${var.cluster_name}-jumpbox"
+    S3Endpoint      = aws_vpc_endpoint.s3_endpoint.id
+    LockDays        = var.object_lock_days
+    Encryption      = local.uses_key ? "aws:kms" : "AES256"
+    BackupKeyOrNone = local.uses_key ? one(aws_kms_key.backup_key[*].arn) : "none"
+    Deployer        = var.deployer_arn
   })
 }
 
@@ -399,18 +394,13 @@ resource "aws_s3_bucket_lifecycle_configuration" "state_bucket_lifecycle" {
 resource "aws_s3_bucket_policy" "state_bucket_policy" {
   bucket = aws_s3_bucket.state_bucket.id
 
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [
-      for s in jsondecode(templatefile("${path.module}/../../policies/state-bucket.json", {
-        Partition   = data.aws_partition.here.partition
-        StateBucket = "drawbridge-${var.cluster_name}-state-${data.aws_caller_identity.here.account_id}"
-        Account     = data.aws_caller_identity.here.account_id
-        CreateRole  = "drawbridge-${var.cluster_name}-create"
-        CleanupRole = "drawbridge-${var.cluster_name}-cleanup"
-        Deployer    = var.deployer_arn
-      })).Statement : s if s.Sid != "OnlyTls" || local.requires_tls
-    ]
+  policy = templatefile("${path.module}/../../policies/state-bucket.json", {
+    Partition   = data.aws_partition.here.partition
+    StateBucket = "drawbridge-${var.cluster_name}-state-${data.aws_caller_identity.here.account_id}"
+    Account     = data.aws_caller_identity.here.account_id
+    CreateRole  = "drawbridge-${var.cluster_name}-create"
+    CleanupRole = "drawbridge-${var.cluster_name}-cleanup"
+    Deployer    = var.deployer_arn
   })
 }
 
@@ -431,7 +421,7 @@ resource "aws_iam_role" "create_role" {
 }
 
 resource "aws_iam_role_policy" "create_role_create" {
-  role = aws_iam_role.create_role.id
+  role = aws_iam_role.create_role.name
   name = "create"
 
   policy = replace(templatefile("${path.module}/../../policies/create.json", {
@@ -471,7 +461,7 @@ resource "aws_iam_role" "cleanup_role" {
 }
 
 resource "aws_iam_role_policy" "cleanup_role_cleanup" {
-  role = aws_iam_role.cleanup_role.id
+  role = aws_iam_role.cleanup_role.name
   name = "cleanup"
 
   policy = templatefile("${path.module}/../../policies/cleanup.json", {
@@ -503,7 +493,7 @@ resource "aws_iam_role" "jump_box_role" {
 }
 
 resource "aws_iam_role_policy" "jump_box_role_jumpbox" {
-  role = aws_iam_role.jump_box_role.id
+  role = aws_iam_role.jump_box_role.name
   name = "jumpbox"
 
   policy = jsonencode({
@@ -547,6 +537,59 @@ resource "aws_iam_user_policy_attachment" "operator_policy_user_0" {
   policy_arn = aws_iam_policy.operator_policy.arn
 }
 
+resource "aws_iam_openid_connect_provider" "oidc_provider" {
+  count          = local.makes_provider ? 1 : 0
+  url            = "https://${var.oidc_issuer}"
+  client_id_list = ["sts.amazonaws.com"]
+}
+
+resource "aws_iam_role" "operator_role" {
+  count = local.knows_tokens ? 1 : 0
+  name  = "drawbridge-${var.cluster_name}-operator"
+
+  assume_role_policy = templatefile("${path.module}/../../policies/operator-web-identity.json", {
+    Partition         = data.aws_partition.here.partition
+    Account           = data.aws_caller_identity.here.account_id
+    OidcIssuer        = var.oidc_issuer
+    OperatorNamespace = var.operator_namespace
+    OperatorAccount   = var.operator_account
+  })
+}
+
+resource "aws_iam_role_policy_attachment" "operator_role_managed_0" {
+  count      = local.knows_tokens ? 1 : 0
+  role       = one(aws_iam_role.operator_role[*].name)
+  policy_arn = aws_iam_policy.operator_policy.arn
+}
+
+resource "aws_iam_role" "operator_pod_role" {
+  count = local.is_eks ? 1 : 0
+  name  = "drawbridge-${var.cluster_name}-operator-pod"
+
+  assume_role_policy = templatefile("${path.module}/../../policies/operator-pod-identity.json", {
+    Partition         = data.aws_partition.here.partition
+    Region            = data.aws_region.here.region
+    Account           = data.aws_caller_identity.here.account_id
+    EksCluster        = var.eks_cluster
+    OperatorNamespace = var.operator_namespace
+    OperatorAccount   = var.operator_account
+  })
+}
+
+resource "aws_iam_role_policy_attachment" "operator_pod_role_managed_0" {
+  count      = local.is_eks ? 1 : 0
+  role       = one(aws_iam_role.operator_pod_role[*].name)
+  policy_arn = aws_iam_policy.operator_policy.arn
+}
+
+resource "aws_eks_pod_identity_association" "operator_pod_identity" {
+  count           = local.is_eks ? 1 : 0
+  cluster_name    = var.eks_cluster
+  namespace       = var.operator_namespace
+  service_account = var.operator_account
+  role_arn        = one(aws_iam_role.operator_pod_role[*].arn)
+}
+
 resource "aws_cloudwatch_log_group" "create_log" {
   name              = "/aws/lambda/drawbridge-${var.cluster_name}-create"
   retention_in_days = var.log_retention_days
@@ -588,6 +631,7 @@ resource "aws_lambda_function" "create_function" {
       DRAWBRIDGE_MAX_BOXES                 = var.max_boxes
       DRAWBRIDGE_SESSION_SECONDS           = var.session_seconds
       DRAWBRIDGE_GRACE_SECONDS             = var.grace_seconds
+      DRAWBRIDGE_EXTRA_CA                  = var.extra_ca
       DRAWBRIDGE_MAX_SESSION_BYTES         = var.max_session_bytes
       DRAWBRIDGE_OBJECT_LOCK_DAYS          = var.object_lock_days
     }
@@ -615,6 +659,7 @@ resource "aws_lambda_function" "cleanup_function" {
       DRAWBRIDGE_BACKUP_BUCKET = "drawbridge-${var.cluster_name}-backup-${data.aws_caller_identity.here.account_id}"
       DRAWBRIDGE_STATE_BUCKET  = aws_s3_bucket.state_bucket.id
       DRAWBRIDGE_GRACE_SECONDS = var.grace_seconds
+      DRAWBRIDGE_EXTRA_CA      = var.extra_ca
     }
   }
 }

@@ -23,6 +23,15 @@ output "operator_policy_arn" {
   value = aws_iam_policy.operator_policy.arn
 }
 
+output "operator_role_arn" {
+  value       = one(aws_iam_role.operator_role[*].arn)
+  description = "aws.webIdentity.roleArn of the chart"
+}
+
+output "operator_pod_role_arn" {
+  value = one(aws_iam_role.operator_pod_role[*].arn)
+}
+
 output "backup_bucket" {
   value = aws_s3_bucket.backup_bucket.id
 }

@@ -208,19 +208,52 @@ variable "encryption_key" {
   }
 }
 
-variable "s3_port" {
-  type        = number
-  description = "S3's port. Other than 443 only where a test has an S3 of its own."
-  default     = 443
+variable "oidc_issuer" {
+  type        = string
+  description = "The issuer of the cluster's tokens, without https://. Makes a role that the operator assumes by its token."
+  default     = ""
+
+  validation {
+    condition     = can(regex("^([a-z0-9].*)?$", var.oidc_issuer))
+    error_message = "oidc_issuer: expected the issuer without https://."
+  }
 }
 
-variable "require_tls" {
+variable "make_oidc_provider" {
   type        = string
-  description = "Whether the buckets refuse plain HTTP. \"false\" only where a test has an S3 of its own."
+  description = "\"false\" where the account has an IAM OIDC provider for the issuer already."
   default     = "true"
 
   validation {
-    condition     = contains(["true", "false"], var.require_tls)
-    error_message = "require_tls: expected one of true, false."
+    condition     = contains(["true", "false"], var.make_oidc_provider)
+    error_message = "make_oidc_provider: expected one of true, false."
+  }
+}
+
+variable "eks_cluster" {
+  type        = string
+  description = "The EKS cluster's name. Makes a role and its association for EKS Pod Identity."
+  default     = ""
+}
+
+variable "operator_namespace" {
+  type    = string
+  default = "drawbridge-system"
+}
+
+variable "operator_account" {
+  type        = string
+  description = "The operator's service account."
+  default     = "drawbridge"
+}
+
+variable "extra_ca" {
+  type        = string
+  description = "CA certificates, PEM, that functions and boxes trust besides the system's. For private endpoints and tests."
+  default     = ""
+
+  validation {
+    condition     = length(var.extra_ca) <= 2048
+    error_message = "extra_ca: expected at most 2048 characters."
   }
 }

@@ -11,10 +11,12 @@ terraform {
 locals {
   takes_first_zone     = var.availability_zone == ""
   reserves_concurrency = var.reserved_concurrency != 0
-  requires_tls         = var.require_tls == "true"
   locks                = var.object_lock_days != 0
   expires              = var.expire_days != 0
   uses_key             = var.encryption_key == "yes"
+  knows_tokens         = var.oidc_issuer != ""
+  makes_provider       = (local.knows_tokens) && (var.make_oidc_provider == "true")
+  is_eks               = var.eks_cluster != ""
   stack_name           = "drawbridge-${var.cluster_name}"
 }
 

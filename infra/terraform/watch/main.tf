@@ -111,18 +111,13 @@ resource "aws_s3_bucket_lifecycle_configuration" "log_bucket_lifecycle" {
 resource "aws_s3_bucket_policy" "log_bucket_policy" {
   bucket = aws_s3_bucket.log_bucket.id
 
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [
-      for s in jsondecode(templatefile("${path.module}/../../policies/log-bucket.json", {
-        Partition = data.aws_partition.here.partition
-        LogBucket = "drawbridge-${var.cluster_name}-log-${data.aws_caller_identity.here.account_id}"
-        Region    = data.aws_region.here.region
-        Account   = data.aws_caller_identity.here.account_id
-        Trail     = "drawbridge-${var.cluster_name}"
-        Deployer  = var.deployer_arn
-      })).Statement : s if s.Sid != "OnlyTls" || local.requires_tls
-    ]
+  policy = templatefile("${path.module}/../../policies/log-bucket.json", {
+    Partition = data.aws_partition.here.partition
+    LogBucket = "drawbridge-${var.cluster_name}-log-${data.aws_caller_identity.here.account_id}"
+    Region    = data.aws_region.here.region
+    Account   = data.aws_caller_identity.here.account_id
+    Trail     = "drawbridge-${var.cluster_name}"
+    Deployer  = var.deployer_arn
   })
 }
 

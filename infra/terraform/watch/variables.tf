@@ -118,14 +118,3 @@ variable "deployer_arn" {
   type        = string
   description = "As in the cluster's stack."
 }
-
-variable "require_tls" {
-  type        = string
-  description = "As in the cluster's stack."
-  default     = "true"
-
-  validation {
-    condition     = contains(["true", "false"], var.require_tls)
-    error_message = "require_tls: expected one of true, false."
-  }
-}

@@ -15,7 +15,6 @@ locals {
   records_data       = var.data_events == "yes"
   records_management = var.management_events == "yes"
   records            = (local.records_data) || (local.records_management)
-  requires_tls       = var.require_tls == "true"
 }
 
 data "aws_partition" "here" {}

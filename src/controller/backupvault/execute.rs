@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use kube::{Api, Client, Resource as _, ResourceExt as _, api::PostParams, runtime::reflector::ObjectRef};
 use tracing::info;
 
-use super::{plan::Step, status};
+use super::{identity, plan::Step, status};
 use crate::{
     api::{AbandonedSession, BackupVault, BackupVaultStatus, ConditionStatus, conditions},
     broker::{BrokerError, Function},
@@ -36,8 +36,10 @@ pub(super) async fn execute(
         Step::Ask => {
             let answer = ask(context, vault).await;
             let changed = status::asked(vault, &answer, now);
+            let changed = identity::note(vault, changed, context.broker.credentials().await, now);
             write(&context.client, vault, changed.clone()).await?;
             tell(context, vault, &changed).await;
+            identity::tell(context, vault, &changed).await;
             Ok(Duration::ZERO)
         }
     }

@@ -1,6 +1,7 @@
 //! Reconciles a `BackupVault`: whether its functions answer, and what is open and waiting there.
 
 mod execute;
+mod identity;
 mod observe;
 mod plan;
 mod status;

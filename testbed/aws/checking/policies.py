@@ -6,9 +6,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from testbed.aws.layout import ACCOUNT
+from testbed.aws.layout import ACCOUNT, S3_URL
 
-from .kit import S3_URL, Bed, Checks, allow, policy
+from .kit import Bed, Checks, allow, policy
 
 BUCKET = "checks-once"
 OBJECTS = f"arn:aws:s3:::{BUCKET}/*"

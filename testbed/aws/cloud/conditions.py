@@ -13,7 +13,7 @@ from typing import Any
 
 from ministack.core import iam_evaluator as evaluator
 
-from . import audit, request
+from . import audit, request, web_identity
 
 # Each of these is resolved, by ministack or below. A key that is only listed here would lie.
 KNOWN_KEYS = frozenset(
@@ -78,7 +78,7 @@ def _refuse(what: str) -> None:
 
 def check_key(key: str) -> None:
     lower = key.lower()
-    if lower not in KNOWN_KEYS and not lower.startswith(KNOWN_FAMILIES):
+    if lower not in KNOWN_KEYS and not lower.startswith(KNOWN_FAMILIES) and not web_identity.condition_key(key):
         _refuse(f"condition key {key!r}")
 
 
@@ -151,6 +151,8 @@ def _resolve(key: str, context: Any) -> Any:
             return now.source if origin.get("endpoint") else None
         case "aws:sourceip" if origin.get("endpoint"):
             return None  # a request through an endpoint has a private address, which this key never holds
+        case "aws:securetransport":
+            return str(now.secure).lower()
         case "aws:principalisawsservice":
             return "true" if context.principal_type == "Service" else "false"
         case "aws:viaawsservice":

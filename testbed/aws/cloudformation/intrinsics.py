@@ -63,6 +63,8 @@ class Scope:
                 return not _boolean(self.evaluate(inner), "the argument of Fn::Not")
             case "Fn::Or", list(inner):
                 return any(_boolean(self.evaluate(one), "an argument of Fn::Or") for one in inner)
+            case "Fn::And", list(inner):
+                return all(_boolean(self.evaluate(one), "an argument of Fn::And") for one in inner)
             case "Fn::Join", [str(separator), values]:
                 return separator.join(_text(value) for value in self.evaluate(values))
             case "Fn::Select", [index, values]:

@@ -18,7 +18,8 @@ from testbed.common.made import Made
 from testbed.common.process import Identity, children, identify
 from testbed.common.shell import succeeds
 
-from ..layout import API_PORT, S3_ADDRESS, Names
+from ..certificates import AUTHORITY
+from ..layout import GUEST_AUTHORITY, S3_URL, Names
 from ..namespaces import ip_batch
 from . import limits, metadata
 from .fabric import Fabric
@@ -88,6 +89,9 @@ class Machine:
         (seed / "etc/hostname").write_text(f"{name}\n")
         (seed / "etc/hosts").write_text(f"127.0.0.1 localhost\n{self.instance['nics'][0]['ip']} {name}\n")
         (seed / "etc/resolv.conf").write_text("")
+        authority = seed / GUEST_AUTHORITY[1:]
+        authority.parent.mkdir(parents=True)
+        shutil.copy(self._directory.parent.parent / AUTHORITY, authority)
         user_data = self.instance["user_data"]
         (self._directory / "user-data").write_bytes(base64.b64decode(user_data) if user_data else b"")
 
@@ -108,7 +112,7 @@ class Machine:
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": "/root",
             "LANG": "C.UTF-8",
-            "AWS_ENDPOINT_URL_S3": f"http://{S3_ADDRESS}:{API_PORT}",
+            "AWS_ENDPOINT_URL_S3": S3_URL,
             "AWS_REGION": self.instance["region"],
             "DRAWBRIDGE_TESTBED": os.environ["DRAWBRIDGE_TESTBED"],
         }

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..layout import API_ADDRESS, API_PORT, S3_ADDRESS
+from ..layout import API_ADDRESS, API_PORT, PLAIN_PORT, S3_ADDRESS
 
 INTERNET_LINKS = '{ "aws", "fn", "out", "ext" }'
 WRITTEN = "ct original ip daddr"
@@ -60,7 +60,7 @@ table ip drawbridge {{
     ct state established,related accept
     ct state invalid drop
     jump leave
-    oifname "aws" ip daddr {{ {API_ADDRESS}, {S3_ADDRESS} }} tcp dport != {API_PORT} drop
+    oifname "aws" ip daddr {{ {API_ADDRESS}, {S3_ADDRESS} }} tcp dport != {{ {PLAIN_PORT}, {API_PORT} }} drop
     jump enter
     oifname {INTERNET_LINKS} accept
   }}

@@ -21,9 +21,13 @@ def bucket_of(world: Any, bucket: str) -> str:
     return str(world.outputs[named[bucket]] if bucket in named else bucket)
 
 
-def get(who: str, bucket: str, key: str, where: Place = Place.INTERNET, **which: Any) -> Request:
+def get(
+    who: str, bucket: str, key: str, where: Place = Place.INTERNET, plain: bool = False, **which: Any
+) -> Request:
+    """`plain`, here and below: over plain HTTP."""
+
     def request(world: Any) -> None:
-        s3 = world.client("s3", who, where)
+        s3 = world.client("s3", who, where, plain)
         s3.get_object(Bucket=bucket_of(world, bucket), Key=key.format(cluster=world.cluster), **which)["Body"].read()
 
     return request
@@ -36,13 +40,14 @@ def put(
     where: Place = Place.INTERNET,
     once: bool = True,
     fresh: bool = True,
+    plain: bool = False,
     **more: Any,
 ) -> Request:
     """`once` sends if-none-match; `fresh` writes to a key of its own beside `key`; `more` is sent as it stands."""
 
     def request(world: Any) -> None:
         target = key.format(cluster=world.cluster)
-        world.client("s3", who, where).put_object(
+        world.client("s3", who, where, plain).put_object(
             Bucket=bucket_of(world, bucket),
             Key=f"{target}-{world.fresh()}" if fresh else target,
             Body=b"x",
@@ -62,9 +67,11 @@ def delete(who: str, bucket: str, key: str, where: Place = Place.INTERNET, versi
     return request
 
 
-def list_objects(who: str, bucket: str, prefix: str = "", where: Place = Place.INTERNET) -> Request:
+def list_objects(
+    who: str, bucket: str, prefix: str = "", where: Place = Place.INTERNET, plain: bool = False
+) -> Request:
     def request(world: Any) -> None:
-        s3 = world.client("s3", who, where)
+        s3 = world.client("s3", who, where, plain)
         s3.list_objects_v2(Bucket=bucket_of(world, bucket), Prefix=prefix.format(cluster=world.cluster), MaxKeys=1)
 
     return request

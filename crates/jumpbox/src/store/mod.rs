@@ -97,7 +97,7 @@ impl Store {
             .behavior_version(BehaviorVersion::v2026_01_12())
             .region(Region::new(orders.region.clone()))
             .credentials_provider(machine.credentials.clone())
-            .http_client(http::client(interface))
+            .http_client(http::client(interface, orders.extra_ca.as_ref()))
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
             .timeout_config(timeouts(TIMEOUT))
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired);

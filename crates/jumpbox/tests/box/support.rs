@@ -65,6 +65,7 @@ pub(crate) async fn orders(s3: &Client, key: &ClientKey, plan: &Plan) -> Orders 
         bucket: plan.bucket.to_owned(),
         region: s3::REGION.to_owned(),
         s3_endpoint: Some(s3::endpoint().to_owned()),
+        extra_ca: None,
         ready_url,
         deadline: Timestamp::now() + plan.lives,
         limits: plan.limits,

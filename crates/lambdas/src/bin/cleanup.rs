@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use drawbridge_lambdas::{
     aws,
     cleanup::{Answer, Cleaner},
-    config::{Stack, process_environment},
+    config::{self, Stack, process_environment},
     error::Error,
     events, runtime,
 };
@@ -29,7 +29,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
 
 async fn cleaner() -> Result<Cleaner, Error> {
     let stack = Stack::read(&process_environment)?;
-    let sdk = aws::config().await;
+    let sdk = aws::config(config::extra_ca(&process_environment)?.as_ref()).await;
     let other_s3 = process_environment("AWS_ENDPOINT_URL_S3").is_some_and(|url| !url.is_empty());
     let destroyer = runtime::destroyer(&stack, &sdk, other_s3);
     Ok(Cleaner { stack, destroyer, pause: PAUSE, clock: Arc::new(Timestamp::now) })

@@ -30,7 +30,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
 async fn creator() -> Result<Creator, Error> {
     let config = CreateConfig::read(&process_environment)?;
     let program = program()?;
-    let sdk = aws::config().await;
+    let sdk = aws::config(config.extra_ca.as_ref()).await;
     let destroyer = runtime::destroyer(&config.stack, &sdk, config.s3_endpoint.is_some());
     Ok(Creator { config, program, destroyer })
 }
