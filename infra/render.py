@@ -31,8 +31,8 @@ WATCH_RENDERED = HERE / "watch.template.json"
 PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
 # The short forms that the source may use. `!Ref` and `!Condition` become themselves, the others `Fn::<name>`.
 FUNCTIONS = ("Sub", "GetAtt", "If", "Equals", "Not", "And", "Or", "Join", "Select", "GetAZs")
-# CloudFormation's limit, in bytes, for a template that does not go through a bucket.
-MAX_TEMPLATE = 51_200
+# CloudFormation's limit, in bytes, for a template that goes through a bucket, as the functions' code does anyhow.
+MAX_TEMPLATE = 1_000_000
 
 
 class RenderError(Exception):

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Puts the stacks of infra/ into a run's local AWS, as a user puts them into an account: the cluster's, and what watches it.
+"""Puts the stacks of infra/ into a run's local AWS, as a user does in an account: the cluster's, and what watches it.
 
     deploy.py up --run ID --code create.zip cleanup.zip --out stack.json [--parameter NAME=VALUE ...]
     deploy.py update --run ID --stack stack.json [--policies DIR] [--code ...] [--parameter NAME=VALUE ...]
@@ -47,6 +47,7 @@ LOCAL_PARAMETERS = {
     "MaxSessionsPerDay": "100000",
     # Whom probes ask as; they make the role.
     "DeployerArn": f"arn:aws:iam::{ACCOUNT}:role/drawbridge-deployer",
+    "BreakGlassArn": f"arn:aws:iam::{ACCOUNT}:role/drawbridge-break-glass",
 }
 # A minute's silence is noticed, since no test can wait for a day's.
 LOCAL_WATCH = {"SilenceHours": "1", "SilencePeriodSeconds": "60"}
@@ -73,9 +74,13 @@ class Account:
 def find_account(arguments: argparse.Namespace) -> Account:
     if arguments.endpoint:
         return Account(arguments.endpoint, "test", "test")
-    facts_file = runs.load(arguments.run).dir / "testbed.json"
+    return account_of(arguments.run)
+
+
+def account_of(run: str) -> Account:
+    facts_file = runs.load(run).dir / "testbed.json"
     if not facts_file.exists():
-        raise TestbedError(f"{facts_file} does not exist: is the run '{arguments.run}' up?")
+        raise TestbedError(f"{facts_file} does not exist: is the run '{run}' up?")
     facts = json.loads(facts_file.read_text())["aws"]
     root = facts["root"]
     return Account(facts["endpoint"], root["access_key_id"], root["secret_access_key"], Path(facts["ca_bundle"]))

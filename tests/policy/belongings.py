@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 ADMIN = "drawbridge-probe-admin"
 ROLE = "drawbridge-probe-role"
 DEPLOYER = "drawbridge-deployer"
+BREAK_GLASS = "drawbridge-break-glass"
+POWERFUL = (DEPLOYER, BREAK_GLASS)
 BUCKET = "drawbridge-probe-elsewhere"
 MARK = "drawbridge:probe"
 FURTHER_AUDIENCE = "drawbridge-probe"
@@ -53,9 +55,11 @@ class Belongings:
         self._world = world
         self.own_instance = self.own_interface = self.own_group = self.side_instance = ""
         self.other_instance = self.other_interface = self.other_group = ""
-        self.role_arn = self.deployer_arn = ""
+        self.role_arn = self.open_key = ""
         # A key of the same kind beside the stack's, under KMS's own default policy: identities' policies decide.
         self.other_key = ""
+        # Roles whose own policy allows everything, by name.
+        self.powerful: dict[str, str] = {}
 
     def make(self) -> None:
         root = self._world.client
@@ -69,9 +73,14 @@ class Belongings:
         anybody = {"Effect": "Allow", "Principal": {"AWS": self._world.stack.account}, "Action": "sts:AssumeRole"}
         made = iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=_policy(anybody))
         self.role_arn = made["Role"]["Arn"]
-        made = iam.create_role(RoleName=DEPLOYER, AssumeRolePolicyDocument=_policy(anybody))
-        self.deployer_arn = made["Role"]["Arn"]
-        iam.put_role_policy(RoleName=DEPLOYER, PolicyName="all", PolicyDocument=_policy(everything))
+        for role in POWERFUL:
+            made = iam.create_role(RoleName=role, AssumeRolePolicyDocument=_policy(anybody))
+            self.powerful[role] = made["Role"]["Arn"]
+            iam.put_role_policy(RoleName=role, PolicyName="all", PolicyDocument=_policy(everything))
+
+        anything = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "kms:*", "Resource": "*"}
+        key = root("kms", "root").create_key(Description=MARK, Policy=_policy(anything))["KeyMetadata"]
+        self.open_key = key["Arn"]
         self.other_key = root("kms", "root").create_key(
             KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY", Tags=[{"TagKey": MARK, "TagValue": "yes"}]
         )["KeyMetadata"]["Arn"]
@@ -125,6 +134,8 @@ class Belongings:
         self._remove_instances(client("ec2", "root"))
         self._remove_objects(client("s3", "root"))
         self._remove_identities(client("iam", "root"))
+        if self.open_key:
+            client("kms", "root").schedule_key_deletion(KeyId=self.open_key, PendingWindowInDays=7)
         self._remove_associations(client("eks", "root"))
         self._world.tokens.remove()
         self._remove_key(client("kms", "root"))
@@ -264,8 +275,8 @@ class Belongings:
         for remove in (
             lambda: iam.delete_user(UserName=ADMIN),
             lambda: iam.delete_role(RoleName=ROLE),
-            lambda: iam.delete_role_policy(RoleName=DEPLOYER, PolicyName="all"),
-            lambda: iam.delete_role(RoleName=DEPLOYER),
+            *(lambda role=role: iam.delete_role_policy(RoleName=role, PolicyName="all") for role in POWERFUL),
+            *(lambda role=role: iam.delete_role(RoleName=role) for role in POWERFUL),
         ):
             with contextlib.suppress(iam.exceptions.NoSuchEntityException, ClientError):
                 remove()

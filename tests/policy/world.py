@@ -33,7 +33,8 @@ Credentials = dict[str, str]
 
 class World:
     """Clients by identity and place. Identities: root, admin (an IAM user that may do everything as far as its own
-    policy goes), cloudformation (the same when CloudFormation acts for it), deployer, operator, create, cleanup, box."""
+    policy goes), cloudformation (the same when CloudFormation acts for it), deployer, break-glass, operator,
+    create, cleanup, box."""
 
     def __init__(self, run_id: str, stack_file: Path) -> None:
         self._run = runs.load(run_id)
@@ -62,7 +63,8 @@ class World:
         try:
             self.belongings.make()
             self._credentials["admin"] = self._credentials["cloudformation"] = self.belongings.admin_key()
-            self._credentials["deployer"] = self._role_session(self.belongings.deployer_arn)
+            for role, arn in self.belongings.powerful.items():
+                self._credentials[role.removeprefix("drawbridge-")] = self._role_session(arn)
             for who in ("create", "cleanup"):
                 self._credentials[who] = self._role_session(self.outputs[f"{who.capitalize()}RoleArn"])
             machines = {Place.ENDPOINT: self.belongings.own_instance, Place.SIDE: self.belongings.side_instance}
@@ -136,6 +138,11 @@ class World:
         for template, stack in ((load_template(policies), self.stack), (load_watch_template(policies), self.watch)):
             changed += Deployment(template, stack, root).update()
         return changed
+
+    def audit(self) -> list[dict[str, Any]]:
+        """Every decision of the local AWS."""
+        with open(self._facts["audit_log"]) as log:
+            return [json.loads(line) for line in log if line.endswith("\n")]
 
     def _role_session(self, role: str) -> Credentials:
         """As Lambda gets it. The local AWS takes the owner for any service."""

@@ -100,6 +100,7 @@ fn orders_and_report() {
     golden("orders_with_rules_and_baseline", &samples::orders_with_rules_and_baseline());
     golden("baseline", &samples::baseline());
     golden("ready_report", &samples::ready_report());
+    golden("limits_locked", &samples::locked_limits());
 }
 
 #[test]
@@ -131,4 +132,5 @@ fn manifest_and_receipt() {
         serde_json::from_slice(&samples::manifest().to_statement().unwrap()).unwrap();
     golden("manifest_statement", &statement);
     golden("claimed_log", &samples::claimed_log());
+    golden("stored_object_locked", &samples::locked_object());
 }

@@ -1,5 +1,5 @@
-"""What CloudWatch makes of logs: metric filters, and metrics embedded in a function's lines (EMF). ministack stores both
-and counts neither. A filter pattern that is not modelled is refused as it is made.
+"""What CloudWatch makes of logs: metric filters, and metrics embedded in a function's lines (EMF). ministack stores
+both and counts neither. A filter pattern that is not modelled is refused as it is made.
 """
 
 from __future__ import annotations
@@ -85,9 +85,7 @@ def embedded(messages: list[str]) -> None:
                     values = document[metric["Name"]]
                     for value in values if isinstance(values, list) else [values]:
                         unit = metric.get("Unit", "None")
-                        cloudwatch.record_metric(
-                            directive["Namespace"], metric["Name"], float(value), unit, dimensions
-                        )
+                        cloudwatch.record_metric(directive["Namespace"], metric["Name"], float(value), unit, dimensions)
 
 
 def _document(message: str) -> Any:

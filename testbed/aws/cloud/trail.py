@@ -47,6 +47,9 @@ def record(action: str, resource: str, who: str, refused: str | None) -> None:
         **({"errorCode": refused} if refused else {}),
         **({"vpcEndpointId": now.endpoint} if now.endpoint else {}),
     }
+    if service == "kms" and refused:  # KMS's own records of refusals name the key in the message alone
+        del entry["resources"]
+        entry["errorMessage"] = f"User: {who} is not authorized to perform: {action} on resource: {resource}"
     if service == "s3":
         _records.append(entry)
     elif _records_management(entry["readOnly"]):

@@ -81,13 +81,15 @@ def _opened() -> Family:
         .denied("admin", "of an object", object_acl("admin", "backup"))
         .denied("admin", "of a version", object_acl("admin", "backup", VersionId="null"))
         .allowed("admin", "of an object elsewhere", object_acl("admin", ELSEWHERE), past_the_door=NO_KEY)
-        .allowed("admin", "of a version elsewhere", object_acl("admin", ELSEWHERE, VersionId="null"), past_the_door=NO_KEY)
+        .allowed(
+            "admin", "of a version elsewhere", object_acl("admin", ELSEWHERE, VersionId="null"), past_the_door=NO_KEY
+        )
     )
 
 
 def _encryption(bucket: str, who: str, key: str, **place: Any) -> Family:
     """What a sender says of encryption: nothing, or what the bucket does anyway."""
-    no_such_key = f"arn:aws:kms:us-east-1:000000000000:key/{'0' * 36}"
+    open_key = lambda world: world.belongings.open_key  # noqa: E731 - one that lets everybody use it
     senders = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": "k" * 32}
 
     def sent(**more: Any) -> Request:
@@ -98,7 +100,7 @@ def _encryption(bucket: str, who: str, key: str, **place: Any) -> Family:
         .allowed(who, "put, nothing said", sent(), **place)
         .allowed(who, "put, the bucket's own", sent(ServerSideEncryption="AES256"), **place)
         .denied(who, "put, a key of KMS's", sent(ServerSideEncryption="aws:kms"), **place)
-        .denied(who, "put, somebody's key alone", sent(SSEKMSKeyId=no_such_key), **place)
+        .denied(who, "put, somebody's key alone", sent(SSEKMSKeyId=open_key), **place)
         .denied(who, "put, the sender's own key", sent(**senders), **place)
     )
 
@@ -111,13 +113,13 @@ def _retention() -> Family:
         until = datetime.now(timezone.utc) + timedelta(days=days)
         return {"ObjectLockMode": mode, "ObjectLockRetainUntilDate": until}
 
-    def retained(who: str, **place: Any) -> Request:
+    def retained(who: str, mode: str = "COMPLIANCE", days: float = -0.01, **place: Any) -> Request:
         def request(world: Any) -> None:
-            until = datetime.now(timezone.utc) - timedelta(minutes=1)
+            until = datetime.now(timezone.utc) + timedelta(days=days)
             world.client("s3", who, *place.values()).put_object_retention(
                 Bucket=world.outputs["BackupBucket"],
                 Key=BACKUP.format(cluster=world.cluster),
-                Retention={"Mode": "COMPLIANCE", "RetainUntilDate": until},
+                Retention={"Mode": mode, "RetainUntilDate": until},
             )
 
         return request
@@ -127,10 +129,14 @@ def _retention() -> Family:
 
     return (
         Family("backup bucket: retention")
-        .allowed("box", "put, locked for no longer than the stack says", locked("COMPLIANCE", -0.01), **INSIDE, **no_lock)
+        .allowed(
+            "box", "put, locked for no longer than the stack says", locked("COMPLIANCE", -0.01), **INSIDE, **no_lock
+        )
         .denied("box", "put, locked for longer", locked("COMPLIANCE", 400), **INSIDE)
         .denied("box", "put, locked so that some can undo it", locked("GOVERNANCE", -0.01), **INSIDE)
         .allowed("box", "retain", retained("box", **INSIDE), **INSIDE, **no_lock)
+        .denied("box", "retain for longer", retained("box", days=400, **INSIDE), **INSIDE)
+        .denied("box", "retain so that some can undo it", retained("box", mode="GOVERNANCE", **INSIDE), **INSIDE)
         .denied("admin", "retain", retained("admin"))
         .denied("admin", "hold", _hold("admin", "backup"))
         .allowed("admin", "hold elsewhere", _hold("admin", ELSEWHERE), **no_lock)

@@ -1,5 +1,5 @@
-"""The buckets' settings: who may change them besides CloudFormation. What is allowed sets again what stands, or is refused
-by S3 itself after the policies were asked."""
+"""The buckets' settings: who may change them besides CloudFormation. What is allowed sets again what stands, or is
+refused by S3 itself after the policies were asked."""
 
 from __future__ import annotations
 
@@ -36,9 +36,6 @@ def _log_bucket() -> Family:
         .denied("create", "put", put("create", "log", records))
         .denied("admin", "delete", delete("admin", "log", records + "-gone"))
         .denied("admin", "delete a version", delete("admin", "log", records + "-gone", version="null"))
-        .denied("admin", "open", object_acl("admin", "log"))
-        .denied("admin", "open a version", object_acl("admin", "log", VersionId="null"))
-        .allowed("admin", "open elsewhere", object_acl("admin", "drawbridge-probe-elsewhere"), past_the_door=NO_KEY)
         .allowed("admin", "put elsewhere", put("admin", "drawbridge-probe-elsewhere", "probe"))
         .allowed("admin", "list, as an auditor", list_objects("admin", "log", "AWSLogs/"))
     )

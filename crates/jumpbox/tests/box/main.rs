@@ -6,6 +6,7 @@ mod certificates;
 mod checks;
 mod denials;
 mod limits;
+mod locks;
 mod raw;
 mod resume;
 mod rules;

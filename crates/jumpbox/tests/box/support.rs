@@ -22,6 +22,7 @@ pub(crate) struct Plan {
     pub(crate) bounds: Bounds,
     pub(crate) checks: ChecksConfig,
     pub(crate) lives: SignedDuration,
+    pub(crate) bucket: &'static str,
 }
 
 impl Default for Plan {
@@ -29,7 +30,13 @@ impl Default for Plan {
         let limits = Limits { part_bytes: 5 << 20, ..Limits::default() };
         // What most tests send is no archive: they look at what comes before and after the checks.
         let checks = "all=off".parse().unwrap();
-        Self { limits, bounds: Bounds::default(), checks, lives: SignedDuration::from_mins(5) }
+        Self {
+            limits,
+            bounds: Bounds::default(),
+            checks,
+            lives: SignedDuration::from_mins(5),
+            bucket: s3::BUCKET,
+        }
     }
 }
 
@@ -64,7 +71,7 @@ pub(crate) async fn orders(s3: &Client, key: &ClientKey, plan: &Plan) -> Orders 
         job,
         cluster,
         client_key: key.public().clone(),
-        bucket: s3::BUCKET.to_owned(),
+        bucket: plan.bucket.to_owned(),
         region: s3::REGION.to_owned(),
         s3_endpoint: Some(s3::endpoint().to_owned()),
         extra_ca: None,
