@@ -60,7 +60,8 @@ pub fn directory(directory: &Path, trust: &Trust, wanted: &Wanted) -> Result<Rep
     check_sums(directory, &named, &mut report);
     let ours: BTreeSet<&str> = named.keys().map(String::as_str).chain([ENVELOPE, MANIFEST, SUMS]).collect();
     for extra in there.iter().filter(|name| !ours.contains(name.as_str())) {
-        report.bad(extra, "no signed manifest names it".to_owned());
+        // Whoever put it there chose its name; a terminal must not obey it.
+        report.bad(&extra.escape_debug().to_string(), "no signed manifest names it".to_owned());
     }
     Ok(report)
 }
@@ -185,10 +186,10 @@ fn check_sums(directory: &Path, named: &BTreeMap<String, Sha256>, report: &mut R
     let mut listed = BTreeMap::new();
     for line in text.lines() {
         let Some((digest, name)) = line.split_once("  ") else {
-            return report.bad(SUMS, format!("'{line}' is no line of sha256sum"));
+            return report.bad(SUMS, format!("{line:?} is no line of sha256sum"));
         };
         if listed.insert(name, digest).is_some() {
-            return report.bad(SUMS, format!("it lists {name} twice"));
+            return report.bad(SUMS, format!("it lists {name:?} twice"));
         }
     }
     let signed: BTreeMap<&str, &str> =

@@ -103,6 +103,14 @@ fn what_was_tampered_with_passes_with_neither() {
 }
 
 #[test]
+fn a_name_cannot_command_the_terminal() {
+    let prefix = Prefix::new();
+    prefix.write("x\u{1b}[2Jy", b"x");
+    let report = verify(&prefix);
+    assert!(!report.is_verified() && !report.to_string().contains('\u{1b}'), "{report}");
+}
+
+#[test]
 fn a_link_is_no_object() {
     let prefix = Prefix::new();
     let outside = tempfile::NamedTempFile::new().unwrap();

@@ -16,7 +16,7 @@ use yara_x_parser::{
     cst::{Event, SyntaxKind},
 };
 
-/// The most rules of a stack's own. Each may have a finding in each artifact.
+/// The most rules, where a stack has some of its own. Each may have a finding in each artifact.
 const MAX_OWN: usize = 1_000;
 
 /// Why the stack's rules cannot be used.
@@ -33,8 +33,10 @@ pub enum RulesError {
     Global { rule: String },
     #[error("rule '{rule}' has effect = {effect}; expected \"off\", \"flag\" or \"reject\"")]
     Effect { rule: String, effect: String },
-    #[error("the stack's rules have {bytes} bytes and {rules} rules, more than {MAX_RULES} and {MAX_OWN}")]
-    TooLarge { bytes: usize, rules: usize },
+    #[error("the stack's rules have {0} bytes, more than the {MAX_RULES} that a box takes")]
+    TooLarge(usize),
+    #[error("there are {0} rules, more than the {MAX_OWN} that a box takes; join those that belong together")]
+    TooMany(usize),
 }
 
 /// The rules that every box has: file name and text.
@@ -57,6 +59,10 @@ pub(crate) struct Library {
 
 impl Library {
     pub(crate) fn new(own: &[RulesFile]) -> Result<Self, RulesError> {
+        let bytes = own.iter().map(|file| file.text.len()).sum();
+        if bytes > MAX_RULES {
+            return Err(RulesError::TooLarge(bytes));
+        }
         let mut compiler = Compiler::new();
         compiler.error_on_slow_pattern(true).error_on_slow_loop(true).enable_includes(false);
         let ours = shipped().map(|(name, text)| (name.to_owned(), text));
@@ -68,9 +74,8 @@ impl Library {
         }
         let compiled = compiler.build();
         let effects = compiled.iter().map(|rule| effect(&rule)).collect::<Result<BTreeMap<_, _>, _>>()?;
-        let bytes = own.iter().map(|file| file.text.len()).sum();
-        if bytes > MAX_RULES || (!own.is_empty() && effects.len() > MAX_OWN) {
-            return Err(RulesError::TooLarge { bytes, rules: effects.len() });
+        if !own.is_empty() && effects.len() > MAX_OWN {
+            return Err(RulesError::TooMany(effects.len()));
         }
         Ok(Self { compiled, effects })
     }
