@@ -44,8 +44,8 @@ fn create_refuses() {
     let bucket = bed.output("StateBucket");
     let why = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(why.path(), "incident 7").unwrap();
-    let stop = ["--bucket", &bucket, "--key", "switch/stop"];
-    cli(&bed, &[&["s3api", "put-object", "--body", why.path().to_str().unwrap()], &stop[..]].concat());
+    let (body, key) = (why.path().to_str().unwrap(), "switch/stop");
+    cli(&bed, &["s3api", "put-object", "--bucket", &bucket, "--key", key, "--body", body]);
     Case::begin(
         &bed,
         "create refused: an administrator has stopped the stack",
@@ -54,7 +54,7 @@ fn create_refuses() {
         &spec,
     )
     .fails("CreateRefusedStopped", &["switch/stop", "incident 7", "ask whoever runs the stack"]);
-    cli(&bed, &[&["s3api", "delete-object"], &stop[..]].concat());
+    cli(&bed, &["s3api", "delete-object", "--bucket", &bucket, "--key", key]);
     let newer = Rule::always(&bed, "Invoke", "*-create", "newer");
     Case::begin(&bed, "create refused: a request of another version", "fault-refused", "version", &spec)
         .fails("CreateRefusedBadRequest", &["version 2", "one version"]);

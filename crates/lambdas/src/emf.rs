@@ -51,7 +51,11 @@ fn count(
 
 /// Writes the lines where Lambda reads them. A figure that cannot be written is no reason to fail what it counts.
 pub fn write(lines: &[Value]) {
-    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let mut text = String::new();
+    for line in lines {
+        text.push_str(&line.to_string());
+        text.push('\n');
+    }
     if let Err(error) = io::stdout().lock().write_all(text.as_bytes()) {
         tracing::warn!(%error, "figures could not be written");
     }

@@ -62,9 +62,10 @@ impl Cleaner {
         self.see_state(&mut seen).await?;
         self.see_ec2(&mut seen).await?;
         for upload in self.destroyer.uploads.list(&cluster_prefix(&self.stack.cluster)).await? {
-            match upload.session(&self.stack.cluster) {
-                Some(session) => seen.made(session).made = true,
-                None => seen.strays.uploads.push(upload),
+            if let Some(session) = upload.session(&self.stack.cluster) {
+                seen.made(session);
+            } else {
+                seen.strays.uploads.push(upload);
             }
         }
         Ok(seen)
