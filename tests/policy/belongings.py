@@ -101,6 +101,8 @@ class Belongings:
         """What an administrator may have done that the operator's role must not trust: an audience more at the provider,
         other accounts associated with the role."""
         self._world.tokens.make()
+        if not self._known_by_tokens():
+            return
         further = {"OpenIDConnectProviderArn": self._provider(), "ClientID": FURTHER_AUDIENCE}
         self._world.client("iam", "root").add_client_id_to_open_id_connect_provider(**further)
         others = ((EKS_CLUSTER, NAMESPACE, OTHER), (EKS_CLUSTER, ELSEWHERE, ACCOUNT), (OTHER_EKS_CLUSTER, NAMESPACE, ACCOUNT))
@@ -111,6 +113,10 @@ class Belongings:
                 serviceAccount=account,
                 roleArn=self._world.outputs["OperatorPodRoleArn"],
             )
+
+    def _known_by_tokens(self) -> bool:
+        """Whether the stack's operator has roles; a second stack beside it knows its operator by a key alone."""
+        return "OidcProvider" in self._world.stack.resources
 
     def _provider(self) -> str:
         return str(self._world.stack.resources["OidcProvider"]["reference"])
@@ -265,9 +271,10 @@ class Belongings:
             self.other_key = ""
 
     def _remove_identities(self, iam: Any) -> None:
-        iam.remove_client_id_from_open_id_connect_provider(
-            OpenIDConnectProviderArn=self._provider(), ClientID=FURTHER_AUDIENCE
-        )
+        if self._known_by_tokens():
+            iam.remove_client_id_from_open_id_connect_provider(
+                OpenIDConnectProviderArn=self._provider(), ClientID=FURTHER_AUDIENCE
+            )
         with contextlib.suppress(iam.exceptions.NoSuchEntityException):
             for key in iam.list_access_keys(UserName=ADMIN)["AccessKeyMetadata"]:
                 iam.delete_access_key(UserName=ADMIN, AccessKeyId=key["AccessKeyId"])

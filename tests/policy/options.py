@@ -40,7 +40,7 @@ PARAMETERS = {
     "ObjectLockDays": "1",
     "EncryptionKey": "yes",
     "ExpireDays": "30",
-    # The first stack has made the issuer known to IAM, and the cluster's account is its operator's.
+    # Its operator has a key alone: the run's issuer and cluster speak for the first stack's.
     "OidcIssuer": "",
     "EksCluster": "",
 }

@@ -151,8 +151,8 @@ def _resolve(key: str, context: Any) -> Any:
             return now.source if origin.get("endpoint") else None
         case "aws:sourceip" if origin.get("endpoint"):
             return None  # a request through an endpoint has a private address, which this key never holds
-        case "aws:securetransport":
-            return str(now.secure).lower()
+        case "aws:securetransport":  # AWS's services speak nothing else
+            return str(now.secure or context.principal_type == "Service").lower()
         case "aws:principalisawsservice":
             return "true" if context.principal_type == "Service" else "false"
         case "aws:viaawsservice":
