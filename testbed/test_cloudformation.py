@@ -102,6 +102,10 @@ class Interpreter(unittest.TestCase):
         self.refused("kms:PutKeyPolicy: KMS refuses that", key("kms:Sign"))
         _, api = self.deploy(key("kms:PutKeyPolicy"))
         api.create_key.assert_called_once()
+        told = key("kms:Sign")
+        told["Resources"]["Key"]["Properties"]["BypassPolicyLockoutSafetyCheck"] = True
+        _, api = self.deploy(told)
+        api.create_key.assert_called_once()
 
     def test_cycles_are_named(self) -> None:
         vpc = {"Type": "AWS::EC2::VPC", "Properties": {"CidrBlock": {"Ref": "Table"}}}

@@ -11,6 +11,8 @@ from testbed.aws.cloudformation.resources.kind import Clients, Kind, Made, docum
 
 def _key(clients: Clients, wanted: Properties) -> Made:
     _check_not_locked_out(wanted)
+    if not 7 <= wanted.number("PendingWindowInDays", 30) <= 30:
+        raise TemplateError("a key's PendingWindowInDays is 7 to 30")
     tags = [{"TagKey": tag.text("Key"), "TagValue": tag.text("Value")} for tag in wanted.objects("Tags", [])]
     made = clients("kms").create_key(
         Description=wanted.text("Description", ""),
@@ -32,8 +34,9 @@ def _update_key(clients: Clients, standing: Made, wanted: Properties) -> None:
 
 
 def _check_not_locked_out(wanted: Properties) -> None:
-    """KMS takes no policy after which nobody could change it; the local one takes any."""
-    if not any(_lets_change(statement) for statement in wanted.raw("KeyPolicy")["Statement"]):
+    """KMS takes no policy after which nobody could change it, unless told to; the local one takes any."""
+    told = wanted.flag("BypassPolicyLockoutSafetyCheck", False)
+    if not told and not any(_lets_change(statement) for statement in wanted.raw("KeyPolicy")["Statement"]):
         raise TemplateError("the key policy lets nobody call kms:PutKeyPolicy: KMS refuses that")
 
 
