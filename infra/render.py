@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Writes the template that one deploys, `drawbridge.template.json`, from `template.yaml` and `policies/*.json`.
+"""Writes the templates that one deploys from their sources and `policies/*.json`: `drawbridge.template.json` from
+`template.yaml`, `watch.template.json` from `watch.yaml`.
 
 The policies stand in files of their own, as plain IAM documents with `${Name}` in them: one file a principal can be
 read, tested statement by statement, and used by another tool than CloudFormation. `PolicyValues` in the template says
 what a name stands for here.
 
-    render.py            write the template
-    render.py --check    fail if it is not what the sources give
+    render.py            write the templates
+    render.py --check    fail if they are not what the sources give
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ HERE = Path(__file__).resolve().parent
 SOURCE = HERE / "template.yaml"
 POLICIES = HERE / "policies"
 RENDERED = HERE / "drawbridge.template.json"
+WATCH_SOURCE = HERE / "watch.yaml"
+WATCH_RENDERED = HERE / "watch.template.json"
 
 PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
 # The short forms that the source may use. `!Ref` and `!Condition` become themselves, the others `Fn::<name>`.
@@ -75,29 +78,50 @@ _Loader.add_constructor("!Policy", _policy_use)
 _Loader.add_constructor("!PolicyText", lambda loader, node: _PolicyText(_plain(loader, node)))
 
 
-def render(policies: Path = POLICIES) -> dict[str, Any]:
-    """The template, with the policy documents of `policies`."""
-    source = yaml.load(SOURCE.read_text(), Loader=_Loader)  # noqa: S506 - the loader above is a safe one
-    values = source.pop("PolicyValues")
-    used: set[str] = set()
-    template = _fill(source, values, policies, used)
-    unused = {path.stem for path in policies.glob("*.json")} - used
-    if unused:
-        raise RenderError(f"{policies}: {', '.join(sorted(unused))} is used nowhere in {SOURCE.name}")
+def load(source: Path = SOURCE) -> dict[str, Any]:
+    """A source as it is written, policies and all."""
+    loaded: dict[str, Any] = yaml.load(source.read_text(), Loader=_Loader)  # noqa: S506 - the loader above is a safe one
+    return loaded
+
+
+def render(policies: Path = POLICIES, source: Path = SOURCE) -> dict[str, Any]:
+    """The template of `source`, with the policy documents of `policies`."""
+    loaded = load(source)
+    values = loaded.pop("PolicyValues")
+    template: dict[str, Any] = _fill(loaded, values, policies)
     return template
 
 
-def _fill(node: Any, values: dict[str, Any], policies: Path, used: set[str]) -> Any:
+def policies_of(node: Any) -> dict[str, dict[str, str]]:
+    """The policy files that a source uses, each with the statements that stand behind a condition."""
     if isinstance(node, _PolicyUse):
-        used.add(node["file"])
+        return {node["file"]: node.get("only_if", {})}
+    if isinstance(node, _PolicyText):
+        return {str(node): {}}
+    found: dict[str, dict[str, str]] = {}
+    for value in node.values() if isinstance(node, dict) else node if isinstance(node, list) else []:
+        for name, only_if in policies_of(value).items():
+            found[name] = {**found.get(name, {}), **only_if}
+    return found
+
+
+def require_all_used(policies: Path = POLICIES) -> None:
+    """A policy file that no template names would look like protection and be none."""
+    used = {name for source in (SOURCE, WATCH_SOURCE) for name in policies_of(load(source))}
+    unused = {path.stem for path in policies.glob("*.json")} - used
+    if unused:
+        raise RenderError(f"{policies}: {', '.join(sorted(unused))} is used in no template")
+
+
+def _fill(node: Any, values: dict[str, Any], policies: Path) -> Any:
+    if isinstance(node, _PolicyUse):
         return _document(policies / f"{node['file']}.json", node.get("only_if", {}), values)
     if isinstance(node, _PolicyText):
-        used.add(str(node))
         return _text_of(policies / f"{node}.json", values)
     if isinstance(node, dict):
-        return {key: _fill(value, values, policies, used) for key, value in node.items()}
+        return {key: _fill(value, values, policies) for key, value in node.items()}
     if isinstance(node, list):
-        return [_fill(value, values, policies, used) for value in node]
+        return [_fill(value, values, policies) for value in node]
     return node
 
 
@@ -136,7 +160,7 @@ def _expressions(node: Any, values: dict[str, Any], where: str) -> Any:
         return node
     for name in PLACEHOLDER.findall(node):
         if name not in values:
-            raise RenderError(f"{where}: '${{{name}}}' is not in PolicyValues of {SOURCE.name}")
+            raise RenderError(f"{where}: '${{{name}}}' is not in PolicyValues")
     whole = PLACEHOLDER.fullmatch(node)
     if whole:  # the value as it is, which may be a list
         return values[whole[1]]
@@ -176,16 +200,19 @@ def _section(value: Any) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="fail if the committed template differs")
+    parser.add_argument("--check", action="store_true", help="fail if a committed template differs")
     arguments = parser.parse_args()
-    rendered = text(render())
-    if not arguments.check:
-        RENDERED.write_text(rendered)
-        return 0
-    if not RENDERED.exists() or RENDERED.read_text() != rendered:
-        print(f"{RENDERED} is not what its sources give; run infra/render.py and commit it", file=sys.stderr)
-        return 1
-    return 0
+    require_all_used()
+    stale = []
+    for source, target in ((SOURCE, RENDERED), (WATCH_SOURCE, WATCH_RENDERED)):
+        rendered = text(render(source=source))
+        if not arguments.check:
+            target.write_text(rendered)
+        elif not target.exists() or target.read_text() != rendered:
+            stale.append(target.name)
+    if stale:
+        print(f"{', '.join(stale)}: not what the sources give; run infra/render.py and commit it", file=sys.stderr)
+    return 1 if stale else 0
 
 
 if __name__ == "__main__":

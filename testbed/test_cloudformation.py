@@ -60,6 +60,16 @@ class Interpreter(unittest.TestCase):
         vpc["Properties"] = {"CidrBlock": "10.0.0.0/8", "Tags": [{"Key": "a", "Value": "b", "Also": "c"}]}
         self.refused(r"Tags\[0\]: Also is not known", {"Resources": {"Vpc": vpc}})
 
+    def test_what_stands_behind_a_condition_that_does_not_hold_is_not_made(self) -> None:
+        gateway = {"Type": "AWS::EC2::InternetGateway", "Condition": "Plain"}
+        output = {"Condition": "Plain", "Value": {"Ref": "Gateway"}}
+        change = {"Resources": {"Gateway": gateway}, "Outputs": {"Gateway": output}}
+        stack, _ = self.deploy(change)
+        self.assertNotIn("Gateway", {*stack.resources, *stack.outputs})
+        stack, _ = self.deploy(change, Port="80")
+        self.assertIn("Gateway", stack.resources)
+        self.assertIn("Gateway", stack.outputs)
+
     def test_unknown_functions_are_refused(self) -> None:
         vpc = {"Type": "AWS::EC2::VPC", "Properties": {"CidrBlock": {"Fn::Cidr": ["10.0.0.0/8", 1, 8]}}}
         self.refused("Fn::Cidr", {"Resources": {"Vpc": vpc}})

@@ -46,6 +46,7 @@ class Bed:
         """The chart with the run's values and these besides."""
         fixed = ("upgrade", "drawbridge", CHART, "--namespace", NAMESPACE, "--values", str(self.values), "--wait")
         shell(binaries.path("helm"), f"--kubeconfig={self._kubeconfig}", *fixed, *words, timeout=180)
+        self.settled()
 
     def restarted(self) -> None:
         """A new process, whose credentials are nobody's earlier ones."""
@@ -53,8 +54,11 @@ class Bed:
         self.settled()
 
     def settled(self) -> None:
+        """The new pod is ready and the one before it is gone, so that nobody else answers for it."""
         words = ("rollout", "status", "-n", NAMESPACE, f"deployment/{DEPLOYMENT}", "--timeout=120s")
         shell(binaries.path("kubectl"), f"--kubeconfig={self._kubeconfig}", *words, timeout=150)
+        pods = ("get", "pods", "-n", NAMESPACE, "-l", "app.kubernetes.io/component=controller", "-o", "name")
+        wait_until("one pod is left", lambda: len(self.kubectl(*pods).split()) == 1, seconds=60, every=0.3)
 
     def patch(self, content: Json) -> None:
         self.kubectl("patch", "-n", NAMESPACE, f"deployment/{DEPLOYMENT}", "--type=strategic", "-p", json.dumps(content))
@@ -74,7 +78,8 @@ class Bed:
 
         wait_until("the operator has asked its vault", current, seconds=90, every=0.3)
         lines = [json.loads(line) for line in self._audit.read_text().splitlines()[before:]]
-        invoked = [line["who"] for line in lines if line["action"] == "lambda:InvokeFunction" and "who" in line]
+        # The schedule invokes, too; it has no ARN.
+        invoked = [line["who"] for line in lines if line["action"] == "lambda:InvokeFunction" and _is_arn(line.get("who"))]
         return {condition["type"]: condition for condition in found["status"]["conditions"]}, invoked
 
     def warnings(self) -> list[str]:
@@ -84,6 +89,10 @@ class Bed:
 
     def log(self) -> str:
         return self.kubectl("logs", "-n", NAMESPACE, f"deployment/{DEPLOYMENT}")
+
+
+def _is_arn(who: object) -> bool:
+    return isinstance(who, str) and who.startswith("arn:")
 
 
 def expect(holds: object, what: str, seen: object) -> None:

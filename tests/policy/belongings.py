@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 ADMIN = "drawbridge-probe-admin"
 ROLE = "drawbridge-probe-role"
+DEPLOYER = "drawbridge-deployer"
+BREAK_GLASS = "drawbridge-break-glass"
+POWERFUL = (DEPLOYER, BREAK_GLASS)
 BUCKET = "drawbridge-probe-elsewhere"
 MARK = "drawbridge:probe"
 FURTHER_AUDIENCE = "drawbridge-probe"
@@ -49,7 +52,9 @@ class Belongings:
         self._world = world
         self.own_instance = self.own_interface = self.own_group = self.side_instance = ""
         self.other_instance = self.other_interface = self.other_group = ""
-        self.role_arn = ""
+        self.role_arn = self.open_key = ""
+        # Roles whose own policy allows everything, by name.
+        self.powerful: dict[str, str] = {}
 
     def make(self) -> None:
         root = self._world.client
@@ -63,6 +68,14 @@ class Belongings:
         anybody = {"Effect": "Allow", "Principal": {"AWS": self._world.stack.account}, "Action": "sts:AssumeRole"}
         made = iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=_policy(anybody))
         self.role_arn = made["Role"]["Arn"]
+        for role in POWERFUL:
+            made = iam.create_role(RoleName=role, AssumeRolePolicyDocument=_policy(anybody))
+            self.powerful[role] = made["Role"]["Arn"]
+            iam.put_role_policy(RoleName=role, PolicyName="all", PolicyDocument=_policy(everything))
+
+        anything = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "kms:*", "Resource": "*"}
+        key = root("kms", "root").create_key(Description=MARK, Policy=_policy(anything))["KeyMetadata"]
+        self.open_key = key["Arn"]
 
         self._make_identities()
 
@@ -80,6 +93,8 @@ class Belongings:
         """What an administrator may have done that the operator's role must not trust: an audience more at the provider,
         other accounts associated with the role."""
         self._world.tokens.make()
+        if not self._known_by_tokens():
+            return
         further = {"OpenIDConnectProviderArn": self._provider(), "ClientID": FURTHER_AUDIENCE}
         self._world.client("iam", "root").add_client_id_to_open_id_connect_provider(**further)
         others = ((EKS_CLUSTER, NAMESPACE, OTHER), (EKS_CLUSTER, ELSEWHERE, ACCOUNT), (OTHER_EKS_CLUSTER, NAMESPACE, ACCOUNT))
@@ -90,6 +105,10 @@ class Belongings:
                 serviceAccount=account,
                 roleArn=self._world.outputs["OperatorPodRoleArn"],
             )
+
+    def _known_by_tokens(self) -> bool:
+        """Whether the stack's operator has roles; a second stack beside it knows its operator by a key alone."""
+        return "OidcProvider" in self._world.stack.resources
 
     def _provider(self) -> str:
         return str(self._world.stack.resources["OidcProvider"]["reference"])
@@ -113,6 +132,8 @@ class Belongings:
         self._remove_instances(client("ec2", "root"))
         self._remove_objects(client("s3", "root"))
         self._remove_identities(client("iam", "root"))
+        if self.open_key:
+            client("kms", "root").schedule_key_deletion(KeyId=self.open_key, PendingWindowInDays=7)
         self._remove_associations(client("eks", "root"))
         self._world.tokens.remove()
         client("events", "root").enable_rule(Name=self._sweep())
@@ -128,6 +149,7 @@ class Belongings:
             s3.put_object(Bucket=outputs["BackupBucket"], Key=f"{prefix}/probe/existing", Body=b"x")
         for key in STATE_KEYS:
             s3.put_object(Bucket=outputs["StateBucket"], Key=key, Body=b"x")
+        s3.put_object(Bucket=outputs["LogBucket"], Key="probe", Body=b"x")
 
     def _group(self, name: str, stack: str) -> str:
         return str(
@@ -217,7 +239,7 @@ class Belongings:
 
     def _remove_objects(self, s3: Any) -> None:
         outputs = self._world.outputs
-        for bucket in (outputs["BackupBucket"], outputs["StateBucket"], BUCKET):
+        for bucket in (outputs["BackupBucket"], outputs["StateBucket"], outputs["LogBucket"], BUCKET):
             with contextlib.suppress(s3.exceptions.NoSuchBucket):
                 for entry in s3.list_objects_v2(Bucket=bucket).get("Contents", []):
                     if "probe" in entry["Key"]:
@@ -235,14 +257,20 @@ class Belongings:
                     eks.delete_pod_identity_association(clusterName=cluster, associationId=found["associationId"])
 
     def _remove_identities(self, iam: Any) -> None:
-        iam.remove_client_id_from_open_id_connect_provider(
-            OpenIDConnectProviderArn=self._provider(), ClientID=FURTHER_AUDIENCE
-        )
+        if self._known_by_tokens():
+            iam.remove_client_id_from_open_id_connect_provider(
+                OpenIDConnectProviderArn=self._provider(), ClientID=FURTHER_AUDIENCE
+            )
         with contextlib.suppress(iam.exceptions.NoSuchEntityException):
             for key in iam.list_access_keys(UserName=ADMIN)["AccessKeyMetadata"]:
                 iam.delete_access_key(UserName=ADMIN, AccessKeyId=key["AccessKeyId"])
             iam.delete_user_policy(UserName=ADMIN, PolicyName="all")
-        for remove in (lambda: iam.delete_user(UserName=ADMIN), lambda: iam.delete_role(RoleName=ROLE)):
+        for remove in (
+            lambda: iam.delete_user(UserName=ADMIN),
+            lambda: iam.delete_role(RoleName=ROLE),
+            *(lambda role=role: iam.delete_role_policy(RoleName=role, PolicyName="all") for role in POWERFUL),
+            *(lambda role=role: iam.delete_role(RoleName=role) for role in POWERFUL),
+        ):
             with contextlib.suppress(iam.exceptions.NoSuchEntityException, ClientError):
                 remove()
 

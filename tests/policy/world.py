@@ -18,7 +18,7 @@ import boto3
 from botocore.config import Config
 
 from testbed.aws.cloudformation.stack import Deployment, Stack
-from testbed.aws.deploy import load_template
+from testbed.aws.deploy import load_template, load_watch_template
 from testbed.aws.layout import Names
 from testbed.common import run as runs
 from testbed.common.errors import TestbedError
@@ -33,14 +33,16 @@ Credentials = dict[str, str]
 
 class World:
     """Clients by identity and place. Identities: root, admin (an IAM user that may do everything as far as its own
-    policy goes), operator, create, cleanup, box."""
+    policy goes), cloudformation (the same when CloudFormation acts for it), deployer, break-glass, operator,
+    create, cleanup, box."""
 
     def __init__(self, run_id: str, stack_file: Path) -> None:
         self._run = runs.load(run_id)
         self._facts = json.loads((self._run.dir / "testbed.json").read_text())["aws"]
         self._stack_file = stack_file
         self.stack = Stack.load(stack_file)
-        self.outputs = self.stack.outputs
+        self.watch = Stack.of(json.loads(stack_file.read_text())["watch"])
+        self.outputs = {**self.stack.outputs, **self.watch.outputs}
         self.cluster = self.stack.parameters["ClusterName"]
         self._clients: dict[tuple[str, str, Place, bool], Any] = {}
         self._numbers = itertools.count()
@@ -60,7 +62,9 @@ class World:
         self.belongings.remove()
         try:
             self.belongings.make()
-            self._credentials["admin"] = self.belongings.admin_key()
+            self._credentials["admin"] = self._credentials["cloudformation"] = self.belongings.admin_key()
+            for role, arn in self.belongings.powerful.items():
+                self._credentials[role.removeprefix("drawbridge-")] = self._role_session(arn)
             for who in ("create", "cleanup"):
                 self._credentials[who] = self._role_session(self.outputs[f"{who.capitalize()}RoleArn"])
             machines = {Place.ENDPOINT: self.belongings.own_instance, Place.SIDE: self.belongings.side_instance}
@@ -92,6 +96,8 @@ class World:
             session = boto3.Session(**self._credentials[who], region_name=self._facts["region"])
             trust = self._facts["ca_bundle"]
             self._clients[key] = session.client(service, endpoint_url=endpoint, verify=trust, config=options)
+            if who == "cloudformation":
+                self._clients[key].meta.events.register("before-send", _called_via_cloudformation)
         return self._clients[key]
 
     def client_with(self, service: str, keys: tuple[str, str, str]) -> Any:
@@ -127,8 +133,16 @@ class World:
 
     def deploy(self, policies: Path | None) -> list[str]:
         """Brings the stack to other policy files, or back with None; returns what changed."""
-        template = load_template(policies)
-        return Deployment(template, self.stack, lambda service: self.client(service, "root")).update()
+        root = lambda service: self.client(service, "root")  # noqa: E731
+        changed = []
+        for template, stack in ((load_template(policies), self.stack), (load_watch_template(policies), self.watch)):
+            changed += Deployment(template, stack, root).update()
+        return changed
+
+    def audit(self) -> list[dict[str, Any]]:
+        """Every decision of the local AWS."""
+        with open(self._facts["audit_log"]) as log:
+            return [json.loads(line) for line in log if line.endswith("\n")]
 
     def _role_session(self, role: str) -> Credentials:
         """As Lambda gets it. The local AWS takes the owner for any service."""
@@ -139,6 +153,11 @@ class World:
 def _credentials(key: str, secret: str, token: str | None = None) -> Credentials:
     found = {"aws_access_key_id": key, "aws_secret_access_key": secret}
     return {**found, "aws_session_token": token} if token else found
+
+
+def _called_via_cloudformation(request: Any, **_: Any) -> None:
+    """What the local AWS takes for CloudFormation that acts in its caller's name."""
+    request.headers["x-testbed-called-via"] = "cloudformation.amazonaws.com"
 
 
 def _enter_network(namespace: str) -> None:

@@ -65,6 +65,8 @@ fn parts(tools: &Tools) -> Result<()> {
         "testbed.test_common",
         "testbed.test_cloudformation",
         "testbed.test_network",
+        "testbed.test_watching",
+        "infra.forms.test_forms",
         "tests.policy.test_catalogue",
         "tests.network.test_traits",
     ];
@@ -97,6 +99,14 @@ fn on_the_bed(bed: &Bed) -> Result<()> {
     shown(
         "every other way out of a box, tried by its root",
         script("tests/network/check.py").arg("--stack").arg(&bed.stack_file),
+    )?;
+    shown(
+        "a stack with a lock and a key: nobody deletes, shortens or disables",
+        script("tests/policy/options.py").arg("--stack").arg(&bed.stack_file),
+    )?;
+    shown(
+        "silence is noticed, and every touch of the buckets recorded",
+        script("tests/watch/check.py").arg("--stack").arg(&bed.stack_file),
     )?;
     shown(
         "sessions opened and closed, also at the wrong moment",

@@ -146,7 +146,7 @@ impl Jumpbox {
         let put = self.store.put_new(&self.ended_key, Bytes::new(), "text/plain");
         match tokio::time::timeout(MARKING, put).await {
             // The marker of an earlier run of this box serves as well.
-            Ok(Ok(()) | Err(StoreError::Exists { .. })) => Ok(Ending::Deadline),
+            Ok(Ok(_) | Err(StoreError::Exists { .. })) => Ok(Ending::Deadline),
             Ok(Err(error)) => Err(BoxError::Marker(error)),
             Err(_) => Err(BoxError::Marker(StoreError::Failed {
                 operation: "PutObject",

@@ -1,6 +1,6 @@
 //! The stack's configuration: environment variables that the template sets. Each error names the variable.
 
-use std::{fmt, net::Ipv4Addr, ops::RangeInclusive, str::FromStr};
+use std::{fmt, net::Ipv4Addr, num::NonZeroU16, ops::RangeInclusive, str::FromStr};
 
 use drawbridge_protocol::{ClusterName, ExtraCa};
 use jiff::SignedDuration;
@@ -73,6 +73,8 @@ pub struct CreateConfig {
     pub max_boxes: u32,
     pub session: SignedDuration,
     pub max_session_bytes: u64,
+    /// Days for which nobody can delete a backup, where the bucket has a lock.
+    pub lock_days: Option<NonZeroU16>,
 }
 
 impl CreateConfig {
@@ -99,6 +101,12 @@ impl CreateConfig {
                 &(120..=43_200),
             )?,
             max_session_bytes: number(env, "DRAWBRIDGE_MAX_SESSION_BYTES", bytes, &(1..=u64::MAX))?,
+            lock_days: NonZeroU16::new(number(
+                env,
+                "DRAWBRIDGE_OBJECT_LOCK_DAYS",
+                "a number of days from 0, for no lock, to 3650",
+                &(0..=3650),
+            )?),
         };
         Ok(config)
     }
@@ -226,6 +234,7 @@ pub(crate) mod tests {
             "DRAWBRIDGE_MAX_BOXES" => "2",
             "DRAWBRIDGE_SESSION_SECONDS" => "3600",
             "DRAWBRIDGE_MAX_SESSION_BYTES" => "53687091200",
+            "DRAWBRIDGE_OBJECT_LOCK_DAYS" => "0",
             _ => return None,
         };
         Some(value.to_owned())
@@ -237,6 +246,15 @@ pub(crate) mod tests {
         assert_eq!(config.instance_types, ["t3.small", "t3a.small"]);
         assert_eq!(config.clients[1].to_string(), "192.0.2.0/24");
         assert_eq!(config.session, SignedDuration::from_hours(1));
+        assert_eq!(config.lock_days, None);
+    }
+
+    #[test]
+    fn a_lock_s_days_are_read() {
+        let locked = |asked: &str| {
+            if asked == "DRAWBRIDGE_OBJECT_LOCK_DAYS" { Some("30".to_owned()) } else { environment(asked) }
+        };
+        assert_eq!(CreateConfig::read(&locked).unwrap().lock_days, NonZeroU16::new(30));
     }
 
     #[test]
@@ -272,6 +290,7 @@ pub(crate) mod tests {
             "DRAWBRIDGE_MAX_BOXES",
             "DRAWBRIDGE_SESSION_SECONDS",
             "DRAWBRIDGE_MAX_SESSION_BYTES",
+            "DRAWBRIDGE_OBJECT_LOCK_DAYS",
         ];
         for name in names {
             let without = |asked: &str| if asked == name { None } else { environment(asked) };
@@ -293,6 +312,7 @@ pub(crate) mod tests {
             ("DRAWBRIDGE_MAX_BOXES", "-1", "0 to 100"),
             ("DRAWBRIDGE_SESSION_SECONDS", "60", "120 to 43200"),
             ("DRAWBRIDGE_MAX_SESSION_BYTES", "0", "above 0"),
+            ("DRAWBRIDGE_OBJECT_LOCK_DAYS", "3651", "to 3650"),
             ("DRAWBRIDGE_INSTANCE_TYPES", "a,b,c,d,e,f,g,h,i", "1 to 8"),
             ("DRAWBRIDGE_EXTRA_CA", SERVER, "no CA"),
             ("DRAWBRIDGE_EXTRA_CA", &large, "2048 allowed"),

@@ -161,7 +161,11 @@ impl Creator {
             ended_key: ObjectKey::ended(&stack.cluster, &session.session),
             ready_url: self.store().ready_url(&session.session, lifetime).await?,
             deadline: session.deadline,
-            limits: Limits { session_bytes: self.config.max_session_bytes, ..Limits::default() },
+            limits: Limits {
+                session_bytes: self.config.max_session_bytes,
+                lock_days: self.config.lock_days,
+                ..Limits::default()
+            },
         })
     }
 }

@@ -5,12 +5,10 @@
 
 use std::str::FromStr;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use rustls_pki_types::{CertificateDer, UnixTime, pem::PemObject as _};
 use serde::{Deserialize, Serialize};
-use x509_cert::{
-    Certificate,
-    der::{EncodePem as _, pem::LineEnding},
-    ext::pkix::{BasicConstraints, KeyUsage},
-};
+use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, Error, KeyUsage, anchor_from_trusted_cert};
 
 use crate::ProtocolError;
 
@@ -55,42 +53,49 @@ impl FromStr for ExtraCa {
         if text.contains("PRIVATE KEY") {
             return Err(ProtocolError::invalid(WHAT, "it holds a private key: give the certificate alone"));
         }
-        let unreadable = |why: &dyn std::fmt::Display| {
+        let unreadable = |why: String| {
             ProtocolError::invalid(
                 WHAT,
-                format!("{why}: expected certificates in PEM, BEGIN CERTIFICATE and so on"),
+                format!("{why}: expected certificates as PEM, -----BEGIN CERTIFICATE-----"),
             )
         };
-        let found =
-            Certificate::load_pem_chain(text.trim().as_bytes()).map_err(|error| unreadable(&error))?;
+        let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
+        let found = found.map_err(|error| unreadable(error.to_string()))?;
         if found.is_empty() {
-            return Err(unreadable(&"no certificate is in it"));
+            return Err(unreadable("no certificate is in it".to_owned()));
         }
         let mut pem = String::new();
-        for certificate in &found {
-            is_ca(certificate)?;
-            pem += &certificate.to_pem(LineEnding::LF).map_err(|error| unreadable(&error))?;
+        for (number, certificate) in (1..).zip(&found) {
+            is_ca(certificate)
+                .map_err(|why| ProtocolError::invalid(WHAT, format!("certificate {number} of it {why}")))?;
+            pem += &to_pem(certificate);
         }
         Ok(Self(pem))
     }
 }
 
-/// Whether the certificate says of itself that it may sign others.
-fn is_ca(certificate: &Certificate) -> Result<(), ProtocolError> {
-    let body = certificate.tbs_certificate();
-    let refuse = |why: &str| {
-        let message = format!("the certificate of '{}' {why}: give the CA's own certificate", body.subject());
-        Err(ProtocolError::invalid(WHAT, message))
-    };
-    match body.get_extension::<BasicConstraints>() {
-        Ok(Some((_, BasicConstraints { ca: true, .. }))) => {}
-        Ok(_) => return refuse("is no CA's (its basic constraints do not say so)"),
-        Err(error) => return refuse(&format!("has basic constraints that cannot be read ({error})")),
+/// Whether the certificate says of itself that it is a CA's, and is good now; judged by what will verify with it.
+///
+/// The library tells a CA from others where it must refuse it: in the place of a server's certificate.
+fn is_ca(certificate: &CertificateDer<'_>) -> Result<(), String> {
+    let advice = "give the CA's own certificate";
+    let unreadable = |error: Error| format!("cannot be read ({error:?}): {advice}");
+    let anchors = [anchor_from_trusted_cert(certificate).map_err(unreadable)?];
+    let as_server = EndEntityCert::try_from(certificate).map_err(unreadable)?;
+    let usage = KeyUsage::server_auth();
+    let judged =
+        as_server.verify_for_usage(ALL_VERIFICATION_ALGS, &anchors, &[], UnixTime::now(), usage, None, None);
+    match judged {
+        Err(Error::CaUsedAsEndEntity) => Ok(()),
+        Err(Error::CertExpired { .. } | Error::CertNotValidYet { .. }) => {
+            Err(format!("has expired, or is not valid yet: {advice}, and look at this machine's clock"))
+        }
+        _ => Err(format!("is no CA's (its basic constraints do not say so): {advice}")),
     }
-    match body.get_extension::<KeyUsage>() {
-        Ok(None) => Ok(()),
-        Ok(Some((_, usage))) if usage.key_cert_sign() => Ok(()),
-        Ok(Some(_)) => refuse("may not sign certificates (its key usage)"),
-        Err(error) => refuse(&format!("has a key usage that cannot be read ({error})")),
-    }
+}
+
+fn to_pem(certificate: &CertificateDer<'_>) -> String {
+    let text = BASE64.encode(certificate);
+    let lines: Vec<&str> = (0..text.len()).step_by(64).map(|at| &text[at..text.len().min(at + 64)]).collect();
+    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
 }

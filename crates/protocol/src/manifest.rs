@@ -91,6 +91,9 @@ pub struct StoredObject {
     pub key: ObjectKey,
     pub bytes: u64,
     pub sha256: Sha256,
+    /// S3's id of the version, where the bucket keeps versions and S3's answer came back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
 }
 
 /// What the checks said of an artifact that was stored. A rejected one is not stored and has no record.

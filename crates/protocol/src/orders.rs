@@ -3,6 +3,8 @@
 //! The orders lie in the state bucket and reach the box through a presigned URL whose digest stands in user data.
 //! They hold no secret but the presigned URL of the report, which can be used once.
 
+use std::num::NonZeroU16;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -55,11 +57,20 @@ pub struct Limits {
     pub parts_in_memory: u32,
     /// Artifacts in one session.
     pub artifacts: u32,
+    /// Days for which nobody can delete what the session stores; absent where the bucket has no lock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock_days: Option<NonZeroU16>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { session_bytes: 50 << 30, part_bytes: 5 << 20, parts_in_memory: 9, artifacts: 10_000 }
+        Self {
+            session_bytes: 50 << 30,
+            part_bytes: 5 << 20,
+            parts_in_memory: 9,
+            artifacts: 10_000,
+            lock_days: None,
+        }
     }
 }
 

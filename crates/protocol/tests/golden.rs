@@ -87,6 +87,7 @@ fn requests_and_answers() {
 fn orders_and_report() {
     golden("orders", &samples::orders());
     golden("ready_report", &samples::ready_report());
+    golden("limits_locked", &samples::locked_limits());
 }
 
 #[test]
@@ -113,4 +114,5 @@ fn manifest_and_receipt() {
         serde_json::from_slice(&samples::manifest().to_statement().unwrap()).unwrap();
     golden("manifest_statement", &statement);
     golden("claimed_log", &samples::claimed_log());
+    golden("stored_object_locked", &samples::locked_object());
 }

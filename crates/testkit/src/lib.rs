@@ -80,7 +80,9 @@ impl Authority {
         let mut openssl = Command::new("openssl");
         openssl.args(["req", "-x509", "-days", "2", "-config"]).arg(self.path("openssl.cnf"));
         openssl.args(NEW_KEY).args(arguments);
-        openssl.args(extensions.iter().flat_map(|extension| ["-addext", extension]));
+        for extension in extensions {
+            openssl.args(["-addext", extension]);
+        }
         openssl.arg("-keyout").arg(self.path(&format!("{file}.key")));
         openssl.arg("-out").arg(self.path(&format!("{file}.crt")));
         let output = openssl.output().unwrap_or_else(|error| panic!("openssl cannot be started: {error}"));

@@ -26,6 +26,8 @@ ADMINISTRATION = ("/_ministack", "/_localstack", "/_aws", PRIVATE_PATH.rstrip("/
 # Sources that are no address of a VPC: the run's internet, the host's link, loopback.
 NOT_VPC = [ipaddress.ip_network(r) for r in (INTERNET_RANGE, CLIENTS_RANGE, "172.29.0.0/16", "127.0.0.0/8")]
 
+CALLED_VIA = b"x-testbed-called-via"
+
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -39,8 +41,10 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
     source, local, path = scope["client"][0], scope["server"][0], scope["path"]
     secure = scope["scheme"] == "https"
     scope = {**scope, "headers": _without_claims(scope["headers"])}
-    begin(Request(source=source, local=local, secure=secure, origin=await _origin(source)))
     public = local in (API_ADDRESS, S3_ADDRESS)
+    # Only the host's link may say that CloudFormation speaks: nobody inside a run can.
+    called_via = None if public else _header(scope, CALLED_VIA)
+    begin(Request(source=source, local=local, secure=secure, origin=await _origin(source), called_via=called_via))
     if public and path.startswith(ADMINISTRATION):
         return await _refuse(send, 403, "AccessDenied", "this path serves the testbed's host only")
     only_s3 = local == S3_ADDRESS or not (secure or scope["server"][1] == PRIVATE_PORT)
@@ -73,6 +77,10 @@ async def _origin(source: str) -> dict[str, Any]:
     if any(address in known for known in NOT_VPC):
         return {}
     return await asyncio.to_thread(control.get, "/origin", address=source)
+
+
+def _header(scope: Scope, name: bytes) -> str | None:
+    return next((value.decode("latin-1") for key, value in scope["headers"] if key.lower() == name), None)
 
 
 def _without_claims(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

@@ -19,16 +19,19 @@ from ministack.core.hypercorn_compat import install as install_reason_phrases
 
 from ..layout import AMI, AMI_PARAMETER, API_ADDRESS, API_PORT, PLAIN_PORT, PRIVATE_PORT, S3_ADDRESS
 from . import (
+    alarms,
     authorization,
     conditions,
     dns_firewall,
     forwarding,
     functions,
     gateway,
+    log_metrics,
     pod_identity,
     root_key,
     s3_context,
     s3_gaps,
+    trail,
     web_identity,
 )
 
@@ -48,7 +51,8 @@ def seed_parameters() -> None:
 
 async def main() -> None:
     services_address, functions_namespace, certificate, key = sys.argv[1:5]
-    for topic in (root_key, conditions, s3_context, authorization, forwarding, dns_firewall, s3_gaps, web_identity):
+    topics = (root_key, conditions, s3_context, authorization, forwarding, dns_firewall, s3_gaps, web_identity)
+    for topic in (*topics, log_metrics, alarms, trail):
         topic.install()
     functions.install(functions_namespace)
     install_reason_phrases()

@@ -61,6 +61,8 @@ class Scope:
                 return _text(self.evaluate(left)) == _text(self.evaluate(right))
             case "Fn::Not", [inner]:
                 return not _boolean(self.evaluate(inner), "the argument of Fn::Not")
+            case "Fn::Or", list(inner):
+                return any(_boolean(self.evaluate(one), "an argument of Fn::Or") for one in inner)
             case "Fn::And", list(inner):
                 return all(_boolean(self.evaluate(one), "an argument of Fn::And") for one in inner)
             case "Fn::Join", [str(separator), values]:

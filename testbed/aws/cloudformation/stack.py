@@ -31,7 +31,10 @@ class Stack:
 
     @classmethod
     def load(cls, path: Path) -> Stack:
-        values = json.loads(path.read_text())
+        return cls.of(json.loads(path.read_text()))
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> Stack:
         return cls(**{name: values[name] for name in cls.__dataclass_fields__})
 
     def facts(self) -> dict[str, Any]:
@@ -131,7 +134,10 @@ class Deployment:
             and entry["properties"]["Principal"] == "events.amazonaws.com"
         }
         for name, entry in self._stack.resources.items():
-            if entry["type"] == "AWS::Events::Rule" and entry["attributes"]["Arn"] not in allowed:
+            if entry["type"] != "AWS::Events::Rule":
+                continue
+            functions = [t for t in entry["properties"]["Targets"] if ":lambda:" in t["Arn"]]
+            if functions and entry["attributes"]["Arn"] not in allowed:
                 raise TemplateError(f"{name}: no AWS::Lambda::Permission lets this rule invoke its function")
 
     def _image(self, parameter: str) -> str:

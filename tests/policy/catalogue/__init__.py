@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tests.policy.catalogue import buckets, cleanup, create, endpoint, identity, jumpbox, operator, tls
+from tests.policy.catalogue import buckets, cleanup, create, endpoint, identity, jumpbox, operator, settings, tls
 from tests.policy.probe import Probe
 
 
 def everything() -> list[Probe]:
     """In the order in which they run: those that change the stack for a moment come last."""
-    modules = (operator, jumpbox, create, cleanup, buckets, endpoint, tls, identity)
+    modules = (operator, jumpbox, create, cleanup, buckets, settings, endpoint, tls, identity)
     return [probe for module in modules for family in module.families() for probe in family.checked()]

@@ -11,7 +11,7 @@ OWN = "clusters/{cluster}/probe/"
 
 
 def families() -> list[Family]:
-    return [_backup_bucket(), _state_bucket()]
+    return [_backup_bucket(), _state_bucket(), _log_bucket()]
 
 
 def _backup_bucket() -> Family:
@@ -28,6 +28,12 @@ def _state_bucket() -> Family:
     _both(family, "create", "put", Place.INTERNET, lambda plain: put("create", "state", "sessions/probe", plain=plain))
     _both(family, "create", "get", Place.INTERNET, lambda plain: get("create", "state", session, plain=plain))
     return _both(family, "create", "list", Place.INTERNET, lambda plain: list_objects("create", "state", plain=plain))
+
+
+def _log_bucket() -> Family:
+    family = Family("plain HTTP: log bucket")
+    _both(family, "admin", "get", Place.INTERNET, lambda plain: get("admin", "log", "probe", plain=plain))
+    return _both(family, "admin", "list", Place.INTERNET, lambda plain: list_objects("admin", "log", plain=plain))
 
 
 def _both(family: Family, who: str, what: str, where: Place, request: Callable[[bool], Request]) -> Family:

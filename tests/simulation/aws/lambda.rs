@@ -49,6 +49,7 @@ fn config(world: &World) -> CreateConfig {
         stack: stack(world),
         region: "us-east-1".to_owned(),
         s3_endpoint: None,
+        lock_days: None,
         extra_ca: None,
         vpc: "vpc-1".to_owned(),
         public_subnet: "subnet-public".to_owned(),

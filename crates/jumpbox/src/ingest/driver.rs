@@ -152,19 +152,21 @@ impl Driver<'_> {
     async fn store(&mut self, assembled: Assembled, end: End) -> Result<Stored, StoreError> {
         let Assembled { rest, objects, bytes, sha256 } = assembled;
         let whole = !self.uploads.begun();
+        let mut versions = Vec::new();
         match rest {
-            Some(part) if whole => self.uploads.put_whole(part.body).await?,
+            Some(part) if whole => versions.push(self.uploads.put_whole(part.body).await?),
             Some(part) => self.uploads.put(part).await?,
             None => {}
         }
         if !whole {
             let sizes: Vec<u64> = objects.iter().map(|object| object.bytes).collect();
-            self.uploads.complete(&sizes).await?;
+            versions = self.uploads.complete(&sizes).await?;
         }
         let objects = objects.into_iter().enumerate().map(|(index, object)| StoredObject {
             key: self.uploads.key(index),
             bytes: object.bytes,
             sha256: object.sha256,
+            version: versions.get(index).cloned().flatten(),
         });
         Ok(Stored { objects: objects.collect(), bytes, sha256, claimed: end.claimed })
     }

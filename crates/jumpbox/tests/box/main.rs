@@ -4,6 +4,7 @@
 
 mod denials;
 mod limits;
+mod locks;
 mod raw;
 mod resume;
 mod s3;

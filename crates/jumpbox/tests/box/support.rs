@@ -21,12 +21,13 @@ pub(crate) struct Plan {
     pub(crate) limits: Limits,
     pub(crate) bounds: Bounds,
     pub(crate) lives: SignedDuration,
+    pub(crate) bucket: &'static str,
 }
 
 impl Default for Plan {
     fn default() -> Self {
         let limits = Limits { part_bytes: 5 << 20, ..Limits::default() };
-        Self { limits, bounds: Bounds::default(), lives: SignedDuration::from_mins(5) }
+        Self { limits, bounds: Bounds::default(), lives: SignedDuration::from_mins(5), bucket: s3::BUCKET }
     }
 }
 
@@ -61,7 +62,7 @@ pub(crate) async fn orders(s3: &Client, key: &ClientKey, plan: &Plan) -> Orders 
         job,
         cluster,
         client_key: key.public().clone(),
-        bucket: s3::BUCKET.to_owned(),
+        bucket: plan.bucket.to_owned(),
         region: s3::REGION.to_owned(),
         s3_endpoint: Some(s3::endpoint().to_owned()),
         extra_ca: None,

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)]
 #![allow(dead_code, reason = "each test file uses some of them")]
 
+use std::num::NonZeroU16;
+
 use drawbridge_protocol::{
     CleanupAnswer, CleanupRequest, ClusterName, CreateAnswer, CreateRequest, Envelope, JobRef, Manifest,
     ObjectKey, ObjectPrefix, Orders, ReadyReport, Receipt, SessionId, SessionPublicKey, Sha256, SshPublicKey,
@@ -179,7 +181,21 @@ pub(crate) fn end() -> End {
 }
 
 pub(crate) fn object() -> StoredObject {
-    StoredObject { key: prefix().artifact(&begin().name, 0), bytes: 4, sha256: Sha256::of(b"data") }
+    StoredObject {
+        key: prefix().artifact(&begin().name, 0),
+        bytes: 4,
+        sha256: Sha256::of(b"data"),
+        version: None,
+    }
+}
+
+/// As a locked bucket keeps it.
+pub(crate) fn locked_object() -> StoredObject {
+    StoredObject { version: Some("3sL4kqtJlcpXroDTDmJ.rmSpXd3dIbrHY".to_owned()), ..object() }
+}
+
+pub(crate) fn locked_limits() -> Limits {
+    Limits { lock_days: NonZeroU16::new(30), ..Limits::default() }
 }
 
 pub(crate) fn accepted() -> Accepted {
