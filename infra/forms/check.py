@@ -39,8 +39,8 @@ IN_HCL = {
     "AWS::AccountId": "data.aws_caller_identity.here.account_id",
     "AWS::Region": "data.aws_region.here.region",
     "AWS::Partition": "data.aws_partition.here.partition",
-    "AWS::StackName": "local.stack_name",
     "AWS::URLSuffix": "data.aws_partition.here.dns_suffix",
+    "AWS::StackName": "local.stack_name",
 }
 
 

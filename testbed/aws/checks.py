@@ -68,6 +68,7 @@ def behaviour(run: str, checks: Checks, slow: bool) -> None:
     rights.authorization(bed, made, checks)
     policies.write_once(bed, checks)
     policies.presigned(bed, checks)
+    policies.called_via(bed, checks)
     heard = events.Events(bed, made, checks)
     heard.place()
     heard.instance_state(life)

@@ -147,19 +147,19 @@ resource "aws_route53_resolver_firewall_rule_group" "dns_firewall" {
 resource "aws_route53_resolver_firewall_rule" "dns_firewall_rule_10" {
   name                               = "drawbridge-${var.cluster_name}"
   firewall_rule_group_id             = aws_route53_resolver_firewall_rule_group.dns_firewall.id
+  firewall_domain_list_id            = aws_route53_resolver_firewall_domain_list.bucket_names.id
   priority                           = 10
   action                             = "ALLOW"
-  firewall_domain_list_id            = aws_route53_resolver_firewall_domain_list.bucket_names.id
   firewall_domain_redirection_action = "TRUST_REDIRECTION_DOMAIN"
 }
 
 resource "aws_route53_resolver_firewall_rule" "dns_firewall_rule_20" {
   name                    = "drawbridge-${var.cluster_name}"
   firewall_rule_group_id  = aws_route53_resolver_firewall_rule_group.dns_firewall.id
+  firewall_domain_list_id = aws_route53_resolver_firewall_domain_list.every_name.id
   priority                = 20
   action                  = "BLOCK"
   block_response          = "NXDOMAIN"
-  firewall_domain_list_id = aws_route53_resolver_firewall_domain_list.every_name.id
 }
 
 resource "aws_route53_resolver_firewall_rule_group_association" "dns_firewall_of_vpc" {

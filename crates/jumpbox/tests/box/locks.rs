@@ -43,7 +43,8 @@ async fn every_object_of_a_locked_stack_is_locked_for_its_days_and_named_with_it
     let versions = rig.s3.list_object_versions().bucket(s3::LOCKED).prefix(rig.orders.prefix.as_str());
     let versions = versions.send().await.unwrap();
     for stored in [&small, &large].map(|uploaded| &uploaded.accepted.objects[0]) {
-        let mut kept = versions.versions().iter().filter(|version| version.key() == Some(stored.key.as_str()));
+        let mut kept =
+            versions.versions().iter().filter(|version| version.key() == Some(stored.key.as_str()));
         assert_eq!(kept.next().unwrap().version_id(), stored.version.as_deref());
         assert!(stored.version.is_some() && kept.next().is_none(), "{stored:?}");
     }
