@@ -39,6 +39,7 @@ IN_HCL = {
     "AWS::AccountId": "data.aws_caller_identity.here.account_id",
     "AWS::Region": "data.aws_region.here.region",
     "AWS::Partition": "data.aws_partition.here.partition",
+    "AWS::URLSuffix": "data.aws_partition.here.dns_suffix",
     "AWS::StackName": "local.stack_name",
 }
 
@@ -121,6 +122,8 @@ def _parts(resource: dict[str, Any]) -> list[str]:
             return [policy["PolicyName"] for policy in properties.get("Policies", [])] + managed
         case "AWS::IAM::ManagedPolicy":
             return [f"user_{index}" for index, _ in enumerate(properties["Users"])]
+        case "AWS::Route53Resolver::FirewallRuleGroup":
+            return [f"rule_{rule['Priority']}" for rule in properties["FirewallRules"]]
         case "AWS::Events::Rule":
             return [target["Id"] for target in properties["Targets"]]
     return []

@@ -14,6 +14,7 @@ PSEUDO = {
     "AWS::Region": "data.aws_region.here.region",
     "AWS::AccountId": "data.aws_caller_identity.here.account_id",
     "AWS::Partition": "data.aws_partition.here.partition",
+    "AWS::URLSuffix": "data.aws_partition.here.dns_suffix",
     "AWS::StackName": "local.stack_name",
 }
 NO_VALUE = {"Ref": "AWS::NoValue"}
@@ -70,9 +71,9 @@ class Translator:
         """A condition's expression."""
         match node:
             case {"Fn::Equals": [left, right]}:
-                return f"{self.expression(left)} == {self.expression(right)}"
+                return " == ".join(self._comparable(left, right))
             case {"Fn::Not": [{"Fn::Equals": [left, right]}]}:
-                return f"{self.expression(left)} != {self.expression(right)}"
+                return " != ".join(self._comparable(left, right))
             case {"Fn::Not": [inner]}:
                 return f"!({self.condition(inner)})"
             case {"Fn::And": list(inner)}:
@@ -82,6 +83,13 @@ class Translator:
             case {"Condition": str(name)}:
                 return f"local.{snake(name)}"
         raise FormError(f"the condition {node!r} has no form in Terraform yet: teach infra/forms/expressions.py")
+
+    def _comparable(self, *sides: Any) -> list[str]:
+        """CloudFormation compares texts; for Terraform a number never equals one."""
+        refs = [side["Ref"] for side in sides if isinstance(side, dict) and "Ref" in side]
+        numbers = any(self.source["Parameters"].get(name, {}).get("Type") == "Number" for name in refs)
+        plain = [int(side) if numbers and isinstance(side, str) and side.isdigit() else side for side in sides]
+        return [self.expression(side) for side in plain]
 
     def address(self, logical: str) -> str:
         """`aws_vpc.vpc`."""

@@ -29,7 +29,26 @@ def _security_group(resource: Resource, wanted: Properties) -> list[Block]:
     return [resource.of("aws_security_group", attributes, *rules)]
 
 
+def _firewall(resource: Resource, wanted: Properties) -> list[Block]:
+    found = [resource.of("aws_route53_resolver_firewall_rule_group", wanted.texts("Name"))]
+    group = resource.translator.expression({"Ref": resource.logical})
+    for _, rule in wanted.objects("FirewallRules"):
+        priority = str(rule.raw("Priority"))
+        attributes = {
+            **wanted.texts("Name"),
+            "firewall_rule_group_id": group,
+            **rule.texts("FirewallDomainListId Priority Action BlockResponse FirewallDomainRedirectionAction"),
+        }
+        found.append(resource.of("aws_route53_resolver_firewall_rule", attributes, suffix=f"rule_{priority}"))
+    return found
+
+
 KINDS = {
+    "AWS::Route53Resolver::FirewallDomainList": plain("aws_route53_resolver_firewall_domain_list", "Name Domains"),
+    "AWS::Route53Resolver::FirewallRuleGroup": Kind("aws_route53_resolver_firewall_rule_group", _firewall),
+    "AWS::Route53Resolver::FirewallRuleGroupAssociation": plain(
+        "aws_route53_resolver_firewall_rule_group_association", "Name FirewallRuleGroupId VpcId Priority"
+    ),
     "AWS::EC2::VPC": plain("aws_vpc", "CidrBlock EnableDnsSupport EnableDnsHostnames", tags=True),
     "AWS::EC2::InternetGateway": plain("aws_internet_gateway", "", tags=True),
     "AWS::EC2::VPCGatewayAttachment": plain("aws_internet_gateway_attachment", "VpcId InternetGatewayId"),

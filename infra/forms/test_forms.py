@@ -99,6 +99,18 @@ class Forms(unittest.TestCase):
             with patch.object(write, "load", return_value=changed), self.assertRaisesRegex(FormError, said):
                 write.files(SOURCE)
 
+    def test_a_rule_of_the_template_is_a_validation_of_the_first_parameter_that_it_names(self) -> None:
+        changed = load(SOURCE)
+        none = {"Fn::Equals": [{"Ref": "MaxBoxes"}, "0"]}
+        said = {"AssertDescription": "no boxes, no seconds", "Assert": {"Fn::Or": [none, {"Fn::Not": [none]}]}}
+        changed["Rules"] = {"Boxes": {"Assertions": [said]}}
+        with patch.object(write, "load", return_value=changed):
+            variables = write.files(SOURCE)["variables.tf"]
+        self.assertIn("condition     = (var.max_boxes == 0) || (var.max_boxes != 0)", variables)
+        changed["Rules"]["Boxes"]["RuleCondition"] = none
+        with patch.object(write, "load", return_value=changed), self.assertRaisesRegex(FormError, "RuleCondition"):
+            write.files(SOURCE)
+
     def test_a_comparison_reads_blocks_by_their_labels(self) -> None:
         self.assertIn("aws_s3_bucket.backup_bucket", named(terraform(), "resource"))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,16 @@ FORMS = {SOURCE: TERRAFORM / "stack", WATCH_SOURCE: TERRAFORM / "watch"}
 HEAD = "# Written by infra/forms/write.py from infra/{source} and infra/policies/; change those.\n"
 PROVIDER = "~> 6.0"
 TERRAFORM_VERSION = ">= 1.9"
+SECTIONS = {
+    "AWSTemplateFormatVersion",
+    "Description",
+    "PolicyValues",
+    "Parameters",
+    "Conditions",
+    "Rules",
+    "Resources",
+    "Outputs",
+}
 RESOURCE_FIELDS = {"Type", "Condition", "Properties", "DependsOn", "DeletionPolicy", "UpdateReplacePolicy"}
 # CloudFormation's own calls are let through by their mark; Terraform's have none, so it has to name who applies.
 NO_DEFAULT = {"DeployerArn"}
@@ -37,10 +48,13 @@ VARIABLE_TYPES = {"String": "string", "Number": "number", "CommaDelimitedList": 
 def files(source: Path) -> dict[str, str]:
     """A form's files by name."""
     loaded = load(source)
+    if unknown := set(loaded) - SECTIONS:
+        raise FormError(f"{source.name}: the section {', '.join(sorted(unknown))} has no form in Terraform yet")
     translator = Translator(loaded, TYPES)
+    rules = _rules(loaded, translator)
     head = HEAD.format(source=source.name)
     written = {
-        "variables.tf": _text(head, [_variable(name, value) for name, value in loaded["Parameters"].items()]),
+        "variables.tf": _text(head, [_variable(name, value, rules) for name, value in loaded["Parameters"].items()]),
         "main.tf": _text(head, _resources(loaded, translator)),
         "outputs.tf": _text(head, [_output(name, value, translator) for name, value in loaded["Outputs"].items()]),
     }
@@ -77,7 +91,28 @@ def _settings(loaded: dict[str, Any], translator: Translator, written: str) -> l
     return found
 
 
-def _variable(name: str, declared: dict[str, Any]) -> Block:
+def _rules(loaded: dict[str, Any], translator: Translator) -> dict[str, list[Block]]:
+    """The template's rules, each as a validation of the first parameter that it names."""
+    found: dict[str, list[Block]] = {}
+    for name, rule in loaded.get("Rules", {}).items():
+        if unknown := set(rule) - {"Assertions"}:
+            raise FormError(f"rule {name}: {', '.join(sorted(unknown))} has no form in Terraform yet")
+        for assertion in rule["Assertions"]:
+            condition = translator.condition(assertion["Assert"])
+            about = next(
+                n for n in sorted(loaded["Parameters"], key=_place(condition)) if f"var.{snake(n)}" in condition
+            )
+            said = {"condition": condition, "error_message": hcl.quoted(f"{name}: {assertion['AssertDescription']}.")}
+            found.setdefault(about, []).append(Block("validation", (), dict(said)))
+    return found
+
+
+def _place(text: str) -> Callable[[str], int]:
+    """Where a parameter stands in a text; what does not comes last."""
+    return lambda name: (text.find(f"var.{snake(name)}") + 1) or len(text) + 1
+
+
+def _variable(name: str, declared: dict[str, Any], rules: dict[str, list[Block]]) -> Block:
     listed = declared["Type"] == "CommaDelimitedList"
     attributes: dict[str, str | None] = {"type": VARIABLE_TYPES[declared["Type"]]}
     if "Description" in declared:
@@ -88,7 +123,8 @@ def _variable(name: str, declared: dict[str, Any]) -> Block:
         attributes["default"] = (
             hcl.listed(split) if listed else hcl.quoted(default) if isinstance(default, str) else str(default)
         )
-    return Block("variable", (snake(name),), attributes, list(_validations(snake(name), declared, listed)))
+    bounds = [*_validations(snake(name), declared, listed), *rules.get(name, [])]
+    return Block("variable", (snake(name),), attributes, bounds)
 
 
 def _validations(name: str, declared: dict[str, Any], listed: bool) -> list[Block]:

@@ -71,6 +71,7 @@ def behaviour(run: str, checks: Checks, slow: bool) -> None:
     policies.write_once(bed, checks)
     policies.presigned(bed, checks)
     keys.signing(bed, checks)
+    policies.called_via(bed, checks)
     heard = events.Events(bed, made, checks)
     heard.place()
     heard.instance_state(life)

@@ -3,7 +3,7 @@
 resource "aws_vpc" "vpc" {
   cidr_block           = var.vpc_cidr
   enable_dns_support   = true
-  enable_dns_hostnames = true
+  enable_dns_hostnames = false
   tags                 = { Name = "drawbridge-${var.cluster_name}" }
 }
 
@@ -106,6 +106,67 @@ resource "aws_network_acl_rule" "private_acl_from_s3" {
   cidr_block     = "0.0.0.0/0"
   from_port      = 32768
   to_port        = 60999
+}
+
+resource "aws_network_acl_rule" "private_acl_not_to_vpc" {
+  network_acl_id = aws_network_acl.private_acl.id
+  egress         = true
+  rule_number    = 90
+  rule_action    = "deny"
+  protocol       = -1
+  cidr_block     = var.vpc_cidr
+}
+
+resource "aws_network_acl_rule" "private_acl_not_from_vpc" {
+  network_acl_id = aws_network_acl.private_acl.id
+  egress         = false
+  rule_number    = 90
+  rule_action    = "deny"
+  protocol       = -1
+  cidr_block     = var.vpc_cidr
+}
+
+resource "aws_route53_resolver_firewall_domain_list" "bucket_names" {
+  name = "drawbridge-${var.cluster_name}-buckets"
+
+  domains = [
+    "drawbridge-${var.cluster_name}-backup-${data.aws_caller_identity.here.account_id}.s3.${data.aws_region.here.region}.${data.aws_partition.here.dns_suffix}",
+    "drawbridge-${var.cluster_name}-state-${data.aws_caller_identity.here.account_id}.s3.${data.aws_region.here.region}.${data.aws_partition.here.dns_suffix}",
+  ]
+}
+
+resource "aws_route53_resolver_firewall_domain_list" "every_name" {
+  name    = "drawbridge-${var.cluster_name}-every"
+  domains = ["*"]
+}
+
+resource "aws_route53_resolver_firewall_rule_group" "dns_firewall" {
+  name = "drawbridge-${var.cluster_name}"
+}
+
+resource "aws_route53_resolver_firewall_rule" "dns_firewall_rule_10" {
+  name                               = "drawbridge-${var.cluster_name}"
+  firewall_rule_group_id             = aws_route53_resolver_firewall_rule_group.dns_firewall.id
+  firewall_domain_list_id            = aws_route53_resolver_firewall_domain_list.bucket_names.id
+  priority                           = 10
+  action                             = "ALLOW"
+  firewall_domain_redirection_action = "TRUST_REDIRECTION_DOMAIN"
+}
+
+resource "aws_route53_resolver_firewall_rule" "dns_firewall_rule_20" {
+  name                    = "drawbridge-${var.cluster_name}"
+  firewall_rule_group_id  = aws_route53_resolver_firewall_rule_group.dns_firewall.id
+  firewall_domain_list_id = aws_route53_resolver_firewall_domain_list.every_name.id
+  priority                = 20
+  action                  = "BLOCK"
+  block_response          = "NXDOMAIN"
+}
+
+resource "aws_route53_resolver_firewall_rule_group_association" "dns_firewall_of_vpc" {
+  name                   = "drawbridge-${var.cluster_name}"
+  firewall_rule_group_id = aws_route53_resolver_firewall_rule_group.dns_firewall.id
+  vpc_id                 = aws_vpc.vpc.id
+  priority               = 101
 }
 
 resource "aws_security_group" "private_security_group" {

@@ -51,8 +51,8 @@ def seed_parameters() -> None:
 
 async def main() -> None:
     services_address, functions_namespace, certificate, key = sys.argv[1:5]
-    topics = (root_key, conditions, s3_context, authorization, forwarding, dns_firewall, s3_gaps, web_identity, log_metrics, alarms, trail)
-    for topic in topics:
+    topics = (root_key, conditions, s3_context, authorization, forwarding, dns_firewall, s3_gaps, web_identity)
+    for topic in (*topics, log_metrics, alarms, trail):
         topic.install()
     functions.install(functions_namespace)
     install_reason_phrases()
