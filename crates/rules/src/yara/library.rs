@@ -13,7 +13,7 @@ use drawbridge_protocol::{
 use yara_x::{Compiler, MetaValue, SourceCode};
 use yara_x_parser::{
     Parser,
-    cst::{Event, SyntaxKind},
+    cst::{CSTStream, Event, SyntaxKind},
 };
 
 /// The most rules, where a stack has some of its own. Each may have a finding in each artifact.
@@ -104,7 +104,7 @@ fn effect(rule: &yara_x::Rule<'_, '_>) -> Result<(String, Effect), RulesError> {
 
 /// Refuses what has no value while blocks are scanned.
 fn only_what_a_stream_has(file: &str, text: &str) -> Result<(), RulesError> {
-    for event in Parser::new(text.as_bytes()).into_cst_stream() {
+    for event in CSTStream::from(Parser::new(text.as_bytes())) {
         let Event::Token { kind, span } = event else { continue };
         let word = text.get(span.range()).unwrap_or_default();
         let unknown = match kind {
