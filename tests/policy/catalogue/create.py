@@ -28,8 +28,8 @@ def families() -> list[Family]:
 
 def _state() -> Family:
     family = Family("create: state")
-    read = ("slots/probe", "sessions/probe.json", "boot/probe/orders.json", "ready/probe.json", "closed/probe", "baselines/probe")
-    for key in read:
+    read = ("slots/probe", "sessions/probe.json", "boot/probe/orders.json", "ready/probe.json", "closed/probe")
+    for key in (*read, "baselines/probe"):
         family.allowed(WHO, f"get {key}", get(WHO, "state", key))
     family.denied(WHO, "get elsewhere/", get(WHO, "state", "elsewhere/probe"))
     written = ("slots/probe", "sessions/probe", "boot/probe/orders", "boot/program/probe", "ready/probe", "closed/probe")
