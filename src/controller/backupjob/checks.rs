@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 use drawbridge_protocol::{
     checks::{Effect, Finding, label},
+    manifest::Verdict,
     upload::Accepted,
 };
 
@@ -26,7 +27,7 @@ pub struct Met {
 impl Met {
     /// An artifact is stored.
     pub fn stored(&mut self, accepted: &Accepted) {
-        if accepted.findings.is_empty() {
+        if accepted.verdict != Verdict::Flagged {
             return;
         }
         self.status.flagged = self.status.flagged.saturating_add(1);
@@ -71,12 +72,12 @@ pub(super) fn flagged(checks: Option<&ChecksStatus>) -> String {
 /// The findings in a sentence: how many artifacts, and the first checks.
 pub(super) fn flagged_for_people(checks: &ChecksStatus) -> String {
     let mut text = match checks.flagged {
-        1 => "1 artifact is flagged: ".to_owned(),
-        artifacts => format!("{artifacts} artifacts are flagged: "),
+        1 => "1 artifact is flagged".to_owned(),
+        artifacts => format!("{artifacts} artifacts are flagged"),
     };
     for (index, finding) in checks.findings.iter().take(NAMED).enumerate() {
         let FindingStatus { check, count, artifact, example, .. } = finding;
-        let comma = if index == 0 { "" } else { "; " };
+        let comma = if index == 0 { ": " } else { "; " };
         // Writing to a String cannot fail.
         let _ = write!(text, "{comma}{check} {count} times, first in {artifact}");
         if !example.is_empty() {
@@ -93,7 +94,7 @@ pub(super) fn flagged_for_people(checks: &ChecksStatus) -> String {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-    use drawbridge_protocol::{Sha256, manifest::Verdict};
+    use drawbridge_protocol::Sha256;
 
     use super::*;
 
