@@ -20,9 +20,6 @@ use crate::{
 /// How often a write is tried against another cleanup's.
 const TRIES: usize = 3;
 
-/// A baseline with its version.
-type Kept = Option<(Baseline, String)>;
-
 impl Store {
     /// The newest stored run of a job's series. One that cannot be read counts as none: the next run replaces it.
     pub async fn baseline(
@@ -30,14 +27,14 @@ impl Store {
         job: &JobRef,
         series: Option<&SeriesName>,
     ) -> Result<Option<Baseline>, StoreError> {
-        Ok(self.kept(&key::baseline(job, series)).await?.0.map(|(baseline, _)| baseline))
+        Ok(self.kept(&key::baseline(job, series)).await?.0)
     }
 
-    /// The baseline at `key`, and the condition under which the next one may be written.
-    async fn kept(&self, key: &str) -> Result<(Kept, Option<String>), StoreError> {
+    /// The baseline at `key`, and the ETag that the next one must replace.
+    async fn kept(&self, key: &str) -> Result<(Option<Baseline>, Option<String>), StoreError> {
         let Some(object) = self.0.get(key, MAX_BASELINE).await? else { return Ok((None, None)) };
         match json::parse::<Baseline>("baseline", &object.bytes, MAX_BASELINE) {
-            Ok(baseline) => Ok((Some((baseline, object.etag.clone())), Some(object.etag))),
+            Ok(baseline) => Ok((Some(baseline), Some(object.etag))),
             Err(why) => {
                 warn!(key, %why, "a baseline that cannot be read");
                 Ok((None, Some(object.etag)))
@@ -49,8 +46,7 @@ impl Store {
     async fn keep_baseline(&self, key: &str, run: &Baseline) -> Result<bool, StoreError> {
         for _ in 0..TRIES {
             let (kept, etag) = self.kept(key).await?;
-            let before = kept.as_ref().map(|(baseline, _)| baseline);
-            let Some(next) = Baseline::after(before, run.clone()) else { return Ok(false) };
+            let Some(next) = Baseline::after(kept.as_ref(), run.clone()) else { return Ok(false) };
             let condition = etag.as_deref().map_or(Condition::Absent, Condition::Matches);
             if let Put::Written(_) = self.0.put(key, to_json(key, &next)?, condition).await? {
                 return Ok(true);

@@ -11,11 +11,11 @@ use support::{check, config, example, file, found, rules, tar};
 const CASES: &[(&str, &str, &str)] = &[
     (
         "ransom_note",
-        "ALL YOUR FILES HAVE BEEN ENCRYPTED! Send 2 Bitcoin, then write to us: http://abc.onion with your personal id.",
+        "ALL YOUR FILES HAVE BEEN ENCRYPTED! Send 2 Bitcoin, then write to us: http://abc.onion with your personal ID.",
         "The backup's files have been encrypted with our own key; pay attention to its rotation, see bitcoin-free.md.",
     ),
     ("ransomware_kills_recovery", "cmd /c vssadmin Delete Shadows /all /quiet", "vssadmin list shadows"),
-    ("ransomware_file_marker", "WANACRY!\0\0\0", "the word WANACRY! in a report about it"),
+    ("ransomware_file_marker", "WANACRY!\0\x01\0\0", "the word WANACRY! in a report about it"),
     (
         "webshell_php",
         "<?php @eval(base64_decode($_POST['x'])); ?>",

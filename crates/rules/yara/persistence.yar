@@ -14,7 +14,7 @@ rule download_and_run {
     meta:
         description = "A crontab or unit that fetches a script from a bare address and runs it at once"
     strings:
-        $run = /(curl|wget)\s[^\n|;]{0,80}https?:\/\/[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}[^\n|;]{0,120}\|\s{0,4}(ba)?sh\b/ ascii
+        $run = /https?:\/\/[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}[^\n|;]{0,120}\|\s{0,4}(ba)?sh\b/ ascii
     condition:
         $run
 }

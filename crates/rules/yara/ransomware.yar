@@ -2,22 +2,19 @@ rule ransom_note {
     meta:
         description = "The text of a ransom note: what happened, how to pay, whom to write to"
     strings:
-        $done1 = "files have been encrypted" nocase ascii wide
-        $done2 = "files are encrypted" nocase ascii wide
-        $done3 = "network has been encrypted" nocase ascii wide
-        $done4 = "data has been stolen" nocase ascii wide
-        $done5 = "data was exfiltrated" nocase ascii wide
-        $pay1 = "bitcoin" nocase ascii wide fullword
-        $pay2 = "monero" nocase ascii wide fullword
-        $pay3 = "pay the ransom" nocase ascii wide
-        $pay4 = "decryption key" nocase ascii wide
-        $pay5 = "decryption tool" nocase ascii wide
-        $pay6 = "decryptor" nocase ascii wide fullword
-        $who1 = ".onion" nocase ascii wide
-        $who2 = "tor browser" nocase ascii wide
-        $who3 = "protonmail" nocase ascii wide
-        $who4 = "tutanota" nocase ascii wide
-        $who5 = "personal id" nocase ascii wide
+        $done1 = "iles have been encrypted" ascii
+        $done2 = "ILES HAVE BEEN ENCRYPTED" ascii
+        $done3 = "iles are encrypted" ascii
+        $done4 = "ILES ARE ENCRYPTED" ascii
+        $done5 = "etwork has been encrypted" ascii
+        $pay1 = "itcoin" ascii
+        $pay2 = "BITCOIN" ascii
+        $pay3 = "ecryption tool" ascii
+        $pay4 = "ecryption key" ascii
+        $who1 = ".onion" ascii
+        $who2 = "or Browser" ascii
+        $who3 = "protonmail" ascii
+        $who4 = "ersonal ID" ascii
     condition:
         any of ($done*) and any of ($pay*) and any of ($who*)
 }
@@ -26,23 +23,25 @@ rule ransomware_kills_recovery {
     meta:
         description = "Commands with which ransomware removes what its victim could recover from"
     strings:
-        $a = "vssadmin delete shadows" nocase ascii wide
-        $b = "wmic shadowcopy delete" nocase ascii wide
-        $c = "bcdedit /set {default} recoveryenabled no" nocase ascii wide
-        $d = "wbadmin delete catalog" nocase ascii wide
-        $e = "esxcli vm process kill --type=force" nocase ascii
+        $a = "vssadmin delete shadows" ascii
+        $b = "vssadmin Delete Shadows" ascii
+        $c = "vssadmin.exe Delete Shadows" ascii
+        $d = "shadowcopy delete" ascii
+        $e = "recoveryenabled no" ascii
+        $f = "wbadmin delete catalog" ascii
+        $g = "esxcli vm process kill --type=force" ascii
     condition:
         any of them
 }
 
 rule ransomware_file_marker {
     meta:
-        description = "The mark that a known family leaves in each file that it encrypted"
+        description = "The mark that a known family leaves in each file that it encrypted, or beside them"
     strings:
-        $wannacry = "WANACRY!" ascii
-        $lockbit_note = "LockBit 3.0 the world's fastest" ascii wide
-        $lockbit_note2 = "LockBit Black Ransomware" ascii wide
-        $conti = "CONTI_LOG.txt" ascii wide
+        $wannacry = { 57 41 4E 41 43 52 59 21 00 01 00 00 }
+        $lockbit = "LockBit 3.0 the world's fastest" ascii
+        $lockbit_black = "LockBit Black Ransomware" ascii
+        $conti = "CONTI_LOG.txt" ascii
     condition:
-        $wannacry at 0 or any of ($lockbit*) or $conti
+        any of them
 }

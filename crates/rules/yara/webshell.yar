@@ -2,12 +2,12 @@ rule webshell_php {
     meta:
         description = "PHP that runs what a request brings: the core of most web shells"
     strings:
-        $php1 = "<?php" nocase ascii
+        $php1 = "<?php" ascii
         $php2 = "<?=" ascii
         $php3 = "<? " ascii
-        $run = /\b(eval|assert|system|shell_exec|passthru|popen|proc_open|exec)\s{0,8}\(\s{0,8}@?(base64_decode\s{0,4}\(\s{0,4}|gzinflate\s{0,4}\(\s{0,4}|str_rot13\s{0,4}\(\s{0,4}){0,3}\$_(GET|POST|REQUEST|COOKIE|SERVER)\b/ nocase ascii
-        $packed = "eval(gzinflate(base64_decode(" nocase ascii
-        $packed2 = "eval(str_rot13(gzinflate(" nocase ascii
+        $run = /\b(eval|assert|system|shell_exec|passthru|popen|proc_open|exec)\s{0,8}\(\s{0,8}@?(base64_decode\s{0,4}\(\s{0,4}|gzinflate\s{0,4}\(\s{0,4}|str_rot13\s{0,4}\(\s{0,4}){0,3}\$_(GET|POST|REQUEST|COOKIE|SERVER)\b/ ascii
+        $packed = "eval(gzinflate(base64_decode(" ascii
+        $packed2 = "eval(str_rot13(gzinflate(" ascii
     condition:
         any of ($php*) and ($run or any of ($packed*))
 }
@@ -29,13 +29,11 @@ rule webshell_known {
     meta:
         description = "The title or banner of a web shell that is passed around"
     strings:
-        $a = "c99shell" nocase ascii fullword
-        $b = "r57shell" nocase ascii fullword
-        $c = "b374k shell" nocase ascii
-        $d = "FilesMan" ascii fullword
-        $e = "China Chopper" nocase ascii
-        $f = "weevely" nocase ascii fullword
-        $php = "<?php" nocase ascii
+        $a = "c99shell" ascii
+        $b = "r57shell" ascii
+        $c = "b374k shell" ascii
+        $d = "FilesMan" ascii
+        $php = "<?php" ascii
     condition:
-        $php and any of ($a, $b, $c, $d, $e, $f)
+        $php and any of ($a, $b, $c, $d)
 }

@@ -177,7 +177,7 @@ mod tests {
         let mut head = text.clone();
         head[..4096].copy_from_slice(&random(7, 4096));
         assert!(dense(&head));
-        let mut pieces = text;
+        let mut pieces = text[..12 * (64 << 10)].to_vec();
         for (index, piece) in pieces.chunks_mut(64 << 10).enumerate() {
             if index % 2 == 1 {
                 let length = piece.len();

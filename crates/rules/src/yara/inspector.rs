@@ -54,6 +54,10 @@ impl YaraInspector {
         if entry.offset > 0 {
             let (path, range) = (Arc::clone(&entry.path), entry.start..self.batch.bytes.len());
             self.batch.spans.push(Span { path, base: entry.base, range, last });
+            if last {
+                // No word goes on from one entry to the next.
+                self.batch.bytes.push(0);
+            }
         }
     }
 

@@ -13,7 +13,7 @@ use drawbridge_protocol::{
 use yara_x::{Compiler, MetaValue, SourceCode};
 use yara_x_parser::{
     Parser,
-    cst::{Event, SyntaxKind},
+    cst::{CSTStream, Event, SyntaxKind},
 };
 
 /// The most rules, where a stack has some of its own. Each may have a finding in each artifact.
@@ -29,8 +29,10 @@ pub enum RulesError {
          text, hex and regex patterns only"
     )]
     Unknown { file: String, line: usize, what: String },
-    #[error("rule '{rule}' is global and would change the shipped rules; make it an ordinary one")]
+    #[error("rule '{rule}' is global and would decide over all others; make it an ordinary one")]
     Global { rule: String },
+    #[error("rule '{rule}' is a shipped rule's name; give it another")]
+    Taken { rule: String },
     #[error("rule '{rule}' has effect = {effect}; expected \"off\", \"flag\" or \"reject\"")]
     Effect { rule: String, effect: String },
     #[error("the stack's rules have {0} bytes, more than the {MAX_RULES} that a box takes")]
@@ -52,7 +54,9 @@ pub fn shipped() -> [(&'static str, &'static str); 5] {
 
 /// Compiled rules; one for all artifacts of a box.
 pub(crate) struct Library {
-    pub(super) compiled: yara_x::Rules,
+    /// With few literals, which are searched for many bytes at a time; a stack's own rules do not slow them down.
+    pub(super) shipped: yara_x::Rules,
+    pub(super) own: Option<yara_x::Rules>,
     /// What follows a match, by the rule's name, where the stack does not say.
     effects: BTreeMap<String, Effect>,
 }
@@ -63,27 +67,37 @@ impl Library {
         if bytes > MAX_RULES {
             return Err(RulesError::TooLarge(bytes));
         }
-        let mut compiler = Compiler::new();
-        compiler.error_on_slow_pattern(true).error_on_slow_loop(true).enable_includes(false);
-        let ours = shipped().map(|(name, text)| (name.to_owned(), text));
+        let shipped = compile(shipped().into_iter().map(|(name, text)| (name.to_owned(), text)))?;
         let theirs = own.iter().map(|file| (format!("rules/{}", file.name), file.text.as_str()));
-        for (name, text) in ours.into_iter().chain(theirs) {
-            only_what_a_stream_has(&name, text)?;
-            let source = SourceCode::from(text).with_origin(name);
-            compiler.add_source(source).map_err(|error| RulesError::Compile(error.to_string()))?;
+        let own = if own.is_empty() { None } else { Some(compile(theirs)?) };
+        let mut effects = BTreeMap::new();
+        for rule in shipped.iter().chain(own.iter().flat_map(yara_x::Rules::iter)) {
+            let (name, effect) = effect(&rule)?;
+            if effects.insert(name.clone(), effect).is_some() {
+                return Err(RulesError::Taken { rule: name });
+            }
         }
-        let compiled = compiler.build();
-        let effects = compiled.iter().map(|rule| effect(&rule)).collect::<Result<BTreeMap<_, _>, _>>()?;
-        if !own.is_empty() && effects.len() > MAX_OWN {
+        if own.is_some() && effects.len() > MAX_OWN {
             return Err(RulesError::TooMany(effects.len()));
         }
-        Ok(Self { compiled, effects })
+        Ok(Self { shipped, own, effects })
     }
 
     /// What follows a match of `rule`, where the stack does not say.
     pub(super) fn effect(&self, rule: &str) -> Effect {
         self.effects.get(rule).copied().unwrap_or(Effect::Flag)
     }
+}
+
+fn compile<'a>(files: impl Iterator<Item = (String, &'a str)>) -> Result<yara_x::Rules, RulesError> {
+    let mut compiler = Compiler::new();
+    compiler.error_on_slow_pattern(true).error_on_slow_loop(true).enable_includes(false);
+    for (name, text) in files {
+        only_what_a_stream_has(&name, text)?;
+        let source = SourceCode::from(text).with_origin(name);
+        compiler.add_source(source).map_err(|error| RulesError::Compile(error.to_string()))?;
+    }
+    Ok(compiler.build())
 }
 
 fn effect(rule: &yara_x::Rule<'_, '_>) -> Result<(String, Effect), RulesError> {
@@ -104,7 +118,7 @@ fn effect(rule: &yara_x::Rule<'_, '_>) -> Result<(String, Effect), RulesError> {
 
 /// Refuses what has no value while blocks are scanned.
 fn only_what_a_stream_has(file: &str, text: &str) -> Result<(), RulesError> {
-    for event in Parser::new(text.as_bytes()).into_cst_stream() {
+    for event in CSTStream::from(Parser::new(text.as_bytes())) {
         let Event::Token { kind, span } = event else { continue };
         let word = text.get(span.range()).unwrap_or_default();
         let unknown = match kind {
@@ -143,8 +157,8 @@ mod tests {
     #[test]
     fn each_shipped_rule_says_what_it_is_for() {
         let library = Library::new(&[]).unwrap();
-        assert!(library.compiled.iter().len() >= 10);
-        for rule in library.compiled.iter() {
+        assert!(library.shipped.iter().len() >= 10);
+        for rule in library.shipped.iter() {
             let described = rule.metadata().any(|(key, value)| {
                 key == "description" && matches!(value, MetaValue::String(text) if text.len() > 20)
             });

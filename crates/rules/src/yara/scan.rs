@@ -121,16 +121,15 @@ impl Lane {
 
 impl Batch {
     pub(super) fn new() -> Self {
-        Self { bytes: Vec::with_capacity(BLOCK), spans: Vec::new() }
+        Self { bytes: Vec::with_capacity(BLOCK + 1), spans: Vec::new() }
     }
 }
 
 fn serve(library: &Library, feed: &Receiver<Batch>, results: &Sender<Scanned>) {
-    let mut scanner = Scanner::new(&library.compiled);
-    scanner.fast_scan(true).max_matches_per_pattern(MAX_MATCHES);
+    let mut scanners = Scanners::new(library);
     while let Ok(mut batch) = feed.recv() {
         let mut hits = Vec::new();
-        let finished = scan(&mut scanner, &batch, &mut hits).is_ok();
+        let finished = scanners.scan(&batch, &mut hits).is_ok();
         batch.bytes.clear();
         batch.spans.clear();
         if results.send(Scanned { batch, hits, finished }).is_err() {
@@ -139,24 +138,76 @@ fn serve(library: &Library, feed: &Receiver<Batch>, results: &Sender<Scanned>) {
     }
 }
 
-fn scan(scanner: &mut Scanner<'_>, batch: &Batch, hits: &mut Vec<Hit>) -> Result<(), yara_x::ScanError> {
-    for Span { path, base, range, last } in &batch.spans {
-        let bytes = batch.bytes.get(range.clone()).unwrap_or_default();
-        scanner.scan(usize::try_from(*base).unwrap_or(usize::MAX), bytes)?;
-        if *last {
-            let results = scanner.finish()?;
-            hits.extend(
-                results
-                    .matching_rules()
-                    .map(|rule| Hit { path: Arc::clone(path), rule: rule.identifier().to_owned() }),
-            );
+/// One artifact's scanners.
+struct Scanners<'r> {
+    /// Sees a batch as one piece. Where no pattern of a shipped rule occurs in it, none occurs in an entry, and nearly all
+    /// batches are done with: to evaluate the rules for every small file would take longer than to search it.
+    gate: Scanner<'r>,
+    shipped: Scanner<'r>,
+    /// Something of the entry at hand was shown to `shipped`.
+    begun: bool,
+    /// A stack's rule may hold where nothing of it occurs, so every entry is shown to them.
+    own: Option<Scanner<'r>>,
+}
+
+impl<'r> Scanners<'r> {
+    fn new(library: &'r Library) -> Self {
+        let scanner = |rules: &'r yara_x::Rules| {
+            let mut scanner = Scanner::new(rules);
+            scanner.fast_scan(true).max_matches_per_pattern(MAX_MATCHES);
+            scanner
+        };
+        Self {
+            gate: scanner(&library.shipped),
+            shipped: scanner(&library.shipped),
+            begun: false,
+            own: library.own.as_ref().map(scanner),
         }
     }
+
+    fn scan(&mut self, batch: &Batch, hits: &mut Vec<Hit>) -> Result<(), yara_x::ScanError> {
+        let something = occurs(&mut self.gate, &batch.bytes)?;
+        for Span { path, base, range, last } in &batch.spans {
+            let bytes = batch.bytes.get(range.clone()).unwrap_or_default();
+            let base = usize::try_from(*base).unwrap_or(usize::MAX);
+            if something {
+                self.shipped.scan(base, bytes)?;
+                self.begun = true;
+            }
+            if let Some(own) = &mut self.own {
+                own.scan(base, bytes)?;
+            }
+            if *last {
+                if std::mem::take(&mut self.begun) {
+                    finish(&mut self.shipped, path, hits)?;
+                }
+                if let Some(own) = &mut self.own {
+                    finish(own, path, hits)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether any pattern of any rule occurs in `bytes`.
+fn occurs(scanner: &mut Scanner<'_>, bytes: &[u8]) -> Result<bool, yara_x::ScanError> {
+    let results = scanner.scan(0, bytes)?.finish()?;
+    let mut rules = results.matching_rules().chain(results.non_matching_rules());
+    Ok(rules.any(|rule| rule.patterns().any(|pattern| pattern.matches().next().is_some())))
+}
+
+/// The entry at `path` is over: the rules that match it.
+fn finish(scanner: &mut Scanner<'_>, path: &Arc<[u8]>, hits: &mut Vec<Hit>) -> Result<(), yara_x::ScanError> {
+    let results = scanner.finish()?;
+    let matching = results.matching_rules();
+    hits.extend(matching.map(|rule| Hit { path: Arc::clone(path), rule: rule.identifier().to_owned() }));
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
@@ -168,6 +219,33 @@ mod tests {
         assert!(lane.exchange(Batch::new()).is_err());
         drop((feed, results));
         assert!(lane.exchange(Batch::new()).is_err());
+    }
+
+    #[test]
+    fn no_shipped_rule_holds_where_nothing_of_it_occurs() {
+        let library = Library::new(&[]).unwrap();
+        let mut scanner = Scanner::new(&library.shipped);
+        assert!(!occurs(&mut scanner, b"plain text").unwrap());
+        scanner.scan(0, b"plain text").unwrap();
+        assert_eq!(scanner.finish().unwrap().matching_rules().count(), 0);
+        assert!(occurs(&mut scanner, b"a word of a note: bitcoin").unwrap());
+    }
+
+    #[test]
+    fn the_shipped_rules_have_few_enough_literals_to_be_searched_for_many_bytes_at_a_time() {
+        // YARA-X's own bound of its fast search.
+        let library = Library::new(&[]).unwrap();
+        let mut patterns = std::collections::BTreeMap::new();
+        for rule in library.shipped.iter() {
+            for pattern in rule.patterns() {
+                patterns.insert(
+                    format!("{}{}", rule.identifier(), pattern.identifier()),
+                    pattern.atoms().count(),
+                );
+            }
+        }
+        let all: usize = patterns.values().sum();
+        assert!(all > 0 && all <= 64, "{all}: {patterns:?}");
     }
 
     #[test]

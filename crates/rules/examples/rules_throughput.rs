@@ -1,5 +1,5 @@
 //! How fast the rules are, each inspector alone and all together, on a seeded normal set in memory.
-//! `cargo run --release -p drawbridge-rules --example throughput`
+//! `cargo run --release -p drawbridge-rules --example rules_throughput`
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::cast_precision_loss)]
 
 #[path = "../tests/normal_set/mod.rs"]
