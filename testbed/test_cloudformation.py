@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import json
 import sys
 import unittest
 from pathlib import Path
@@ -11,7 +13,10 @@ from unittest.mock import MagicMock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from infra.render import RENDERED  # noqa: E402
+from testbed.aws.cloudformation import rules  # noqa: E402
 from testbed.aws.cloudformation.errors import TemplateError  # noqa: E402
+from testbed.aws.cloudformation.intrinsics import Scope  # noqa: E402
 from testbed.aws.cloudformation.stack import Deployment, Stack  # noqa: E402
 
 TEMPLATE: dict[str, Any] = {
@@ -131,6 +136,15 @@ class Interpreter(unittest.TestCase):
         self.deploy({"Rules": {"Port": rule}})
         self.refused("rule Port does not hold: Port is 443", {"Rules": {"Port": rule}}, Port="80")
         self.refused("RuleCondition is not known", {"Rules": {"Port": {**rule, "RuleCondition": plain}}})
+
+    def test_the_stack_keeps_concurrency_for_cleanup_where_it_bounds_create_s(self) -> None:
+        stack_rules = json.loads(RENDERED.read_text())["Rules"]
+        pairs = {("0", "0"): True, ("20", "5"): True, ("0", "5"): False, ("20", "0"): False, ("20", "1"): False}
+        for (create, cleanup), holds in pairs.items():
+            given = {"CreateConcurrency": create, "CleanupConcurrency": cleanup}
+            scope = Scope(pseudo={}, parameters=given, conditions={}, zones=[])
+            with self.subTest(given), contextlib.nullcontext() if holds else self.assertRaises(TemplateError):
+                rules.check(stack_rules, scope)
 
     def test_what_is_set_to_no_value_is_left_out(self) -> None:
         choice = {"Fn::If": ["Plain", True, {"Ref": "AWS::NoValue"}]}
