@@ -143,7 +143,7 @@ def pod_identity(bed: Bed) -> None:
     eks.delete_pod_identity_association(clusterName=cluster, associationId=association["associationId"])
     try:
         bed.restarted()
-        refused(bed, "EKS Pod Identity without an association", "ResourceNotFoundException")
+        refused(bed, "EKS Pod Identity without an association", "StatusCode(404)")
     finally:
         eks.create_pod_identity_association(
             clusterName=cluster,
