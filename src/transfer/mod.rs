@@ -7,6 +7,7 @@
 //! ours, and its objects lie where they should; a session counts as sealed only with a receipt that verifies.
 
 mod artifact;
+mod buffers;
 mod error;
 mod key;
 mod link;

@@ -10,16 +10,19 @@ use std::{
 };
 
 use aws_lc_rs::digest::{Context, SHA256};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use drawbridge_protocol::{Sha256, upload::MAX_DATA};
 use tokio::sync::mpsc;
 
-use super::{Original, Progress, TransferError};
+use super::{
+    Original, Progress, TransferError,
+    buffers::{Buffer, Buffers},
+};
 
 /// What `zstd` takes when nobody says otherwise; also what makes the artifact as small as people expect.
 const LEVEL: i32 = 3;
-/// Chunks that wait to be compressed: enough that neither side waits for the other's wake-up.
-const WAITING: usize = 4;
+/// Chunks that wait to be compressed, of up to 128 KiB each: enough that neither side waits for the other's wake-up.
+const WAITING: usize = 2;
 /// Pieces that wait to be sent, of up to [`MAX_DATA`] each: one, since what is on its way already queues in the window.
 const READY: usize = 1;
 
@@ -67,11 +70,17 @@ impl Feed {
     }
 }
 
+/// The buffers that a connection takes which may hold `window` unacknowledged bytes: for those, for what waits to be
+/// sent, and for the one that is being filled.
+pub(super) fn buffers(window: u64) -> Buffers {
+    Buffers::new(usize::try_from(window).unwrap_or(usize::MAX).div_ceil(MAX_DATA) + READY + 1)
+}
+
 /// What a source yields.
 #[derive(Clone, Debug)]
 pub(super) enum Form {
-    /// Bytes as they were.
-    Plain,
+    /// Bytes as they were; compressed into these buffers.
+    Plain(Buffers),
     /// A zstd frame; what was in it is known when the source has ended.
     Zstd(Arc<Original>),
 }
@@ -85,7 +94,7 @@ pub(super) fn start(
     let (output, pieces) = mpsc::channel(READY);
     tokio::task::spawn_blocking(move || {
         let result = match form {
-            Form::Plain => compress(input, &output, &progress),
+            Form::Plain(buffers) => compress(input, &output, &progress, buffers),
             Form::Zstd(original) => pass_on(input, &output, &progress, &original),
         };
         let last = match result {
@@ -147,10 +156,11 @@ fn compress(
     mut input: mpsc::Receiver<Input>,
     output: &mpsc::Sender<Result<Piece, TransferError>>,
     progress: &Progress,
+    buffers: Buffers,
 ) -> io::Result<Option<Summary>> {
     let mut original = Context::new(&SHA256);
     let mut original_bytes = 0;
-    let mut encoder = zstd::stream::write::Encoder::new(Chunker::new(output), LEVEL)?;
+    let mut encoder = zstd::stream::write::Encoder::new(Chunker::new(output, buffers), LEVEL)?;
     // So that `zstd -d` finds damage by itself.
     encoder.include_checksum(true)?;
     loop {
@@ -178,21 +188,23 @@ fn compress(
 /// Cuts what the compressor writes into frames' worth, and hashes it.
 struct Chunker<'a> {
     output: &'a mpsc::Sender<Result<Piece, TransferError>>,
-    chunk: BytesMut,
+    buffers: Buffers,
+    chunk: Buffer,
     digest: Context,
     bytes: u64,
 }
 
 impl<'a> Chunker<'a> {
-    fn new(output: &'a mpsc::Sender<Result<Piece, TransferError>>) -> Self {
-        Self { output, chunk: BytesMut::with_capacity(MAX_DATA), digest: Context::new(&SHA256), bytes: 0 }
+    fn new(output: &'a mpsc::Sender<Result<Piece, TransferError>>, buffers: Buffers) -> Self {
+        let chunk = buffers.take();
+        Self { output, buffers, chunk, digest: Context::new(&SHA256), bytes: 0 }
     }
 
     fn pass_on(&mut self) -> io::Result<()> {
-        if self.chunk.is_empty() {
+        if self.chunk.len() == 0 {
             return Ok(());
         }
-        let chunk = std::mem::replace(&mut self.chunk, BytesMut::with_capacity(MAX_DATA)).freeze();
+        let chunk = std::mem::replace(&mut self.chunk, self.buffers.take()).freeze();
         self.digest.update(&chunk);
         self.bytes += chunk.len() as u64;
         self.output.blocking_send(Ok(Piece::Data(chunk))).map_err(gone)
@@ -201,8 +213,7 @@ impl<'a> Chunker<'a> {
 
 impl Write for Chunker<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let take = bytes.len().min(MAX_DATA - self.chunk.len());
-        self.chunk.extend_from_slice(&bytes[..take]);
+        let take = self.chunk.fill(bytes);
         if self.chunk.len() == MAX_DATA {
             self.pass_on()?;
         }
@@ -238,7 +249,7 @@ mod tests {
         let data: Vec<u8> =
             (0..3_000_000_u32).flat_map(|n| (n.wrapping_mul(2_654_435_761) >> 7).to_le_bytes()).collect();
         let progress = Arc::new(Progress::default());
-        let (feed, pieces) = start(Form::Plain, Arc::clone(&progress));
+        let (feed, pieces) = start(Form::Plain(buffers(MAX_DATA as u64)), Arc::clone(&progress));
         let reader = tokio::spawn(collect(pieces));
         for chunk in data.chunks(100_000) {
             feed.push(Bytes::copy_from_slice(chunk)).await.unwrap();
@@ -254,7 +265,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_source_that_does_not_say_its_end_has_none() {
-        let (feed, pieces) = start(Form::Plain, Arc::default());
+        let (feed, pieces) = start(Form::Plain(buffers(MAX_DATA as u64)), Arc::default());
         feed.push(Bytes::from_static(b"half an artifact")).await.unwrap();
         drop(feed);
         assert!(collect(pieces).await.1.is_none());

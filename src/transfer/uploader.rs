@@ -15,6 +15,7 @@ use tokio::{sync::mpsc, time::Instant};
 use super::{
     Claim, ClientKey, Original, Patience, Progress, SealedReceipt, Share, Target, TransferError, Uploaded,
     artifact::{check, rejected},
+    buffers::Buffers,
     link::{Link, dropped, unexpected},
     pipeline::{self, Feed, Form, Piece},
     window::Window,
@@ -36,6 +37,8 @@ pub struct Uploader {
     link: Option<Link>,
     /// How many unacknowledged bytes this connection may hold.
     share: Share,
+    /// What is compressed here lies in these; there since the first artifact that needs them.
+    buffers: Option<Buffers>,
     /// An upload is under way, or its future was dropped in the middle.
     busy: bool,
 }
@@ -55,7 +58,16 @@ impl Uploader {
         progress: Arc<Progress>,
     ) -> Result<Self, TransferError> {
         let link = Link::open(&target, &key, patience.connect).await?;
-        Ok(Self { target, key, patience, progress, link: Some(link), share: Share::whole(), busy: false })
+        Ok(Self {
+            target,
+            key,
+            patience,
+            progress,
+            link: Some(link),
+            share: Share::whole(),
+            buffers: None,
+            busy: false,
+        })
     }
 
     /// One of several connections of a session.
@@ -81,7 +93,9 @@ impl Uploader {
     where
         S: Stream<Item = std::io::Result<Bytes>>,
     {
-        self.upload_as(Form::Plain, name, claim, source).await
+        let window = self.share.bytes();
+        let buffers = self.buffers.get_or_insert_with(|| pipeline::buffers(window)).clone();
+        self.upload_as(Form::Plain(buffers), name, claim, source).await
     }
 
     /// The same for a source that is a zstd frame already. `original` is what was in it, settled when it ends.
