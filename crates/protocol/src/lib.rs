@@ -9,6 +9,7 @@ pub mod ids;
 pub mod json;
 pub mod manifest;
 pub mod orders;
+pub mod posture;
 pub mod session;
 pub mod upload;
 
@@ -20,6 +21,7 @@ pub use ids::{
 };
 pub use manifest::{Manifest, Receipt};
 pub use orders::{Orders, ReadyReport};
+pub use posture::{Posture, PostureAnswer, PostureRequest};
 pub use session::{CleanupAnswer, CleanupRequest, CreateAnswer, CreateRequest};
 
 use serde::{Deserialize, Serialize};

@@ -84,6 +84,13 @@ fn requests_and_answers() {
 }
 
 #[test]
+fn posture() {
+    golden("posture_request", &samples::posture_request());
+    golden("posture_answer", &samples::posture_checked());
+    golden("posture_answer_refused", &samples::posture_refused());
+}
+
+#[test]
 fn orders_and_report() {
     golden("orders", &samples::orders());
     golden("ready_report", &samples::ready_report());

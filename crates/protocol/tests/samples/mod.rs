@@ -10,6 +10,7 @@ use drawbridge_protocol::{
     dsse::{PAYLOAD_TYPE, Signature},
     manifest::{ArtifactRecord, Claimed, GapReason, LogGap, LogRange, Observed, StoredObject, Verdict},
     orders::Limits,
+    posture::{Guarantee, GuaranteeState, Name, Posture, PostureAnswer, PostureOutcome, PostureRequest},
     session::{CleanupOutcome, CreateOutcome, ReadyBox, Refusal, Waiting},
     upload::{
         Accepted, Begin, Begun, Commit, End, Entry, Failure, FailureCode, Hello, Rejected, Sealed, Welcome,
@@ -267,4 +268,24 @@ pub(crate) fn envelope() -> Envelope {
         payload: "e30=".to_owned(),
         signatures: vec![signature],
     }
+}
+
+pub(crate) fn posture_request() -> PostureRequest {
+    PostureRequest { version: Version }
+}
+
+pub(crate) fn posture_checked() -> PostureAnswer {
+    let broken = "expected BlockPublicPolicy true, found false: put the public access block back";
+    let guarantees = vec![
+        Guarantee::new(Name::BackupPolicy, GuaranteeState::Holds, "as shipped, 5 statements"),
+        Guarantee::new(Name::BackupPublicAccess, GuaranteeState::Broken, broken),
+        Guarantee::new(Name::Key, GuaranteeState::Unknown, "kms:DescribeKey was denied"),
+    ];
+    let posture = Posture::new(at(30), guarantees).unwrap();
+    PostureAnswer { version: Version, outcome: PostureOutcome::Checked(posture) }
+}
+
+pub(crate) fn posture_refused() -> PostureAnswer {
+    let message = "posture request is not valid: unknown field `x`".to_owned();
+    PostureAnswer { version: Version, outcome: PostureOutcome::Refused { message } }
 }
