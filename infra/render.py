@@ -15,6 +15,7 @@ import argparse
 import json
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,12 @@ class _PolicyUse(dict[str, Any]):
     """`!Policy create` or `!Policy {file: create, only_if: {Sid: Condition}}`, until the values are known."""
 
 
+class _NamesUse(dict[str, Any]):
+    """`!Names {VARIABLE: value}`: a function's variables, to which those of `_names` come."""
+
+
 class _Loader(yaml.SafeLoader):
-    """YAML with CloudFormation's short forms and `!Policy`."""
+    """YAML with CloudFormation's short forms, `!Policy` and `!Names`."""
 
 
 def _plain(loader: yaml.SafeLoader, node: yaml.Node) -> Any:
@@ -67,6 +72,7 @@ for _name in FUNCTIONS:
 _Loader.add_constructor("!Ref", lambda loader, node: {"Ref": _plain(loader, node)})
 _Loader.add_constructor("!GetAtt", _get_att)
 _Loader.add_constructor("!Policy", _policy_use)
+_Loader.add_constructor("!Names", lambda loader, node: _NamesUse(_plain(loader, node)))
 
 
 def render(policies: Path = POLICIES) -> dict[str, Any]:
@@ -74,11 +80,44 @@ def render(policies: Path = POLICIES) -> dict[str, Any]:
     source = yaml.load(SOURCE.read_text(), Loader=_Loader)  # noqa: S506 - the loader above is a safe one
     values = source.pop("PolicyValues")
     used: set[str] = set()
-    template = _fill(source, values, policies, used)
+    template = _fill(_with_names(source, _names(source, values)), values, policies, used)
     unused = {path.stem for path in policies.glob("*.json")} - used
     if unused:
         raise RenderError(f"{policies}: {', '.join(sorted(unused))} is used nowhere in {SOURCE.name}")
     return template
+
+
+def _names(source: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """What the posture function knows of the stack: what each name of the policy files stands for, and which optional
+    statements are left out here, as `file/Sid` by commas."""
+    lists = {name for name, of in source["Parameters"].items() if "List" in of["Type"]}
+
+    def one_text(value: Any) -> Any:
+        return {"Fn::Join": [",", value]} if isinstance(value, dict) and value.get("Ref") in lists else value
+
+    omitted = [
+        {"Fn::If": [condition, "", f"{use['file']}/{sid}"]}
+        for use in _uses(source)
+        for sid, condition in use.get("only_if", {}).items()
+    ]
+    names = {f"DRAWBRIDGE_NAME_{name}": one_text(value) for name, value in values.items()}
+    return {**names, "DRAWBRIDGE_OMITTED": {"Fn::Join": [",", omitted]}}
+
+
+def _uses(node: Any) -> Iterator[_PolicyUse]:
+    if isinstance(node, _PolicyUse):
+        yield node
+    elif isinstance(node, (dict, list)):
+        for child in node.values() if isinstance(node, dict) else node:
+            yield from _uses(child)
+
+
+def _with_names(node: Any, names: dict[str, Any]) -> Any:
+    if isinstance(node, _NamesUse):
+        return {**node, **names}
+    if isinstance(node, dict) and not isinstance(node, _PolicyUse):
+        return {key: _with_names(value, names) for key, value in node.items()}
+    return [_with_names(value, names) for value in node] if isinstance(node, list) else node
 
 
 def _fill(node: Any, values: dict[str, Any], policies: Path, used: set[str]) -> Any:
@@ -140,11 +179,22 @@ def _inside_sub(value: Any, where: str) -> str:
 
 
 def text(template: dict[str, Any]) -> str:
-    """The template as it is committed."""
-    rendered = json.dumps(template, indent=1) + "\n"
+    """The template as it is committed: a resource a line, since CloudFormation counts blanks too."""
+    parts = []
+    for name, part in template.items():
+        if isinstance(part, dict):
+            lines = ",\n".join(f"  {json.dumps(key)}: {_compact(value)}" for key, value in part.items())
+            parts.append(f" {json.dumps(name)}: {{\n{lines}\n }}")
+        else:
+            parts.append(f" {json.dumps(name)}: {_compact(part)}")
+    rendered = "{\n" + ",\n".join(parts) + "\n}\n"
     if len(rendered.encode()) > MAX_TEMPLATE:
         raise RenderError(f"{RENDERED.name}: {len(rendered.encode())} bytes, CloudFormation takes {MAX_TEMPLATE}")
     return rendered
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
 
 
 def main() -> int:

@@ -84,7 +84,11 @@ impl Cleaner {
                 session.map(|session| (session, Some(instance))).into_iter().collect()
             }
             CleanupEvent::Nothing => Due::new(),
-            CleanupEvent::Sweep => alone(self.due(moment.now).await?),
+            CleanupEvent::Sweep => {
+                let due = self.due(moment.now).await?;
+                self.destroyer.store.mark_sweep(moment.now).await?;
+                alone(due)
+            }
         };
         Ok(Answer::Event(self.end_all(due, moment).await))
     }

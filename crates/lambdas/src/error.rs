@@ -3,14 +3,16 @@
 use drawbridge_protocol::{ProtocolError, SessionId};
 
 use crate::{
-    config::ConfigError, events::EventError, machines::Ec2Error, names::InstanceId, store::StoreError,
-    user_data::UserDataError,
+    config::ConfigError, events::EventError, machines::Ec2Error, names::InstanceId,
+    posture::shipped::ShippedError, store::StoreError, user_data::UserDataError,
 };
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
     Config(#[from] ConfigError),
+    #[error(transparent)]
+    Shipped(#[from] ShippedError),
     #[error(transparent)]
     Event(#[from] EventError),
     #[error(transparent)]

@@ -1,4 +1,5 @@
-//! The two Lambdas: `create` makes a box, `cleanup` destroys it. No other code may do either.
+//! The Lambdas: `create` makes a box, `cleanup` destroys it, and no other code may do either. `posture` ([`posture`])
+//! looks at the stack and never writes; what follows is about the other two.
 //!
 //! Everything here is idempotent under the session id. What was done is saved in the state bucket after each
 //! call that makes something, by conditional writes; what belongs to a session is found again by its tags.
@@ -11,6 +12,7 @@
 //! |---|---|---|---|
 //! | `s3:ListBucket` | state bucket | both | a missing key must read as 404, not 403; lists `slots/`, `sessions/`, `boot/`, `ready/`, `closed/` |
 //! | `s3:GetObject` | `slots/*`, `sessions/*`, `closed/*` | both | |
+//! | `s3:GetObject`, `s3:PutObject` | `sweeps/*` | cleanup | the mark of the last sweep, which `posture` finds by its age |
 //! | `s3:GetObject` | `boot/*`, `ready/*` | create | the presigned URLs of program and orders; orders that an earlier call put; the program's HeadObject; the box's report |
 //! | `s3:PutObject` | `sessions/*`, `closed/*` | both | with `If-None-Match: *` or `If-Match` |
 //! | `s3:PutObject` | `slots/*`, `boot/*`, `ready/*` | create | always with `If-None-Match: *`; `ready/*` only by the box, presigned |
@@ -45,6 +47,7 @@ pub mod events;
 pub(crate) mod launch;
 pub mod machines;
 pub mod names;
+pub mod posture;
 pub(crate) mod report;
 pub mod runtime;
 pub mod s3;

@@ -25,6 +25,13 @@ pub mod key {
     pub const SESSIONS: &str = "sessions/";
     pub const BOOT: &str = "boot/";
     pub const READY: &str = "ready/";
+    /// Where the sweeper leaves its mark.
+    pub const SWEEPS: &str = "sweeps/";
+
+    /// The mark of the last sweep that came to its end. Its age says whether the sweeper is alive.
+    pub fn last_sweep() -> String {
+        format!("{SWEEPS}last.json")
+    }
 
     pub fn slot(number: u32) -> String {
         format!("{SLOTS}{number}")
