@@ -1,6 +1,6 @@
 //! What the controller counts. Base units, bounded labels: kinds, steps and reasons, never names.
 
-use std::sync::Mutex;
+use std::{collections::BTreeMap, sync::Mutex};
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
@@ -34,6 +34,12 @@ struct AskLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct GuaranteeLabels {
+    guarantee: &'static str,
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StageLabel {
     stage: &'static str,
 }
@@ -50,6 +56,7 @@ pub struct Metrics {
     artifacts: Counter,
     log_gaps: Counter,
     abandoned: Counter,
+    postures: Family<GuaranteeLabels, Gauge>,
     leader: Gauge,
 }
 
@@ -68,6 +75,7 @@ impl Default for Metrics {
             artifacts: Counter::default(),
             log_gaps: Counter::default(),
             abandoned: Counter::default(),
+            postures: Family::default(),
             leader: Gauge::default(),
         };
         registry.register("steps", "Steps done, by step", metrics.steps.clone());
@@ -101,6 +109,11 @@ impl Default for Metrics {
             "sessions_abandoned",
             "Sessions let go without being seen closed",
             metrics.abandoned.clone(),
+        );
+        registry.register(
+            "posture_guarantees",
+            "Vaults by guarantee and state, as their stacks were last seen",
+            metrics.postures.clone(),
         );
         registry.register("leader", "1 in the process that acts", metrics.leader.clone());
         Self { registry: Mutex::new(registry), ..metrics }
@@ -139,6 +152,14 @@ impl Metrics {
 
     pub fn abandoned(&self) {
         self.abandoned.inc();
+    }
+
+    /// How many vaults have each guarantee in each state.
+    pub fn posture(&self, counts: &BTreeMap<(&'static str, &'static str), i64>) {
+        self.postures.clear();
+        for ((guarantee, state), vaults) in counts {
+            self.postures.get_or_create(&GuaranteeLabels { guarantee, state }).set(*vaults);
+        }
     }
 
     pub fn leads(&self, leads: bool) {

@@ -84,6 +84,19 @@ pub(super) fn label_values(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "array", "maxItems": 64, "items": { "type": "string", "maxLength": 63 } })
 }
 
+/// Ids of guarantees, bounded.
+pub(super) fn guarantees(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "nullable": true,
+        "description": "Guarantees without which no job opens a session here, by their ids in docs/posture.md. Absent: \
+            those that are required there. An empty list: none. They count only where functions.posture is given.",
+        "maxItems": 64,
+        "x-kubernetes-list-type": "set",
+        "items": { "type": "string", "minLength": 1, "maxLength": 48, "pattern": "^[a-z0-9-]+$" }
+    })
+}
+
 /// A list of namespaces, bounded.
 pub(super) fn namespaces(_: &mut SchemaGenerator) -> Schema {
     json_schema!({

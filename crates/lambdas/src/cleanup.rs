@@ -85,9 +85,9 @@ impl Cleaner {
             }
             CleanupEvent::Nothing => Due::new(),
             CleanupEvent::Sweep => {
-                let due = self.due(moment.now).await?;
-                self.destroyer.store.mark_sweep(moment.now).await?;
-                alone(due)
+                let swept = self.end_all(alone(self.due(moment.now).await?), moment).await;
+                self.destroyer.store.mark_sweep((self.clock)()).await?;
+                return Ok(Answer::Event(swept));
             }
         };
         Ok(Answer::Event(self.end_all(due, moment).await))
