@@ -33,6 +33,7 @@ STATE_KEYS = (
     "boot/program/probe",
     "ready/probe.json",
     "closed/probe",
+    "sweeps/probe",
     "elsewhere/probe",
 )
 

@@ -75,6 +75,7 @@ COVERED = {
     Mutant("state-bucket", "OnlyTls", ("Condition", "Bool", "aws:SecureTransport")): NO_TLS,
     Mutant("create", "WriteOwnLog", ("Resource", 1)): NO_STREAMS,
     Mutant("cleanup", "WriteOwnLog", ("Resource", 1)): NO_STREAMS,
+    Mutant("posture", "WriteOwnLog", ("Resource", 1)): NO_STREAMS,
 }
 
 

@@ -31,7 +31,7 @@ Credentials = dict[str, str]
 
 class World:
     """Clients by identity and place. Identities: root, admin (an IAM user that may do everything as far as its own
-    policy goes), operator, create, cleanup, box."""
+    policy goes), operator, create, cleanup, posture, box."""
 
     def __init__(self, run_id: str, stack_file: Path) -> None:
         self._run = runs.load(run_id)
@@ -60,7 +60,7 @@ class World:
         try:
             self.belongings.make()
             self._credentials["admin"] = self.belongings.admin_key()
-            for who in ("create", "cleanup"):
+            for who in ("create", "cleanup", "posture"):
                 self._credentials[who] = self._role_session(self.outputs[f"{who.capitalize()}RoleArn"])
             namespace = Names(self._run.index).machine(self.belongings.own_instance)
             self._box_thread = ThreadPoolExecutor(1, initializer=_enter_network, initargs=(namespace,))
