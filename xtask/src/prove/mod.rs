@@ -4,6 +4,7 @@
 mod crash;
 mod faults;
 mod policy;
+mod posture;
 mod scripts;
 mod simulation;
 
@@ -35,6 +36,8 @@ pub(crate) struct Options {
 enum Part {
     /// Every statement of every policy is removed once; some probe must notice.
     Policy,
+    /// Every guarantee of the stack is broken once; the next job must wait, and run when it is mended.
+    Posture,
     /// Every fault is made on the real parts, and must end in a condition that names it.
     Faults,
     /// Everything that can be killed is killed at every step of a job.
@@ -55,6 +58,7 @@ impl Part {
     fn run(self, proof: &Proof) -> Result<()> {
         match self {
             Self::Policy => policy::run(proof),
+            Self::Posture => posture::run(proof),
             Self::Faults => faults::run(proof),
             Self::Crash => crash::run(proof),
             Self::Simulation => simulation::run(proof),

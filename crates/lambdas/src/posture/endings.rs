@@ -7,8 +7,6 @@ use super::{Checker, Judged, NotHeld, Thing, expect, short};
 
 /// A sweep that is this many times overdue is not late but gone.
 const MISSED: i32 = 3;
-/// The least that a sweep may be late by.
-const LEAST: SignedDuration = SignedDuration::from_mins(15);
 /// Where the schedule is a cron expression, whose next time is not computed here.
 const DAILY: SignedDuration = SignedDuration::from_hours(25);
 
@@ -104,7 +102,7 @@ fn longest_silence(schedule: &str) -> SignedDuration {
         };
         SignedDuration::from_mins(number.checked_mul(minutes)?).checked_mul(MISSED)
     };
-    rate().unwrap_or(DAILY).max(LEAST)
+    rate().unwrap_or(DAILY)
 }
 
 #[cfg(test)]
@@ -114,7 +112,7 @@ mod tests {
     #[test]
     fn a_schedule_says_how_long_a_silence_may_last() {
         let cases = [
-            ("rate(1 minute)", 15),
+            ("rate(1 minute)", 3),
             ("rate(5 minutes)", 15),
             ("rate(10 minutes)", 30),
             ("rate(1 hour)", 180),

@@ -58,7 +58,7 @@ fn flips() -> Vec<Flip> {
         (Thing::Ownership(bucket()), |it| *it = json!("ObjectWriter"), &[Name::BackupOwnership], "ObjectWriter"),
         (Thing::Encryption(bucket()), |it| it["Algorithm"] = json!("none"), &[Name::BackupEncryption], "AES256"),
         (Thing::Encryption(state()), |it| it["Key"] = json!("arn:aws:kms:another"), &[Name::StateEncryption], "another"),
-        (Thing::Lock(bucket()), |it| it["Versioning"] = json!("Suspended"), &[Name::BackupLock], "Suspended"),
+        (Thing::Lock(bucket()), |it| it["Versioning"] = json!("Enabled"), &[Name::BackupLock], "Enabled"),
         (Thing::Lifecycle(bucket()), expires, &[Name::BackupLifecycle], "no rule"),
         (Thing::Lifecycle(bucket()), |it| it[0]["Enabled"] = json!(false), &[Name::BackupLifecycle], "unfinished"),
         (endpoints(), |it| it[0]["Policy"] = json!({"Statement": []}), &[Name::EndpointPolicy], "is missing"),
