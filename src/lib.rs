@@ -26,6 +26,7 @@
 pub mod api;
 pub mod broker;
 pub mod controller;
+pub mod cost;
 pub mod drain;
 pub mod fault;
 pub mod gather;

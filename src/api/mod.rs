@@ -13,7 +13,7 @@ mod schema;
 mod selector;
 
 pub use backupjob::{
-    ArtifactCounts, BackupJob, BackupJobSpec, BackupJobStatus, ByteCounts, FaultRecord, FilesSource, Phase,
+    ArtifactCounts, BackupJob, BackupJobSpec, BackupJobStatus, ByteCounts, CostStatus, FaultRecord, FilesSource, Phase,
     ReceiptStatus, SessionStatus, Source, SourceKind,
 };
 pub use backupvault::{
