@@ -86,12 +86,17 @@ fn public_access(bucket: &str, guarantee: Name, off: &str) -> Flip {
 }
 
 fn encryption(bucket: &str, guarantee: Name) -> Flip {
-    let default = json!({"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]});
+    let put = |algorithm: &str| {
+        let rules =
+            json!({"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": algorithm}}]});
+        on(bucket, "put-bucket-encryption", "--server-side-encryption-configuration", &rules)
+    };
+    // Removed, S3 would encrypt with its own key all the same.
     Flip::of(
         guarantee,
-        "the bucket's default encryption removed",
-        vec![call(&["s3api", "delete-bucket-encryption", "--bucket", bucket])],
-        vec![on(bucket, "put-bucket-encryption", "--server-side-encryption-configuration", &default)],
+        "the bucket's default encryption under a key of somebody's",
+        vec![put("aws:kms")],
+        vec![put("AES256")],
     )
 }
 
