@@ -101,7 +101,58 @@ def _names(source: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
         for sid, condition in use.get("only_if", {}).items()
     ]
     names = {f"DRAWBRIDGE_NAME_{name}": one_text(value) for name, value in values.items()}
-    return {**names, "DRAWBRIDGE_OMITTED": {"Fn::Join": [",", omitted]}}
+    told = {f"DRAWBRIDGE_PARAM_{name}": one_text({"Ref": name}) for name in _compared_parameters(source)}
+    return {**names, **told, "DRAWBRIDGE_OMITTED": {"Fn::Join": [",", omitted]}}
+
+
+# What the posture function compares with the template itself, but for policies and code.
+COMPARED = {
+    "AWS::EC2::NetworkAclEntry": (),
+    "AWS::EC2::SecurityGroup": ("SecurityGroupEgress",),
+    "AWS::Events::Rule": (),
+    "AWS::IAM::Role": ("AssumeRolePolicyDocument", "RoleName"),
+    "AWS::Lambda::Function": ("FunctionName", "Role"),
+    "AWS::Lambda::Permission": (),
+    "AWS::S3::Bucket": (),
+}
+
+
+def _compared_parameters(source: dict[str, Any]) -> list[str]:
+    """The parameters that what is compared hangs on, itself or by a condition."""
+    found: set[str] = set()
+    looked_at: set[str] = set()
+
+    def look(node: Any) -> None:
+        if isinstance(node, list):
+            for child in node:
+                look(child)
+        elif isinstance(node, dict):
+            for key, value in node.items():
+                match key, value:
+                    case ("Ref", str(name)):
+                        found.add(name)
+                    case ("Fn::Sub", str(text)):
+                        found.update(PLACEHOLDER.findall(text))
+                    case ("Fn::If", [str(condition), *branches]):
+                        look_at_condition(condition)
+                        look(branches)
+                    case ("Condition", str(condition)):
+                        look_at_condition(condition)
+                    case _:
+                        look(value)
+
+    def look_at_condition(name: str) -> None:
+        if name not in looked_at and name in source.get("Conditions", {}):
+            looked_at.add(name)
+            look(source["Conditions"][name])
+
+    for resource in source["Resources"].values():
+        if resource["Type"] in COMPARED:
+            only = COMPARED[resource["Type"]]
+            properties = resource.get("Properties", {})
+            look({key: value for key, value in properties.items() if not only or key in only})
+            look({"Condition": resource["Condition"]} if "Condition" in resource else {})
+    return sorted(found & set(source["Parameters"]))
 
 
 def _uses(node: Any) -> Iterator[_PolicyUse]:

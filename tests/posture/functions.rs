@@ -91,12 +91,12 @@ fn sweeper(bed: &Bed) -> Flip {
     let posture = bed.output("PostureFunctionArn");
     let before = variables(bed, &posture);
     let mut often = before.clone();
-    often["DRAWBRIDGE_SWEEP_SCHEDULE"] = json!(OFTEN);
+    often["DRAWBRIDGE_PARAM_SweepSchedule"] = json!(OFTEN);
     let name = rule_name(bed, "sweep");
     let put = |schedule: &str, state: &str| {
         call(&["events", "put-rule", "--name", &name, "--schedule-expression", schedule, "--state", state])
     };
-    let usual = before["DRAWBRIDGE_SWEEP_SCHEDULE"].as_str().unwrap().to_owned();
+    let usual = before["DRAWBRIDGE_PARAM_SweepSchedule"].as_str().unwrap().to_owned();
     Flip {
         guarantee: Name::Sweeper,
         what: "no sweep for three times its schedule (of a minute)",

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Checker, Judged, NotHeld, Thing, expect, policy, short};
+use super::{Checker, Judged, NotHeld, Thing, expect, expect_set, number, policy, short};
 
 impl Checker {
     pub(super) async fn bucket_policy(&self, file: &'static str, bucket: &str) -> Judged {
@@ -49,59 +49,77 @@ impl Checker {
         Ok("BucketOwnerEnforced".to_owned())
     }
 
-    pub(super) async fn encryption(&self, bucket: &str) -> Judged {
+    pub(super) async fn encryption(&self, resource: &str, bucket: &str) -> Judged {
+        let rules = ["BucketEncryption", "ServerSideEncryptionConfiguration"];
+        let rules = self.shipped.template.property(resource, &rules)?;
+        let default = &rules[0]["ServerSideEncryptionByDefault"];
+        let expected = json!({"Algorithm": default["SSEAlgorithm"], "Key": default["KMSMasterKeyID"]});
         let found = self.see(Thing::Encryption(bucket.to_owned())).await?;
-        let expected = json!({"Algorithm": "AES256", "Key": null});
         expect(&format!("the default encryption of bucket {bucket} to be"), &expected, &found, || {
             "put the bucket's encryption back and find in CloudTrail who called PutBucketEncryption".to_owned()
         })?;
-        Ok("AES256".to_owned())
+        Ok(short(&expected["Algorithm"]))
     }
 
     /// Versioning and lock are what the stack was deployed with: a lock that was taken away leaves backups deletable,
     /// and versioning that nobody asked for keeps what a lifecycle should remove.
     pub(super) async fn lock(&self) -> Judged {
         let bucket = &self.shipped.names.backup_bucket;
+        let shipped = self.shipped.template.properties("BackupBucket")?;
+        let retention = &shipped["ObjectLockConfiguration"]["Rule"]["DefaultRetention"];
+        let expected = json!({"Versioning": shipped["VersioningConfiguration"]["Status"], "Mode": retention["Mode"],
+            "Days": number(&retention["Days"])});
         let mut found = self.see(Thing::Lock(bucket.clone())).await?;
         // Versioning can be suspended and never taken back; what is put then has no versions either.
-        if self.shipped.lock_days.is_none() && found["Versioning"] == "Suspended" {
+        if expected["Versioning"].is_null() && found["Versioning"] == "Suspended" {
             found["Versioning"] = Value::Null;
         }
-        let expected = match self.shipped.lock_days {
-            Some(days) => json!({"Versioning": "Enabled", "Mode": "COMPLIANCE", "Days": days}),
-            None => json!({"Versioning": null, "Mode": null, "Days": null}),
-        };
         expect(&format!("versioning and lock of bucket {bucket} to be"), &expected, &found, || {
             "put them back, or deploy the stack with what you want, and find in CloudTrail who changed them"
                 .to_owned()
         })?;
-        Ok(self.shipped.lock_days.map_or_else(
-            || "not versioned, not locked, as deployed".to_owned(),
-            |days| format!("locked for {days} days"),
-        ))
+        Ok(match expected["Days"].as_i64() {
+            Some(days) => format!("locked for {days} days"),
+            None => "not versioned, not locked, as deployed".to_owned(),
+        })
     }
 
-    /// Unfinished uploads go after a day, and nothing else goes.
+    /// The shipped rules and no others: what a rule removes, nobody has to delete.
     pub(super) async fn lifecycle(&self) -> Judged {
         let bucket = &self.shipped.names.backup_bucket;
+        let rules = self.shipped.template.property("BackupBucket", &["LifecycleConfiguration", "Rules"])?;
+        let expected: Vec<Value> = rules.as_array().into_iter().flatten().map(lifecycle_rule).collect();
+        let number = expected.len();
         let found = self.see(Thing::Lifecycle(bucket.clone())).await?;
-        let enabled: Vec<&Value> =
-            found.as_array().into_iter().flatten().filter(|rule| rule["Enabled"] == true).collect();
-        let removes = |rule: &&&Value| !rule["Expires"].is_null() || !rule["NoncurrentExpires"].is_null();
-        if let Some(rule) = enabled.iter().find(removes) {
-            return Err(NotHeld::broken(
-                format!("no rule of bucket {bucket} that removes objects"),
-                short(rule),
-                "take the rule away before it removes backups; find in CloudTrail who called PutBucketLifecycle",
-            ));
-        }
-        if !enabled.iter().any(|rule| rule["AbortsAfter"] == 1 && rule["Prefix"] == "") {
-            return Err(NotHeld::broken(
-                format!("a rule of bucket {bucket} that ends unfinished uploads after a day"),
-                short(&found),
-                "put the rule back: what is unfinished is invisible and costs storage",
-            ));
-        }
-        Ok("unfinished uploads go after a day, nothing else goes".to_owned())
+        expect_set(&format!("the lifecycle of bucket {bucket} to have"), expected, &found, || {
+            "put the rules back before they remove backups; find in CloudTrail who called PutBucketLifecycle"
+                .to_owned()
+        })?;
+        Ok(format!("as shipped, {number} rules"))
     }
+
+    pub(super) async fn ended_marker(&self) -> Judged {
+        let bucket = &self.shipped.names.backup_bucket;
+        let path = ["NotificationConfiguration", "LambdaConfigurations"];
+        let targets = self.shipped.template.property("BackupBucket", &path)?;
+        let expected = targets.as_array().into_iter().flatten().map(|target| {
+            json!({"Target": target["Function"], "Events": [target["Event"]],
+                "Prefix": target["Filter"]["S3Key"]["Rules"][0]["Value"]})
+        });
+        let expected: Vec<Value> = expected.collect();
+        let found = self.see(Thing::Notifications(bucket.clone())).await?;
+        expect_set(&format!("the notifications of bucket {bucket} to have"), expected, &found, || {
+            "put them back and find in CloudTrail who called PutBucketNotification".to_owned()
+        })?;
+        Ok("as shipped".to_owned())
+    }
+}
+
+/// A rule as the template has it, written down as [`Thing::Lifecycle`] says.
+fn lifecycle_rule(rule: &Value) -> Value {
+    json!({"Id": rule["Id"], "Enabled": rule["Status"] == "Enabled",
+        "Prefix": rule["Prefix"].as_str().unwrap_or_default(), "Expires": number(&rule["ExpirationInDays"]),
+        "NoncurrentExpires": number(&rule["NoncurrentVersionExpiration"]["NoncurrentDays"]),
+        "Markers": rule["ExpiredObjectDeleteMarker"] == true,
+        "AbortsAfter": number(&rule["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"])})
 }

@@ -12,25 +12,45 @@ const DAILY: SignedDuration = SignedDuration::from_hours(25);
 
 impl Checker {
     pub(super) async fn sweep_rule(&self) -> Judged {
-        let names = &self.shipped.names;
-        let rule = self.enabled(&names.sweep_rule).await?;
-        let schedule = json!(self.shipped.sweep_schedule);
-        expect(
-            &format!("the schedule of rule {} to be", names.sweep_rule),
-            &schedule,
-            &rule["Schedule"],
-            back,
-        )?;
-        let targets =
-            json!([{"Arn": names.function_arn(&names.cleanup_function), "Input": "{\"sweep\":true}"}]);
-        expect(&format!("the targets of rule {} to be", names.sweep_rule), &targets, &rule["Targets"], back)?;
-        Ok(format!("enabled, {}", short(&schedule)))
+        let rule = self.rule("Sweep").await?;
+        Ok(format!("enabled, {}", short(&rule["Schedule"])))
+    }
+
+    pub(super) async fn ended_rule(&self) -> Judged {
+        self.rule("InstanceEnded").await.map(|_| "enabled".to_owned())
+    }
+
+    /// A rule as it stands, if it is the template's.
+    async fn rule(&self, resource: &str) -> Result<Value, NotHeld> {
+        let shipped = self.shipped.template.properties(resource)?;
+        let name = short(&shipped["Name"]);
+        let rule = self.see(Thing::Rule(name.clone())).await?;
+        expect(&format!("rule {name} to be"), &json!("ENABLED"), &rule["State"], || {
+            "enable it and find in CloudTrail who called DisableRule".to_owned()
+        })?;
+        let targets = shipped["Targets"].as_array().into_iter().flatten();
+        let targets: Vec<Value> =
+            targets.map(|target| json!({"Arn": target["Arn"], "Input": target["Input"]})).collect();
+        let parts = [
+            ("schedule", &shipped["ScheduleExpression"], &rule["Schedule"]),
+            ("pattern", &shipped["EventPattern"], &rule["Pattern"]),
+            ("targets", &json!(targets), &rule["Targets"]),
+        ];
+        for (part, expected, found) in parts {
+            expect(&format!("the {part} of rule {name} to be"), expected, found, || {
+                "put the rule back as the template has it; find in CloudTrail who called PutRule, PutTargets or \
+                 RemoveTargets"
+                    .to_owned()
+            })?;
+        }
+        Ok(rule)
     }
 
     /// When the sweeper last came to its end. A stack that was deployed a moment ago has had no sweep yet.
     pub(super) async fn sweeper(&self, now: Timestamp) -> Judged {
         let names = &self.shipped.names;
-        let limit = longest_silence(&self.shipped.sweep_schedule);
+        let schedule = self.shipped.template.property("Sweep", &["ScheduleExpression"])?;
+        let limit = longest_silence(schedule.as_str().unwrap_or_default());
         let mark = self.account.see(&Thing::LastSweep(names.state_bucket.clone())).await?;
         let last = mark.as_ref().and_then(Value::as_str).and_then(|text| text.parse::<Timestamp>().ok());
         if let Some(last) = last.filter(|last| now.duration_since(*last) < limit) {
@@ -48,44 +68,6 @@ impl Checker {
         ))
     }
 
-    pub(super) async fn ended_rule(&self) -> Judged {
-        let names = &self.shipped.names;
-        let rule = self.enabled(&names.ended_rule).await?;
-        let pattern = json!({"source": ["aws.ec2"], "detail-type": ["EC2 Instance State-change Notification"],
-            "detail": {"state": ["stopped", "terminated"]}});
-        expect(&format!("the pattern of rule {} to be", names.ended_rule), &pattern, &rule["Pattern"], back)?;
-        let targets = json!([{"Arn": names.function_arn(&names.cleanup_function), "Input": null}]);
-        expect(&format!("the targets of rule {} to be", names.ended_rule), &targets, &rule["Targets"], back)?;
-        Ok("enabled".to_owned())
-    }
-
-    pub(super) async fn ended_marker(&self) -> Judged {
-        let names = &self.shipped.names;
-        let found = self.see(Thing::Notifications(names.backup_bucket.clone())).await?;
-        let expected = json!({"Target": names.function_arn(&names.cleanup_function),
-            "Events": ["s3:ObjectCreated:*"], "Prefix": format!("clusters/{}/ended/", names.cluster)});
-        if found.as_array().into_iter().flatten().any(|one| *one == expected) {
-            return Ok("told".to_owned());
-        }
-        Err(NotHeld::broken(
-            format!("bucket {} to tell cleanup of {}", names.backup_bucket, short(&expected["Prefix"])),
-            short(&found),
-            "put the notification back and find in CloudTrail who called PutBucketNotification",
-        ))
-    }
-
-    async fn enabled(&self, name: &str) -> Result<Value, NotHeld> {
-        let rule = self.see(Thing::Rule(name.to_owned())).await?;
-        expect(&format!("rule {name} to be"), &json!("ENABLED"), &rule["State"], || {
-            "enable it and find in CloudTrail who called DisableRule".to_owned()
-        })?;
-        Ok(rule)
-    }
-}
-
-fn back() -> String {
-    "put the rule back as the template has it; find in CloudTrail who called PutRule, PutTargets or RemoveTargets"
-        .to_owned()
 }
 
 /// After how long without a sweep something is wrong.

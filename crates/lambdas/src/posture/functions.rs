@@ -9,35 +9,38 @@ use super::{Checker, Judged, NotHeld, Thing, expect, policy, short};
 const OURS: &str = "DRAWBRIDGE_";
 
 impl Checker {
-    pub(super) async fn code(&self, function: &str, digest: &str) -> Judged {
-        let found = self.see(Thing::Function(function.to_owned())).await?;
-        expect(
-            &format!("function {function} to run the code with SHA-256"),
-            &json!(digest),
-            &found["Code"],
-            || {
+    /// Every function that runs the zip of that parameter.
+    pub(super) async fn code(&self, zip: &str, digest: &str) -> Judged {
+        for (function, _) in self.functions(zip)? {
+            let found = self.see(Thing::Function(function.clone())).await?;
+            let what = format!("function {function} to run the code with SHA-256");
+            expect(&what, &json!(digest), &found["Code"], || {
                 "deploy the stack again with the digests of its zips; find in CloudTrail who called UpdateFunctionCode"
                     .to_owned()
-            },
-        )?;
+            })?;
+        }
         Ok(format!("SHA-256 {digest}"))
     }
 
-    pub(super) async fn settings(&self, function: &str, role: &str) -> Judged {
-        let names = &self.shipped.names;
+    pub(super) async fn settings(&self, zip: &str) -> Judged {
+        let mut variables = 0;
+        for (function, resource) in self.functions(zip)? {
+            variables += self.settings_of(&function, &resource).await?;
+        }
+        Ok(format!("{variables} variables, no layer"))
+    }
+
+    async fn settings_of(&self, function: &str, resource: &str) -> Result<usize, NotHeld> {
+        let template = &self.shipped.template;
         let found = self.see(Thing::Function(function.to_owned())).await?;
         let back = || {
             "deploy the stack again; find in CloudTrail who called UpdateFunctionConfiguration".to_owned()
         };
-        let shape = [
-            ("Role", json!(names.role_arn(role))),
-            ("Handler", json!("bootstrap")),
-            ("Runtime", json!("provided.al2023")),
-            ("Layers", json!([])),
-        ];
-        for (what, expected) in shape {
-            expect(&format!("{what} of function {function} to be"), &expected, &found[what], back)?;
+        for part in ["Role", "Handler", "Runtime"] {
+            let expected = template.property(resource, &[part])?;
+            expect(&format!("{part} of function {function} to be"), &expected, &found[part], back)?;
         }
+        expect(&format!("layers of function {function} to be"), &json!([]), &found["Layers"], back)?;
         let variables = found["Variables"].as_object().cloned().unwrap_or_default();
         if let Some(name) = variables.keys().find(|name| !name.starts_with(OURS)) {
             return Err(NotHeld::broken(
@@ -46,49 +49,43 @@ impl Checker {
                 back(),
             ));
         }
-        for (name, expected) in self.places() {
-            // Cleanup needs fewer of them than create.
-            if let Some(value) = variables.get(name) {
-                expect(&format!("{name} of function {function} to be"), &expected, value, back)?;
-            }
+        // Limits are configuration, and this function is not told them: those that it was told are compared.
+        for (name, value) in &variables {
+            let Ok(expected) = template.property(resource, &["Environment", "Variables", name]) else { continue };
+            let expected = if expected.is_null() { json!("no such variable") } else { expected };
+            expect(&format!("{name} of function {function} to be"), &expected, value, back)?;
         }
-        Ok(format!("{} variables, no layer", variables.len()))
+        Ok(variables.len())
     }
 
-    /// Where a function works, by the variables that say so.
-    fn places(&self) -> Vec<(&'static str, Value)> {
-        let names = &self.shipped.names;
-        let clients: Vec<&str> = self.shipped.clients.iter().map(String::as_str).collect();
-        let mut places = vec![
-            ("DRAWBRIDGE_CLUSTER", json!(names.cluster)),
-            ("DRAWBRIDGE_STACK", json!(names.stack)),
-            ("DRAWBRIDGE_BACKUP_BUCKET", json!(names.backup_bucket)),
-            ("DRAWBRIDGE_STATE_BUCKET", json!(names.state_bucket)),
-            ("DRAWBRIDGE_VPC_ID", json!(names.vpc)),
-            ("DRAWBRIDGE_PUBLIC_SUBNET_ID", json!(names.public_subnet)),
-            ("DRAWBRIDGE_PRIVATE_SUBNET_ID", json!(names.private_subnet)),
-            ("DRAWBRIDGE_PRIVATE_SECURITY_GROUP_ID", json!(names.private_group)),
-            ("DRAWBRIDGE_INSTANCE_PROFILE_ARN", json!(names.profile_arn())),
-        ];
-        // One network has one order.
-        if let [client] = clients[..] {
-            places.push(("DRAWBRIDGE_CLIENT_CIDRS", json!(client)));
-        }
-        places
+    /// The functions that run a zip: name and resource.
+    fn functions(&self, zip: &str) -> Result<Vec<(String, String)>, NotHeld> {
+        let template = &self.shipped.template;
+        let all = template.of_type("AWS::Lambda::Function")?.into_iter();
+        let of_zip = all.filter(|resource| {
+            let code = template.raw(resource, "Properties").map(|properties| &properties["Code"]["S3Key"]["Ref"]);
+            code.is_some_and(|key| key == zip)
+        });
+        of_zip.map(|resource| Ok((self.function_name(resource)?, resource.to_owned()))).collect()
     }
 
-    /// Who may invoke without a right of IAM's. Events may invoke cleanup; nobody may invoke the others.
+    fn function_name(&self, resource: &str) -> Result<String, NotHeld> {
+        Ok(short(&self.shipped.template.property(resource, &["FunctionName"])?))
+    }
+
+    /// Who may invoke without a right of IAM's: the events that the template lets, and nobody else.
     pub(super) async fn invokers(&self) -> Judged {
-        let names = &self.shipped.names;
-        for function in [&names.create_function, &names.cleanup_function, &names.posture_function] {
+        let template = &self.shipped.template;
+        for resource in template.of_type("AWS::Lambda::Function")? {
+            let function = self.function_name(resource)?;
             let urls = self.account.see(&Thing::Urls(function.clone())).await?.unwrap_or_else(|| json!([]));
             expect(&format!("function {function} to have the URLs"), &json!([]), &urls, || {
                 "delete the URL and find in CloudTrail who called CreateFunctionUrlConfig".to_owned()
             })?;
             let nothing = json!({"Statement": []});
             let found = self.account.see(&Thing::Invokers(function.clone())).await?.unwrap_or(nothing);
-            let shipped = if *function == names.cleanup_function { self.events() } else { json!([]) };
-            if let Some(difference) = policy::difference(&json!({"Statement": shipped}), &found) {
+            let shipped = json!({"Statement": self.permissions(&function)?});
+            if let Some(difference) = policy::difference(&shipped, &found) {
                 return Err(NotHeld::broken(
                     format!("function {function} to be invoked from outside IAM by the shipped events alone"),
                     difference,
@@ -99,20 +96,28 @@ impl Checker {
         Ok("the shipped events alone".to_owned())
     }
 
-    /// What the template's permissions come to.
-    fn events(&self) -> Value {
-        let names = &self.shipped.names;
-        let function = names.function_arn(&names.cleanup_function);
-        let rule = |rule: &str| {
-            json!({"Sid": rule, "Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"},
-                "Action": "lambda:InvokeFunction", "Resource": function,
-                "Condition": {"ArnLike": {"AWS:SourceArn": names.rule_arn(rule)}}})
-        };
-        let marker = json!({"Sid": "marker", "Effect": "Allow", "Principal": {"Service": "s3.amazonaws.com"},
-            "Action": "lambda:InvokeFunction", "Resource": function,
-            "Condition": {"StringEquals": {"AWS:SourceAccount": names.account},
-                "ArnLike": {"AWS:SourceArn": names.bucket_arn(&names.backup_bucket)}}});
-        json!([marker, rule(&names.ended_rule), rule(&names.sweep_rule)])
+    /// The statements that the template's permissions for a function come to.
+    fn permissions(&self, function: &str) -> Result<Vec<Value>, NotHeld> {
+        let template = &self.shipped.template;
+        let mut statements = Vec::new();
+        for resource in template.of_type("AWS::Lambda::Permission")? {
+            let permission = template.properties(resource)?;
+            if permission["FunctionName"] != function {
+                continue;
+            }
+            let names = &self.shipped.names;
+            let arn = format!(
+                "arn:{}:lambda:{}:{}:function:{function}",
+                names.partition, names.region, names.account
+            );
+            let mut condition = json!({"ArnLike": {"AWS:SourceArn": permission["SourceArn"]}});
+            if let Some(account) = permission.get("SourceAccount") {
+                condition["StringEquals"] = json!({"AWS:SourceAccount": account});
+            }
+            statements.push(json!({"Sid": resource, "Effect": "Allow", "Action": permission["Action"], "Resource": arn,
+                "Principal": {"Service": permission["Principal"]}, "Condition": condition}));
+        }
+        Ok(statements)
     }
 
     /// Whether create hands out boxes at all. It says so itself when it is asked; here it is only told.

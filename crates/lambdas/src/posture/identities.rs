@@ -4,20 +4,15 @@ use serde_json::{Value, json};
 
 use super::{Checker, Judged, NotHeld, Thing, policy, short};
 
-/// Who may take a function's role.
-pub(super) const LAMBDA: &str = "lambda.amazonaws.com";
-/// Who may take the boxes' role.
-const EC2: &str = "ec2.amazonaws.com";
-
 impl Checker {
     /// A role whose one inline policy has the name of its file.
-    pub(super) async fn role(&self, file: &'static str, role: &str, service: &str) -> Judged {
+    pub(super) async fn role(&self, file: &'static str, resource: &str) -> Judged {
+        let role = &short(&self.shipped.template.property(resource, &["RoleName"])?);
         let found = self.see(Thing::Role(role.to_owned())).await?;
-        let trust = json!({"Statement": [{"Sid": "Trust", "Effect": "Allow", "Principal": {"Service": service},
-            "Action": "sts:AssumeRole"}]});
+        let trust = self.shipped.template.property(resource, &["AssumeRolePolicyDocument"])?;
         if let Some(difference) = policy::difference(&trust, &found["Trust"]) {
             return Err(NotHeld::broken(
-                format!("role {role} to trust {service} alone"),
+                format!("role {role} to trust whom it was shipped to trust"),
                 difference,
                 "put its trust policy back and find in CloudTrail who called UpdateAssumeRolePolicy",
             ));
@@ -38,7 +33,7 @@ impl Checker {
     /// The boxes' role, and the profile that hands it to them.
     pub(super) async fn box_role(&self) -> Judged {
         let names = &self.shipped.names;
-        let words = self.role("jumpbox", &names.box_role, EC2).await?;
+        let words = self.role("jumpbox", "JumpBoxRole").await?;
         let roles = self.see(Thing::Profile(names.instance_profile.clone())).await?;
         super::expect(
             &format!("instance profile {} to hold", names.instance_profile),

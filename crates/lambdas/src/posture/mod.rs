@@ -16,7 +16,7 @@ pub mod shipped;
 mod tests;
 mod thing;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use async_trait::async_trait;
 use drawbridge_protocol::posture::{Guarantee, GuaranteeState, Name, Posture};
@@ -25,6 +25,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 pub use shipped::Shipped;
+use shipped::Untold;
 pub use thing::Thing;
 
 /// The account, as far as it may be read.
@@ -50,6 +51,8 @@ pub(crate) enum NotHeld {
     Broken { expected: String, found: String, remedy: String },
     #[error("{0}; until it can be read nobody knows: see that the posture function's role has its policy")]
     Unknown(#[from] Unseen),
+    #[error("{0}; deploy the function and the template of one version")]
+    Untold(#[from] Untold),
 }
 
 impl NotHeld {
@@ -93,7 +96,7 @@ impl Checker {
             Err(why @ NotHeld::Broken { .. }) => {
                 Guarantee::new(name, GuaranteeState::Broken, &why.to_string())
             }
-            Err(why @ NotHeld::Unknown(_)) => {
+            Err(why @ (NotHeld::Unknown(_) | NotHeld::Untold(_))) => {
                 Guarantee::new(name, GuaranteeState::Unknown, &why.to_string())
             }
         }
@@ -105,12 +108,12 @@ impl Checker {
             Name::BackupPolicy => self.bucket_policy("backup-bucket", &names.backup_bucket).await,
             Name::BackupPublicAccess => self.public_access(&names.backup_bucket).await,
             Name::BackupOwnership => self.ownership(&names.backup_bucket).await,
-            Name::BackupEncryption => self.encryption(&names.backup_bucket).await,
+            Name::BackupEncryption => self.encryption("BackupBucket", &names.backup_bucket).await,
             Name::BackupLock => self.lock().await,
             Name::BackupLifecycle => self.lifecycle().await,
             Name::StatePolicy => self.bucket_policy("state-bucket", &names.state_bucket).await,
             Name::StatePublicAccess => self.public_access(&names.state_bucket).await,
-            Name::StateEncryption => self.encryption(&names.state_bucket).await,
+            Name::StateEncryption => self.encryption("StateBucket", &names.state_bucket).await,
             Name::EndpointPolicy => self.endpoint_policy().await,
             Name::EndpointRoutes => self.endpoint_routes().await,
             Name::PrivateRoutes => self.private_routes().await,
@@ -119,14 +122,14 @@ impl Checker {
             Name::PrivateGroup => self.private_group().await,
             Name::Boxes => self.boxes().await,
             Name::OperatorPolicy => self.operator().await,
-            Name::CreateRole => self.role("create", &names.create_role, identities::LAMBDA).await,
-            Name::CleanupRole => self.role("cleanup", &names.cleanup_role, identities::LAMBDA).await,
-            Name::PostureRole => self.role("posture", &names.posture_role, identities::LAMBDA).await,
+            Name::CreateRole => self.role("create", "CreateRole").await,
+            Name::CleanupRole => self.role("cleanup", "CleanupRole").await,
+            Name::PostureRole => self.role("posture", "PostureRole").await,
             Name::BoxRole => self.box_role().await,
-            Name::CreateCode => self.code(&names.create_function, &self.shipped.create_code).await,
-            Name::CleanupCode => self.code(&names.cleanup_function, &self.shipped.cleanup_code).await,
-            Name::CreateSettings => self.settings(&names.create_function, &names.create_role).await,
-            Name::CleanupSettings => self.settings(&names.cleanup_function, &names.cleanup_role).await,
+            Name::CreateCode => self.code("CreateCodeKey", &self.shipped.create_code).await,
+            Name::CleanupCode => self.code("CleanupCodeKey", &self.shipped.cleanup_code).await,
+            Name::CreateSettings => self.settings("CreateCodeKey").await,
+            Name::CleanupSettings => self.settings("CleanupCodeKey").await,
             Name::Invokers => self.invokers().await,
             Name::SweepRule => self.sweep_rule().await,
             Name::Sweeper => self.sweeper(now).await,
@@ -161,6 +164,36 @@ fn expect(
         return Ok(());
     }
     Err(NotHeld::broken(format!("{what} {}", short(expected)), short(found), remedy()))
+}
+
+/// The same set of things, each written down as a JSON document.
+fn expect_set(
+    what: &str,
+    expected: impl IntoIterator<Item = Value>,
+    found: &Value,
+    remedy: impl FnOnce() -> String,
+) -> Result<(), NotHeld> {
+    let texts = |all: Vec<Value>| all.iter().map(ToString::to_string).collect::<BTreeSet<String>>();
+    let expected = texts(expected.into_iter().collect());
+    let found = texts(found.as_array().cloned().unwrap_or_default());
+    let missing: Vec<_> = expected.difference(&found).cloned().collect();
+    let beside: Vec<_> = found.difference(&expected).cloned().collect();
+    if missing.is_empty() && beside.is_empty() {
+        return Ok(());
+    }
+    let said = |word: &str, all: &[String]| match all {
+        [] => String::new(),
+        all => format!("{word} {}", short(&Value::String(all.join(", ")))),
+    };
+    let found = [said("without", &missing), said("with", &beside)];
+    let found: Vec<String> = found.into_iter().filter(|words| !words.is_empty()).collect();
+    Err(NotHeld::broken(format!("{what} what was shipped"), found.join(" and "), remedy()))
+}
+
+/// A number, which the template may have as a text.
+fn number(value: &Value) -> Value {
+    let text = value.as_str().and_then(|text| text.parse::<i64>().ok());
+    text.map_or_else(|| value.clone(), Value::from)
 }
 
 /// A value for a sentence.

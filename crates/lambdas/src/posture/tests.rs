@@ -59,7 +59,7 @@ fn flips() -> Vec<Flip> {
         (Thing::Encryption(bucket()), |it| it["Algorithm"] = json!("none"), &[Name::BackupEncryption], "AES256"),
         (Thing::Encryption(state()), |it| it["Key"] = json!("arn:aws:kms:another"), &[Name::StateEncryption], "another"),
         (Thing::Lock(bucket()), |it| it["Versioning"] = json!("Enabled"), &[Name::BackupLock], "Enabled"),
-        (Thing::Lifecycle(bucket()), expires, &[Name::BackupLifecycle], "no rule"),
+        (Thing::Lifecycle(bucket()), expires, &[Name::BackupLifecycle], "with {"),
         (Thing::Lifecycle(bucket()), |it| it[0]["Enabled"] = json!(false), &[Name::BackupLifecycle], "unfinished"),
         (endpoints(), |it| it[0]["Policy"] = json!({"Statement": []}), &[Name::EndpointPolicy], "is missing"),
         (endpoints(), |it| it[0]["Tables"] = json!(["rtb-private", "rtb-public"]), &[Name::EndpointRoutes], "rtb-public"),
@@ -69,8 +69,8 @@ fn flips() -> Vec<Flip> {
         (table(&names.private_subnet), |it| it["Routes"].as_array_mut().unwrap().truncate(1), &[Name::PrivateRoutes], "found none"),
         (table(&names.public_subnet), |it| it["Routes"][1]["Via"] = json!("nat-1"), &[Name::PublicRoutes], "nat-1"),
         (table(&names.public_subnet), |it| it["Routes"].as_array_mut().unwrap().truncate(1), &[Name::PublicRoutes], "found none"),
-        (Thing::Acl(names.private_subnet.clone()), |it| it[0]["Protocol"] = json!("-1"), &[Name::PrivateAcl], "besides"),
-        (Thing::Acl(names.private_subnet.clone()), |it| it.as_array_mut().unwrap().truncate(1), &[Name::PrivateAcl], "missing"),
+        (Thing::Acl(names.private_subnet.clone()), |it| it[0]["Protocol"] = json!("-1"), &[Name::PrivateAcl], "with {"),
+        (Thing::Acl(names.private_subnet.clone()), |it| it.as_array_mut().unwrap().truncate(1), &[Name::PrivateAcl], "without {"),
         (Thing::Group(names.private_group.clone()), |it| it["In"] = it["Out"].clone(), &[Name::PrivateGroup], "security group"),
         (boxes(), |it| it[0]["Tokens"] = json!("optional"), &[Name::Boxes], "optional"),
         (boxes(), |it| it[0]["Hops"] = json!(2), &[Name::Boxes], "Hops"),
@@ -84,7 +84,7 @@ fn flips() -> Vec<Flip> {
         (Thing::Role(names.create_role.clone()), |it| it["Attached"] = json!(["arn:aws:iam::aws:policy/AdministratorAccess"]), &[Name::CreateRole], "AdministratorAccess"),
         (Thing::Role(names.cleanup_role.clone()), |it| without_a_statement(&mut it["Inline"]["cleanup"]), &[Name::CleanupRole], "ReadState is missing"),
         (Thing::Role(names.posture_role.clone()), |it| anyone_may(&mut it["Inline"]["posture"]), &[Name::PostureRole], "besides"),
-        (Thing::Role(names.box_role.clone()), |it| it["Trust"]["Statement"][0]["Principal"] = json!({"AWS": "*"}), &[Name::BoxRole], "to trust ec2.amazonaws.com"),
+        (Thing::Role(names.box_role.clone()), |it| it["Trust"]["Statement"][0]["Principal"] = json!({"AWS": "*"}), &[Name::BoxRole], "to trust whom it was shipped to trust"),
         (Thing::Role(names.box_role.clone()), |it| it["Inline"]["more"] = json!({}), &[Name::BoxRole], "more besides"),
         (Thing::Profile(names.instance_profile.clone()), |it| *it = json!(["another"]), &[Name::BoxRole], "another"),
         (create(), |it| it["Code"] = json!("other"), &[Name::CreateCode], "UpdateFunctionCode"),
@@ -98,6 +98,7 @@ fn flips() -> Vec<Flip> {
         (Thing::Rule(names.sweep_rule.clone()), |it| it["State"] = json!("DISABLED"), &[Name::SweepRule], "DISABLED"),
         (Thing::Rule(names.sweep_rule.clone()), |it| it["Schedule"] = json!("rate(7 days)"), &[Name::SweepRule], "7 days"),
         (Thing::Rule(names.sweep_rule.clone()), |it| it["Targets"] = json!([]), &[Name::SweepRule], "targets"),
+        (create(), |it| it["Variables"]["DRAWBRIDGE_MORE"] = json!("1"), &[Name::CreateSettings], "no such variable"),
         (Thing::LastSweep(state()), |it| *it = json!("2026-11-21T09:00:00Z"), &[Name::Sweeper], "the last at 2026-11-21T09:00:00Z"),
         (Thing::Rule(names.ended_rule.clone()), |it| it["Pattern"]["detail"]["state"] = json!(["pending"]), &[Name::EndedRule], "pattern"),
         (Thing::Notifications(bucket()), |it| *it = json!([]), &[Name::EndedMarker], "clusters/demo/ended/"),
@@ -116,7 +117,8 @@ fn anyone_may(document: &mut Value) {
 }
 
 fn expires(rules: &mut Value) {
-    let rule = json!({"Id": "x", "Enabled": true, "Prefix": "", "Expires": 1, "NoncurrentExpires": null, "AbortsAfter": null});
+    let rule = json!({"Id": "x", "Enabled": true, "Prefix": "", "Expires": 1, "NoncurrentExpires": null, "Markers": false,
+        "AbortsAfter": null});
     rules.as_array_mut().unwrap().push(rule);
 }
 
@@ -185,6 +187,18 @@ async fn a_stack_of_a_moment_ago_needs_no_sweep_yet() {
     assert_eq!(states(young).await["sweeper"].0, GuaranteeState::Holds);
 }
 
+#[tokio::test]
+async fn what_the_template_did_not_hand_over_is_unknown() {
+    let without = |name: &str| (name != "DRAWBRIDGE_PARAM_S3Port").then(|| environment(name)).flatten();
+    let account = Arc::new(as_shipped(&shipped()));
+    let checker = Checker { shipped: Shipped::read(&without).unwrap(), account };
+    for guarantee in checker.check(now()).await.unwrap().guarantees {
+        let untold = ["private-acl", "private-group"].contains(&guarantee.id.as_str());
+        let expected = if untold { GuaranteeState::Unknown } else { GuaranteeState::Holds };
+        assert_eq!(guarantee.state, expected, "{}: {}", guarantee.id, guarantee.message);
+    }
+}
+
 #[test]
 fn every_name_of_the_policy_files_is_handed_over_by_the_template() {
     let template = include_str!("../../../../infra/drawbridge.template.json");
@@ -215,7 +229,7 @@ fn a_statement_that_the_stack_leaves_out_is_not_expected() {
 
 #[test]
 fn a_variable_that_is_missing_is_named() {
-    for missing in ["DRAWBRIDGE_NAME_Vpc", "DRAWBRIDGE_CREATE_CODE_SHA256", "DRAWBRIDGE_S3_PORT"] {
+    for missing in ["DRAWBRIDGE_NAME_Vpc", "DRAWBRIDGE_CREATE_CODE_SHA256", "DRAWBRIDGE_CLIENT_CIDRS"] {
         let without = |name: &str| (name != missing).then(|| environment(name)).flatten();
         let error = Shipped::read(&without).unwrap_err().to_string();
         assert!(error.contains(missing), "{error}");

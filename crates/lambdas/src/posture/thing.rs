@@ -15,7 +15,8 @@ pub enum Thing {
     Encryption(String),
     /// `{"Versioning": "Enabled", "Mode": "COMPLIANCE", "Days": 30}`; nulls where there is none.
     Lock(String),
-    /// `[{"Id", "Enabled", "Prefix", "Expires", "NoncurrentExpires", "AbortsAfter"}]`, the last three in days or null.
+    /// `[{"Id", "Enabled", "Prefix", "Expires", "NoncurrentExpires", "Markers", "AbortsAfter"}]`: days or null; whether it
+    /// removes delete markers.
     Lifecycle(String),
     /// `[{"Target", "Events", "Prefix"}]`.
     Notifications(String),

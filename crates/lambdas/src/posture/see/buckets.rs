@@ -71,9 +71,11 @@ pub(super) async fn lifecycle(client: &Client, bucket: &str) -> Seen {
     Ok(found.map(|found| found.rules().iter().map(rule).collect()))
 }
 
-/// A rule that names a date, or a marker's removal, removes too; a day of 0 stands for it.
+/// A rule that names a date removes too; a day of 0 stands for it.
 fn rule(rule: &LifecycleRule) -> Value {
-    let expires = rule.expiration.as_ref().map(|expiration| expiration.days.unwrap_or_default());
+    let expiration = rule.expiration.as_ref();
+    let expires = expiration.and_then(|it| it.days.or(it.date.map(|_| 0)));
+    let markers = expiration.and_then(|it| it.expired_object_delete_marker).unwrap_or(false);
     let noncurrent = rule.noncurrent_version_expiration.as_ref();
     let noncurrent = noncurrent.map(|expiration| expiration.noncurrent_days.unwrap_or_default());
     let aborts = rule.abort_incomplete_multipart_upload.as_ref();
@@ -87,7 +89,7 @@ fn rule(rule: &LifecycleRule) -> Value {
     let prefix = filter.and_then(|filter| filter.prefix.clone()).unwrap_or_default();
     json!({"Id": rule.id, "Enabled": rule.status.as_str() == "Enabled",
         "Prefix": if only_prefix { Value::String(prefix) } else { Value::Null },
-        "Expires": expires, "NoncurrentExpires": noncurrent,
+        "Expires": expires, "NoncurrentExpires": noncurrent, "Markers": markers,
         "AbortsAfter": aborts.and_then(|abort| abort.days_after_initiation)})
 }
 

@@ -33,8 +33,9 @@ pub(super) fn environment(name: &str) -> Option<String> {
         "DRAWBRIDGE_CREATE_CODE_SHA256" => "create-digest",
         "DRAWBRIDGE_CLEANUP_CODE_SHA256" => "cleanup-digest",
         "DRAWBRIDGE_CLIENT_CIDRS" => "203.0.113.10/32",
-        "DRAWBRIDGE_S3_PORT" => "443",
-        "DRAWBRIDGE_SWEEP_SCHEDULE" => "rate(5 minutes)",
+        "DRAWBRIDGE_PARAM_ClusterName" => "demo",
+        "DRAWBRIDGE_PARAM_S3Port" => "443",
+        "DRAWBRIDGE_PARAM_SweepSchedule" => "rate(5 minutes)",
         "DRAWBRIDGE_KEY_ARN" => KEY,
         "DRAWBRIDGE_OMITTED" => ",",
         other => match other.strip_prefix("DRAWBRIDGE_NAME_")? {
@@ -42,18 +43,36 @@ pub(super) fn environment(name: &str) -> Option<String> {
             "Region" => "us-east-1",
             "Account" => "000000000000",
             "Cluster" => "demo",
+            "Stack" => "drawbridge",
+            "BackupBucket" => "drawbridge-demo-backup-000000000000",
+            "StateBucket" => "drawbridge-demo-state-000000000000",
+            "CreateFunction" | "CreateRole" => "drawbridge-demo-create",
+            "CleanupFunction" | "CleanupRole" => "drawbridge-demo-cleanup",
+            "PostureFunction" | "PostureRole" => "drawbridge-demo-posture",
+            "BoxRole" | "InstanceProfile" => "drawbridge-demo-jumpbox",
             "InstanceTypes" => "t3.small,t3a.small",
             "S3Endpoint" => "vpce-1",
+            "Operator" => "drawbridge-demo-operator",
+            "SweepRule" => "drawbridge-demo-sweep",
+            "EndedRule" => "drawbridge-demo-instance-ended",
             name => return Some(format!("the-{}", name.to_lowercase())),
         },
     };
     Some(value.to_owned())
 }
 
+fn function_arn(function: &str) -> String {
+    format!("arn:aws:lambda:us-east-1:000000000000:function:{function}")
+}
+
+fn role_arn(role: &str) -> String {
+    format!("arn:aws:iam::000000000000:role/{role}")
+}
+
 /// An account as the template leaves it, with one box running.
 pub(super) fn as_shipped(shipped: &Shipped) -> Standing {
     let names = &shipped.names;
-    let cleanup_arn = names.function_arn(&names.cleanup_function);
+    let cleanup_arn = function_arn(&names.cleanup_function);
     let mut things = HashMap::new();
     for (bucket, file) in [(&names.backup_bucket, "backup-bucket"), (&names.state_bucket, "state-bucket")] {
         let block = json!({"BlockPublicAcls": true, "BlockPublicPolicy": true, "IgnorePublicAcls": true,
@@ -66,7 +85,7 @@ pub(super) fn as_shipped(shipped: &Shipped) -> Standing {
     things.insert(Thing::Ownership(bucket.clone()), json!("BucketOwnerEnforced"));
     things.insert(Thing::Lock(bucket.clone()), json!({"Versioning": null, "Mode": null, "Days": null}));
     let unfinished = json!({"Id": "unfinished-uploads", "Enabled": true, "Prefix": "", "Expires": null,
-        "NoncurrentExpires": null, "AbortsAfter": 1});
+        "NoncurrentExpires": null, "Markers": false, "AbortsAfter": 1});
     things.insert(Thing::Lifecycle(bucket.clone()), json!([unfinished]));
     let marker = json!({"Target": cleanup_arn, "Events": ["s3:ObjectCreated:*"], "Prefix": "clusters/demo/ended/"});
     things.insert(Thing::Notifications(bucket.clone()), json!([marker]));
@@ -128,7 +147,7 @@ fn identities(shipped: &Shipped, things: &mut HashMap<Thing, Value>) {
 
 fn functions(shipped: &Shipped, things: &mut HashMap<Thing, Value>) {
     let names = &shipped.names;
-    let cleanup_arn = names.function_arn(&names.cleanup_function);
+    let cleanup_arn = function_arn(&names.cleanup_function);
     let common = json!({"DRAWBRIDGE_CLUSTER": names.cluster, "DRAWBRIDGE_STACK": names.stack,
         "DRAWBRIDGE_STATE_BUCKET": names.state_bucket});
     let mut of_create = common.clone();
@@ -138,7 +157,7 @@ fn functions(shipped: &Shipped, things: &mut HashMap<Thing, Value>) {
         (&names.create_function, &names.create_role, "create-digest", of_create),
         (&names.cleanup_function, &names.cleanup_role, "cleanup-digest", common),
     ] {
-        let found = json!({"Code": code, "Role": names.role_arn(role), "Handler": "bootstrap", "Layers": [],
+        let found = json!({"Code": code, "Role": role_arn(role), "Handler": "bootstrap", "Layers": [],
             "Runtime": "provided.al2023", "Variables": variables, "Modified": "2026-11-20T10:00:00.000Z"});
         things.insert(Thing::Function(function.clone()), found);
     }
@@ -146,13 +165,15 @@ fn functions(shipped: &Shipped, things: &mut HashMap<Thing, Value>) {
         json!({"Sid": sid, "Effect": "Allow", "Principal": {"Service": service}, "Action": "lambda:InvokeFunction",
             "Resource": cleanup_arn, "Condition": condition})
     };
-    let from = |arn: String| json!({"ArnLike": {"AWS:SourceArn": arn}});
+    let from = |rule: &str| {
+        json!({"ArnLike": {"AWS:SourceArn": format!("arn:aws:events:us-east-1:000000000000:rule/{rule}")}})
+    };
     let marker = json!({"StringEquals": {"AWS:SourceAccount": names.account},
-        "ArnLike": {"AWS:SourceArn": names.bucket_arn(&names.backup_bucket)}});
+        "ArnLike": {"AWS:SourceArn": format!("arn:aws:s3:::{}", names.backup_bucket)}});
     let invokers = [
         event("a", "s3.amazonaws.com", marker),
-        event("b", "events.amazonaws.com", from(names.rule_arn(&names.sweep_rule))),
-        event("c", "events.amazonaws.com", from(names.rule_arn(&names.ended_rule))),
+        event("b", "events.amazonaws.com", from(&names.sweep_rule)),
+        event("c", "events.amazonaws.com", from(&names.ended_rule)),
     ];
     things.insert(
         Thing::Invokers(names.cleanup_function.clone()),

@@ -1,24 +1,29 @@
-//! What was shipped: the policy files, compiled in, with the stack's own names filled in from the environment.
+//! What was shipped: the policy files and the template, compiled in, with the stack's own names filled in from the
+//! environment.
 //!
 //! The template hands every name of the policy files to the function (`!Names` of `infra/render.py`), and which optional
 //! statements this stack leaves out. So the files are the same for every stack, and nothing in them is said twice.
+
+mod template;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+pub(crate) use template::{Template, Untold};
+
 use crate::config::Lookup;
 
 /// The files of `infra/policies`.
 const FILES: &[(&str, &str)] = &[
-    ("backup-bucket", include_str!("../../../../infra/policies/backup-bucket.json")),
-    ("cleanup", include_str!("../../../../infra/policies/cleanup.json")),
-    ("create", include_str!("../../../../infra/policies/create.json")),
-    ("endpoint", include_str!("../../../../infra/policies/endpoint.json")),
-    ("jumpbox", include_str!("../../../../infra/policies/jumpbox.json")),
-    ("operator", include_str!("../../../../infra/policies/operator.json")),
-    ("posture", include_str!("../../../../infra/policies/posture.json")),
-    ("state-bucket", include_str!("../../../../infra/policies/state-bucket.json")),
+    ("backup-bucket", include_str!("../../../../../infra/policies/backup-bucket.json")),
+    ("cleanup", include_str!("../../../../../infra/policies/cleanup.json")),
+    ("create", include_str!("../../../../../infra/policies/create.json")),
+    ("endpoint", include_str!("../../../../../infra/policies/endpoint.json")),
+    ("jumpbox", include_str!("../../../../../infra/policies/jumpbox.json")),
+    ("operator", include_str!("../../../../../infra/policies/operator.json")),
+    ("posture", include_str!("../../../../../infra/policies/posture.json")),
+    ("state-bucket", include_str!("../../../../../infra/policies/state-bucket.json")),
 ];
 /// Before each name of the policy files.
 const NAME: &str = "DRAWBRIDGE_NAME_";
@@ -28,10 +33,6 @@ const NAME: &str = "DRAWBRIDGE_NAME_";
 pub enum ShippedError {
     #[error("the variable {0} is not set: deploy the function with the template of its own version")]
     Missing(String),
-    #[error(
-        "the variable {name} is '{value}', expected {expected}: deploy the function with the template of its own version"
-    )]
-    Invalid { name: String, value: String, expected: &'static str },
     #[error("the shipped policy {file} cannot be read ({why}): this program was built wrongly")]
     Policy { file: &'static str, why: String },
 }
@@ -65,24 +66,6 @@ pub struct Names {
 }
 
 impl Names {
-    pub fn function_arn(&self, function: &str) -> String {
-        let Self { partition, region, account, .. } = self;
-        format!("arn:{partition}:lambda:{region}:{account}:function:{function}")
-    }
-
-    pub fn rule_arn(&self, rule: &str) -> String {
-        let Self { partition, region, account, .. } = self;
-        format!("arn:{partition}:events:{region}:{account}:rule/{rule}")
-    }
-
-    pub fn bucket_arn(&self, bucket: &str) -> String {
-        format!("arn:{}:s3:::{bucket}", self.partition)
-    }
-
-    pub fn role_arn(&self, role: &str) -> String {
-        format!("arn:{}:iam::{}:role/{role}", self.partition, self.account)
-    }
-
     pub fn profile_arn(&self) -> String {
         format!("arn:{}:iam::{}:instance-profile/{}", self.partition, self.account, self.instance_profile)
     }
@@ -97,14 +80,11 @@ impl Names {
 pub struct Shipped {
     pub names: Names,
     policies: BTreeMap<&'static str, Value>,
+    pub(crate) template: Template,
     /// SHA-256 of each zip in base64, as Lambda shows it.
     pub create_code: String,
     pub cleanup_code: String,
     pub clients: BTreeSet<String>,
-    pub s3_port: i64,
-    pub sweep_schedule: String,
-    /// How long backups are locked, where the stack locks them.
-    pub lock_days: Option<i64>,
     /// The ARN of the stack's KMS key, where it has one.
     pub key: Option<String>,
 }
@@ -113,11 +93,6 @@ impl Shipped {
     pub fn read(env: Lookup<'_>) -> Result<Self, ShippedError> {
         let given = |name: &str| env(name).filter(|value| !value.is_empty());
         let text = |name: &str| given(name).ok_or_else(|| ShippedError::Missing(name.to_owned()));
-        let number = |name: &str| {
-            let value = text(name)?;
-            let expected = "a number";
-            value.parse().map_err(|_| ShippedError::Invalid { name: name.to_owned(), value, expected })
-        };
         let omitted = env("DRAWBRIDGE_OMITTED").unwrap_or_default();
         let omitted: BTreeSet<&str> = omitted.split(',').filter(|entry| !entry.is_empty()).collect();
         let mut policies = BTreeMap::new();
@@ -131,9 +106,7 @@ impl Shipped {
             create_code: text("DRAWBRIDGE_CREATE_CODE_SHA256")?,
             cleanup_code: text("DRAWBRIDGE_CLEANUP_CODE_SHA256")?,
             clients: clients.split(',').map(|client| client.trim().to_owned()).collect(),
-            s3_port: number("DRAWBRIDGE_S3_PORT")?,
-            sweep_schedule: text("DRAWBRIDGE_SWEEP_SCHEDULE")?,
-            lock_days: given("DRAWBRIDGE_LOCK_DAYS").map(|_| number("DRAWBRIDGE_LOCK_DAYS")).transpose()?,
+            template: Template::read(env)?,
             key: given("DRAWBRIDGE_KEY_ARN"),
         })
     }
