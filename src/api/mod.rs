@@ -13,8 +13,8 @@ mod schema;
 mod selector;
 
 pub use backupjob::{
-    ArtifactCounts, BackupJob, BackupJobSpec, BackupJobStatus, ByteCounts, CostStatus, FaultRecord, FilesSource, Phase,
-    ReceiptStatus, SessionStatus, Source, SourceKind,
+    ArtifactCounts, BackupJob, BackupJobSpec, BackupJobStatus, ByteCounts, CostStatus, FaultRecord,
+    FilesSource, Phase, ReceiptStatus, SessionStatus, Source, SourceKind,
 };
 pub use backupvault::{
     AbandonedSession, AllowedNamespaces, BackupVault, BackupVaultSpec, BackupVaultStatus, Functions,

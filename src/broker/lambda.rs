@@ -18,8 +18,8 @@ use aws_smithy_http_client::{
     tls::{Provider, rustls_provider::CryptoMode},
 };
 use drawbridge_protocol::{
-    CleanupAnswer, CleanupRequest, CreateAnswer, CreateRequest, Posture, PostureAnswer, PostureRequest, SessionId,
-    json,
+    CleanupAnswer, CleanupRequest, CreateAnswer, CreateRequest, Posture, PostureAnswer, PostureRequest,
+    SessionId, json,
     posture::{MAX_ANSWER, PostureOutcome},
     session::{CleanupOutcome, CreateOutcome},
 };
@@ -154,8 +154,8 @@ fn cleanup_outcome(
 
 fn posture(function: &Function, answer: &[u8]) -> Result<Posture, BrokerError> {
     let unusable = |message: String| BrokerError::Answer { function: function.clone(), message };
-    let answer: PostureAnswer = json::parse("answer of posture", answer, MAX_ANSWER)
-        .map_err(|error| unusable(error.to_string()))?;
+    let answer: PostureAnswer =
+        json::parse("answer of posture", answer, MAX_ANSWER).map_err(|error| unusable(error.to_string()))?;
     match answer.outcome {
         PostureOutcome::Checked(posture) => Ok(posture),
         PostureOutcome::Refused { message } => Err(unusable(bounded(&message))),

@@ -123,8 +123,9 @@ impl Context {
     /// The vault as it is now was read. What its posture function said lately is in the cache too, or will be with the
     /// change that brings us here again: only then is there any use in looking at the jobs that wait for it.
     pub fn posture_read(&self, vault: &BackupVault) {
-        let asked_at =
-            |vault: &BackupVault| vault.status.as_ref()?.posture.as_ref().and_then(|posture| posture.asked_at);
+        let asked_at = |vault: &BackupVault| {
+            vault.status.as_ref()?.posture.as_ref().and_then(|posture| posture.asked_at)
+        };
         let name = vault.name_any();
         let cached = self.vaults.get(&ObjectRef::new(&name)).and_then(|cached| asked_at(&cached));
         let Some(asked_at) = asked_at(vault).filter(|at| cached == Some(*at)) else { return };

@@ -17,7 +17,8 @@ pub(crate) fn flips(bed: &Bed) -> Vec<Flip> {
     };
     let unfinished = json!({"ID": "unfinished-uploads", "Status": "Enabled", "Filter": {"Prefix": ""},
         "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1}});
-    let expires = json!({"ID": "all", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": 1}});
+    let expires =
+        json!({"ID": "all", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": 1}});
     let lifecycle = |rules: Value| {
         let configuration = json!({"Rules": rules});
         on(&backup, "put-bucket-lifecycle-configuration", "--lifecycle-configuration", &configuration)
@@ -79,16 +80,14 @@ fn public_access(bucket: &str, guarantee: Name, off: &str) -> Flip {
         "RestrictPublicBuckets": true});
     let mut less = all.clone();
     less[off] = json!(false);
-    let put = |block: &Value| {
-        on(bucket, "put-public-access-block", "--public-access-block-configuration", block)
-    };
+    let put =
+        |block: &Value| on(bucket, "put-public-access-block", "--public-access-block-configuration", block);
     Flip::of(guarantee, "one of the four public access blocks off", vec![put(&less)], vec![put(&all)])
 }
 
 fn encryption(bucket: &str, guarantee: Name) -> Flip {
     let put = |algorithm: &str| {
-        let rules =
-            json!({"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": algorithm}}]});
+        let rules = json!({"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": algorithm}}]});
         on(bucket, "put-bucket-encryption", "--server-side-encryption-configuration", &rules)
     };
     // Removed, S3 would encrypt with its own key all the same.
@@ -107,10 +106,5 @@ fn marker(bed: &Bed, bucket: &str) -> Flip {
         on(bucket, "put-bucket-notification-configuration", "--notification-configuration", configuration)
     };
     let kept = json!({"LambdaFunctionConfigurations": before["LambdaFunctionConfigurations"]});
-    Flip::of(
-        Name::EndedMarker,
-        "the bucket's notification removed",
-        vec![put(&json!({}))],
-        vec![put(&kept)],
-    )
+    Flip::of(Name::EndedMarker, "the bucket's notification removed", vec![put(&json!({}))], vec![put(&kept)])
 }

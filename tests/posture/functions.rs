@@ -39,7 +39,16 @@ fn code(bed: &Bed, guarantee: Name, function: &str, keys: (&str, &str)) -> Flip 
     let bucket = parameter("CodeBucket");
     let put = |key: &str| {
         let key = parameter(key);
-        call(&["lambda", "update-function-code", "--function-name", function, "--s3-bucket", &bucket, "--s3-key", &key])
+        call(&[
+            "lambda",
+            "update-function-code",
+            "--function-name",
+            function,
+            "--s3-bucket",
+            &bucket,
+            "--s3-key",
+            &key,
+        ])
     };
     Flip::of(guarantee, "another program in the function's name", vec![put(keys.1)], vec![put(keys.0)])
 }
@@ -52,7 +61,14 @@ fn variables(bed: &Bed, function: &str) -> Value {
 
 fn configure(function: &str, variables: &Value) -> Call {
     let environment = json!({"Variables": variables}).to_string();
-    call(&["lambda", "update-function-configuration", "--function-name", function, "--environment", &environment])
+    call(&[
+        "lambda",
+        "update-function-configuration",
+        "--function-name",
+        function,
+        "--environment",
+        &environment,
+    ])
 }
 
 fn setting(bed: &Bed, guarantee: Name, function: &str, what: &'static str, change: &(&str, Value)) -> Flip {
@@ -63,15 +79,11 @@ fn setting(bed: &Bed, guarantee: Name, function: &str, what: &'static str, chang
 }
 
 fn invokers(function: &str) -> Flip {
-    let of = |what: &str| call(&["lambda", what, "--function-name", function, "--statement-id", "posture-test"]);
+    let of =
+        |what: &str| call(&["lambda", what, "--function-name", function, "--statement-id", "posture-test"]);
     let mut add = of("add-permission");
     add.extend(call(&["--action", "lambda:InvokeFunction", "--principal", "111122223333"]));
-    Flip::of(
-        Name::Invokers,
-        "another account let invoke create",
-        vec![add],
-        vec![of("remove-permission")],
-    )
+    Flip::of(Name::Invokers, "another account let invoke create", vec![add], vec![of("remove-permission")])
 }
 
 fn rule(bed: &Bed, guarantee: Name, name: &str, what: &'static str) -> Flip {

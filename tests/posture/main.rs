@@ -113,8 +113,10 @@ fn row(bed: &Bed, vault: &Vault<'_>, workload: &Workload, number: usize, flip: &
         vault.requires(None);
     }
     vault.waits_until_held(LIMIT);
-    write(&json!({"guarantee": id, "flip": flip.what, "seen_after": seen_after.as_secs_f64(), "message": message,
-        "complete_after": complete_after.as_secs_f64()}));
+    write(
+        &json!({"guarantee": id, "flip": flip.what, "seen_after": seen_after.as_secs_f64(), "message": message,
+        "complete_after": complete_after.as_secs_f64()}),
+    );
 }
 
 fn run(bed: &Bed, calls: &[Call]) {

@@ -87,18 +87,39 @@ fn boxes(bed: &Bed) -> Flip {
     let subnet = bed.output("PublicSubnetId");
     let image = image(bed);
     let run = [
-        "ec2", "run-instances", "--image-id", &image, "--instance-type", "t3.small", "--subnet-id", &subnet,
-        "--metadata-options", "HttpTokens=optional,HttpPutResponseHopLimit=2", "--tag-specifications", &tags,
-        "--client-token", "drawbridge-posture-test",
+        "ec2",
+        "run-instances",
+        "--image-id",
+        &image,
+        "--instance-type",
+        "t3.small",
+        "--subnet-id",
+        &subnet,
+        "--metadata-options",
+        "HttpTokens=optional,HttpPutResponseHopLimit=2",
+        "--tag-specifications",
+        &tags,
+        "--client-token",
+        "drawbridge-posture-test",
     ];
     let found: Value = serde_json::from_str(&bed.aws(&run)).unwrap();
     let id = found["Instances"][0]["InstanceId"].as_str().unwrap().to_owned();
     let options = |tokens: &str, hops: &str| {
-        call(&["ec2", "modify-instance-metadata-options", "--instance-id", &id, "--http-tokens", tokens,
-            "--http-put-response-hop-limit", hops])
+        call(&[
+            "ec2",
+            "modify-instance-metadata-options",
+            "--instance-id",
+            &id,
+            "--http-tokens",
+            tokens,
+            "--http-put-response-hop-limit",
+            hops,
+        ])
     };
     // Until its row the machine carries no tag of the stack's, so it is none of its boxes.
-    let tag = |what: &str| call(&["ec2", what, "--resources", &id, "--tags", "Key=drawbridge:stack,Value=drawbridge"]);
+    let tag = |what: &str| {
+        call(&["ec2", what, "--resources", &id, "--tags", "Key=drawbridge:stack,Value=drawbridge"])
+    };
     bed.aws(&["ec2", "delete-tags", "--resources", &id, "--tags", "Key=drawbridge:stack"]);
     Flip::of(
         Name::Boxes,

@@ -151,7 +151,8 @@ impl<'a> Draft<'a> {
             let seconds = self.now.duration_since(session.opened_at).as_secs();
             let had_a_box = session.instance.is_some();
             let (artifacts, bytes) = (&self.status.artifacts, &self.status.bytes);
-            self.status.cost = Some(cost::add(self.status.cost.as_ref(), seconds, had_a_box, artifacts, bytes));
+            self.status.cost =
+                Some(cost::add(self.status.cost.as_ref(), seconds, had_a_box, artifacts, bytes));
         }
         if *ending != Ending::Complete {
             let counted = self.status.fault.as_ref().is_some_and(|record| counts(&fault_of(record)));

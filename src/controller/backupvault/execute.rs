@@ -11,9 +11,7 @@ use tracing::info;
 
 use super::{plan::Step, posture, status};
 use crate::{
-    api::{
-        AbandonedSession, BackupVault, BackupVaultStatus, ConditionStatus, GuaranteeState, conditions,
-    },
+    api::{AbandonedSession, BackupVault, BackupVaultStatus, ConditionStatus, GuaranteeState, conditions},
     broker::{BrokerError, Function},
     controller::{Context, ReconcileError},
     fault::{Fault, Reason},

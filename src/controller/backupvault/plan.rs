@@ -138,7 +138,8 @@ mod tests {
         };
         let annotated = |token: &str| {
             let mut vault = told(101);
-            vault.metadata.annotations = Some([(CHECK_POSTURE_ANNOTATION.to_owned(), token.to_owned())].into());
+            vault.metadata.annotations =
+                Some([(CHECK_POSTURE_ANNOTATION.to_owned(), token.to_owned())].into());
             vault.status.as_mut().unwrap().posture.as_mut().unwrap().asked_for = Some("1".to_owned());
             vault
         };
@@ -154,7 +155,13 @@ mod tests {
             ("and rests before", vault("False", 100, 2), seen, 110, Step::Rest(Duration::from_secs(10))),
             ("new counts are shown", vault("True", 100, 2), busier, 101, Step::Count(busier)),
             ("a new posture function is asked", with_posture("True", None), seen, 101, Step::AskPosture),
-            ("not on a stack that does not answer", with_posture("False", None), seen, 101, Step::Rest(Duration::from_secs(19))),
+            (
+                "not on a stack that does not answer",
+                with_posture("False", None),
+                seen,
+                101,
+                Step::Rest(Duration::from_secs(19)),
+            ),
             ("one that was asked rests", told(101), seen, 102, Step::Rest(Duration::from_secs(30))),
             ("for ten minutes", told(101), seen, 699, Step::Rest(Duration::from_secs(1))),
             ("and is asked then", told(60), seen, 660, Step::AskPosture),

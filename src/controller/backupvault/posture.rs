@@ -53,7 +53,9 @@ pub enum Gate {
 /// When the posture function is asked next, or nothing if the vault has none. `wanted`: a job waits for the answer.
 pub(super) fn ask_at(vault: &BackupVault, wanted: bool, limits: Limits, now: Timestamp) -> Option<Timestamp> {
     vault.spec.functions.posture.as_ref()?;
-    let Some(known) = vault.status.as_ref().and_then(|status| status.posture.as_ref()) else { return Some(now) };
+    let Some(known) = vault.status.as_ref().and_then(|status| status.posture.as_ref()) else {
+        return Some(now);
+    };
     let asked_for = vault.metadata.annotations.as_ref().and_then(|all| all.get(CHECK_POSTURE_ANNOTATION));
     let other = known.observed_generation != vault.metadata.generation
         || asked_for.map(|token| kept(token)) != known.asked_for;
@@ -198,7 +200,8 @@ pub(super) fn asked(
             (ConditionStatus::True, "Held", format!("all {number} required guarantees hold"))
         }
         Standing::Unsure => {
-            let message = "some guarantees could not be looked at for a short while; what was seen before counts";
+            let message =
+                "some guarantees could not be looked at for a short while; what was seen before counts";
             (ConditionStatus::True, "Unsure", message.to_owned())
         }
         Standing::Broken(message) => (ConditionStatus::False, "Broken", message),

@@ -14,8 +14,11 @@ use crate::{
     fault::{Fault, Reason},
 };
 
-const LIMITS: Limits =
-    Limits { every: Duration::from_mins(10), max_age: Duration::from_mins(1), grace: Duration::from_mins(30) };
+const LIMITS: Limits = Limits {
+    every: Duration::from_mins(10),
+    max_age: Duration::from_mins(1),
+    grace: Duration::from_mins(30),
+};
 const NOW: i64 = 10_000;
 
 fn at(second: i64) -> Timestamp {
@@ -135,7 +138,11 @@ fn posture(all: &[(Name, Said)]) -> Posture {
 #[test]
 fn an_answer_turns_the_condition_and_keeps_since_when() {
     let before = vault(json!([guarantee("boxes", "Holds", 500), guarantee("sweeper", "Broken", 400)]), 100);
-    let answer = posture(&[(Name::Boxes, Said::Broken), (Name::Sweeper, Said::Broken), (Name::Started, Said::Unknown)]);
+    let answer = posture(&[
+        (Name::Boxes, Said::Broken),
+        (Name::Sweeper, Said::Broken),
+        (Name::Started, Said::Unknown),
+    ]);
     let status = asked(&before, Ok(answer), LIMITS, at(NOW));
     let condition = conditions::find(&status.conditions, HELD).unwrap();
     assert_eq!((condition.status, condition.reason.as_str()), (ConditionStatus::False, "Broken"));

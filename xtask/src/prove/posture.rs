@@ -45,10 +45,8 @@ fn table(rows: &[Row]) -> String {
     for Row { guarantee, flip, seen_after, message, complete_after } in rows {
         let message = message.replace('|', "\\|");
         // Writing to a String cannot fail.
-        let _ = writeln!(
-            text,
-            "| `{guarantee}` | {flip} | {seen_after:.1} | {message} | {complete_after:.1} |"
-        );
+        let _ =
+            writeln!(text, "| `{guarantee}` | {flip} | {seen_after:.1} | {message} | {complete_after:.1} |");
     }
     text
 }

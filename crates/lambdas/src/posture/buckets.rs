@@ -56,7 +56,8 @@ impl Checker {
         let expected = json!({"Algorithm": default["SSEAlgorithm"], "Key": default["KMSMasterKeyID"]});
         let found = self.see(Thing::Encryption(bucket.to_owned())).await?;
         expect(&format!("the default encryption of bucket {bucket} to be"), &expected, &found, || {
-            "put the bucket's encryption back and find in CloudTrail who called PutBucketEncryption".to_owned()
+            "put the bucket's encryption back and find in CloudTrail who called PutBucketEncryption"
+                .to_owned()
         })?;
         Ok(short(&expected["Algorithm"]))
     }

@@ -64,10 +64,12 @@ impl Checker {
         Err(NotHeld::broken(
             format!("a sweep within the last {} minutes", limit.as_mins()),
             last.map_or_else(|| "none".to_owned(), |last| format!("the last at {last:.0}")),
-            format!("see the log of function {}: boxes that nobody closed may be running", names.cleanup_function),
+            format!(
+                "see the log of function {}: boxes that nobody closed may be running",
+                names.cleanup_function
+            ),
         ))
     }
-
 }
 
 /// After how long without a sweep something is wrong.

@@ -33,9 +33,8 @@ impl Checker {
     async fn settings_of(&self, function: &str, resource: &str) -> Result<usize, NotHeld> {
         let template = &self.shipped.template;
         let found = self.see(Thing::Function(function.to_owned())).await?;
-        let back = || {
-            "deploy the stack again; find in CloudTrail who called UpdateFunctionConfiguration".to_owned()
-        };
+        let back =
+            || "deploy the stack again; find in CloudTrail who called UpdateFunctionConfiguration".to_owned();
         for part in ["Role", "Handler", "Runtime"] {
             let expected = template.property(resource, &[part])?;
             expect(&format!("{part} of function {function} to be"), &expected, &found[part], back)?;
@@ -51,7 +50,9 @@ impl Checker {
         }
         // Limits are configuration, and this function is not told them: those that it was told are compared.
         for (name, value) in &variables {
-            let Ok(expected) = template.property(resource, &["Environment", "Variables", name]) else { continue };
+            let Ok(expected) = template.property(resource, &["Environment", "Variables", name]) else {
+                continue;
+            };
             let expected = if expected.is_null() { json!("no such variable") } else { expected };
             expect(&format!("{name} of function {function} to be"), &expected, value, back)?;
         }
@@ -63,7 +64,8 @@ impl Checker {
         let template = &self.shipped.template;
         let all = template.of_type("AWS::Lambda::Function")?.into_iter();
         let of_zip = all.filter(|resource| {
-            let code = template.raw(resource, "Properties").map(|properties| &properties["Code"]["S3Key"]["Ref"]);
+            let code =
+                template.raw(resource, "Properties").map(|properties| &properties["Code"]["S3Key"]["Ref"]);
             code.is_some_and(|key| key == zip)
         });
         of_zip.map(|resource| Ok((self.function_name(resource)?, resource.to_owned()))).collect()
@@ -114,8 +116,10 @@ impl Checker {
             if let Some(account) = permission.get("SourceAccount") {
                 condition["StringEquals"] = json!({"AWS:SourceAccount": account});
             }
-            statements.push(json!({"Sid": resource, "Effect": "Allow", "Action": permission["Action"], "Resource": arn,
-                "Principal": {"Service": permission["Principal"]}, "Condition": condition}));
+            statements.push(
+                json!({"Sid": resource, "Effect": "Allow", "Action": permission["Action"], "Resource": arn,
+                "Principal": {"Service": permission["Principal"]}, "Condition": condition}),
+            );
         }
         Ok(statements)
     }
@@ -130,7 +134,11 @@ impl Checker {
         }
         let reserved = self.account.see(&Thing::Concurrency(function.clone())).await?.unwrap_or(Value::Null);
         if reserved == 0 {
-            return Err(NotHeld::broken(format!("function {function} to be let run"), short(&reserved), start()));
+            return Err(NotHeld::broken(
+                format!("function {function} to be let run"),
+                short(&reserved),
+                start(),
+            ));
         }
         Ok("create hands out boxes".to_owned())
     }

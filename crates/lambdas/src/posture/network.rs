@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use super::{
-    Checker, Judged, NotHeld, Thing, expect, expect_set, number, short,
+    Checker, Judged, NotHeld, Thing, expect, expect_set, number,
     shipped::{Template, Untold},
+    short,
 };
 
 impl Checker {
@@ -35,7 +36,8 @@ impl Checker {
             fields.retain(|key, _| key != "Id" && key != "Policy");
         });
         expect(&format!("endpoint {} to be", names.s3_endpoint), &expected, &found, || {
-            "put it on the private route table alone; find in CloudTrail who called ModifyVpcEndpoint".to_owned()
+            "put it on the private route table alone; find in CloudTrail who called ModifyVpcEndpoint"
+                .to_owned()
         })?;
         Ok("on the private route table alone".to_owned())
     }

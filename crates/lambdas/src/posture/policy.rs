@@ -25,7 +25,8 @@ pub(super) fn difference(shipped: &Value, found: &Value) -> Option<String> {
             None => words.push(format!("statement {sid} is missing")),
         }
     }
-    let beside = extra.iter().map(|(sid, statement)| format!("statement {sid} besides: {}", short(statement)));
+    let beside =
+        extra.iter().map(|(sid, statement)| format!("statement {sid} besides: {}", short(statement)));
     words.extend(beside);
     Some(words.join(", "))
 }
@@ -151,7 +152,9 @@ mod tests {
             }),
             ("statement A with its Action", |it| it["Statement"][0]["Action"] = json!("s3:PutObject")),
             ("statement A with its Effect", |it| it["Statement"][0]["Effect"] = json!("Deny")),
-            ("statement A with its Principal", |it| it["Statement"][0]["Principal"] = json!({"AWS": "arn:y"})),
+            ("statement A with its Principal", |it| {
+                it["Statement"][0]["Principal"] = json!({"AWS": "arn:y"})
+            }),
             ("statement A with its Condition none", |it| {
                 it["Statement"][0].as_object_mut().map(|fields| fields.remove("Condition"));
             }),

@@ -88,7 +88,11 @@ impl Work<'_> {
         self.write(self.draft().waits(why)).await?;
         if is_new {
             match why.reason {
-                "VaultNotFound" | "VaultNotReady" | "NamespaceNotAllowed" | "PostureBroken" | "PostureUnknown"
+                "VaultNotFound"
+                | "VaultNotReady"
+                | "NamespaceNotAllowed"
+                | "PostureBroken"
+                | "PostureUnknown"
                 | "ClosingFailed" => {
                     self.warn("Wait", why.reason, &why.message).await;
                 }

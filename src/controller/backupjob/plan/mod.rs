@@ -277,12 +277,14 @@ impl<'a> Case<'a> {
                 return wait("CheckingPosture", message, soon);
             }
             VaultView::PostureBroken { message } => {
-                let message = format!("a guarantee that BackupVault {vault} requires does not hold: {message}");
+                let message =
+                    format!("a guarantee that BackupVault {vault} requires does not hold: {message}");
                 return wait("PostureBroken", message, soon);
             }
             VaultView::PostureUnknown { message } => {
-                let message =
-                    format!("nobody knows whether a guarantee that BackupVault {vault} requires holds: {message}");
+                let message = format!(
+                    "nobody knows whether a guarantee that BackupVault {vault} requires holds: {message}"
+                );
                 return wait("PostureUnknown", message, soon);
             }
             VaultView::Usable => {}

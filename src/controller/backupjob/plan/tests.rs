@@ -212,11 +212,16 @@ fn a_job_without_a_session() {
             with(|seen| seen.vault = VaultView::PostureUnknown { message: String::new() }),
             "wait PostureUnknown",
         ),
-        ("a session that is open crosses all the same", open("Opening"), {
-            let mut seen = ours(Opening::Unasked, Transfer::Idle);
-            seen.vault = VaultView::PostureBroken { message: String::new() };
-            seen
-        }, "ask_for_box"),
+        (
+            "a session that is open crosses all the same",
+            open("Opening"),
+            {
+                let mut seen = ours(Opening::Unasked, Transfer::Idle);
+                seen.vault = VaultView::PostureBroken { message: String::new() };
+                seen
+            },
+            "ask_for_box",
+        ),
         ("not its turn", pending(), behind, "wait Queued"),
         ("the process stops", pending(), with(|seen| seen.stopping = true), "wait ControllerStopping"),
         (

@@ -101,9 +101,10 @@ pub(super) async fn notifications(client: &Client, bucket: &str) -> Seen {
 
 fn notification(found: &LambdaFunctionConfiguration) -> Value {
     let rules = found.filter.as_ref().and_then(|filter| filter.key.as_ref()).map(|key| key.filter_rules());
-    let prefix = rules.into_iter().flatten().find(|rule| {
-        rule.name.as_ref().is_some_and(|name| name.as_str().eq_ignore_ascii_case("prefix"))
-    });
+    let prefix = rules
+        .into_iter()
+        .flatten()
+        .find(|rule| rule.name.as_ref().is_some_and(|name| name.as_str().eq_ignore_ascii_case("prefix")));
     let events: Vec<&str> = found.events.iter().map(|event| event.as_str()).collect();
     json!({"Target": found.lambda_function_arn, "Events": events,
         "Prefix": prefix.and_then(|rule| rule.value.clone())})
@@ -114,7 +115,8 @@ pub(super) async fn last_sweep(client: &Client, bucket: &str) -> Seen {
     let prefix = crate::names::key::SWEEPS;
     let answer = client.list_objects_v2().bucket(bucket).prefix(prefix).send().await;
     let found = answered("s3:ListBucket", answer, &["NoSuchBucket"])?;
-    let newest = found.and_then(|found| found.contents().iter().filter_map(|object| object.last_modified).max());
+    let newest =
+        found.and_then(|found| found.contents().iter().filter_map(|object| object.last_modified).max());
     Ok(newest.and_then(|at| {
         let at = jiff::Timestamp::from_second(at.secs()).ok()?;
         Some(json!(at.to_string()))

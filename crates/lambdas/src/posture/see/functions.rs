@@ -59,8 +59,10 @@ pub(super) async fn rule(client: &aws_sdk_eventbridge::Client, name: &str) -> Se
         targets.targets().iter().map(|target| json!({"Arn": target.arn, "Input": target.input})).collect();
     let pattern = rule.event_pattern.as_deref().filter(|text| !text.is_empty());
     let pattern = pattern.map(|text| document(action, text)).transpose()?;
-    Ok(Some(json!({"State": rule.state.as_ref().map(|state| state.as_str()), "Schedule": rule.schedule_expression,
-        "Pattern": pattern, "Targets": targets})))
+    Ok(Some(
+        json!({"State": rule.state.as_ref().map(|state| state.as_str()), "Schedule": rule.schedule_expression,
+        "Pattern": pattern, "Targets": targets}),
+    ))
 }
 
 pub(super) async fn key(client: &aws_sdk_kms::Client, arn: &str) -> Seen {
@@ -78,7 +80,8 @@ mod tests {
 
     #[test]
     fn lambda_s_times_become_readable() {
-        for text in ["2026-01-01T10:00:00.000+0000", "2026-01-01T10:00:00.000+00:00", "2026-01-01T10:00:00Z"] {
+        for text in ["2026-01-01T10:00:00.000+0000", "2026-01-01T10:00:00.000+00:00", "2026-01-01T10:00:00Z"]
+        {
             assert!(plain_time(text).parse::<jiff::Timestamp>().is_ok(), "{text}");
         }
     }

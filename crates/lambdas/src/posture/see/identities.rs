@@ -32,7 +32,8 @@ pub(super) async fn role(client: &Client, name: &str) -> Seen {
 pub(super) async fn profile(client: &Client, name: &str) -> Seen {
     let answer = client.get_instance_profile().instance_profile_name(name).send().await;
     let found = answered("iam:GetInstanceProfile", answer, GONE)?.and_then(|found| found.instance_profile);
-    Ok(found.map(|profile| profile.roles().iter().map(|role| Value::String(role.role_name.clone())).collect()))
+    Ok(found
+        .map(|profile| profile.roles().iter().map(|role| Value::String(role.role_name.clone())).collect()))
 }
 
 pub(super) async fn user(client: &Client, name: &str) -> Seen {

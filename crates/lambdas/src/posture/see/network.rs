@@ -20,7 +20,9 @@ pub(super) async fn endpoints(client: &Client, vpc: &str) -> Seen {
     let answer = answer.map_err(|error| failed(action, &error))?;
     let gone = ["deleting", "deleted"];
     let standing = answer.vpc_endpoints().iter().filter(|endpoint| {
-        !gone.contains(&endpoint.state.as_ref().map(|state| state.as_str().to_lowercase()).unwrap_or_default().as_str())
+        !gone.contains(
+            &endpoint.state.as_ref().map(|state| state.as_str().to_lowercase()).unwrap_or_default().as_str(),
+        )
     });
     let mut all = Vec::new();
     for endpoint in standing {

@@ -47,7 +47,12 @@ impl Template {
         let (resources, conditions, parameters) =
             (section("Resources")?, section("Conditions")?, section("Parameters")?);
         let mut known = BTreeMap::new();
-        let pseudo = [("Partition", "Partition"), ("Region", "Region"), ("AccountId", "Account"), ("StackName", "Stack")];
+        let pseudo = [
+            ("Partition", "Partition"),
+            ("Region", "Region"),
+            ("AccountId", "Account"),
+            ("StackName", "Stack"),
+        ];
         for (name, of) in pseudo {
             known.insert(format!("AWS::{name}"), super::name(env, of)?);
         }
@@ -109,7 +114,9 @@ impl Template {
         match node {
             Value::Object(fields) => {
                 if let (1, Some((name, argument))) = (fields.len(), fields.iter().next())
-                    && (name == "Ref" || name == "Condition" && argument.is_string() || name.starts_with("Fn::"))
+                    && (name == "Ref"
+                        || name == "Condition" && argument.is_string()
+                        || name.starts_with("Fn::"))
                 {
                     return self.call(name, argument);
                 }
@@ -149,8 +156,12 @@ impl Template {
             }
             ("Fn::Equals", [left, right]) => (self.text(left)? == self.text(right)?).into(),
             ("Fn::Not", [inner]) => (!truth(inner)?).into(),
-            ("Fn::And", all) => all.iter().map(truth).collect::<Result<Vec<_>, _>>()?.iter().all(|it| *it).into(),
-            ("Fn::Or", all) => all.iter().map(truth).collect::<Result<Vec<_>, _>>()?.iter().any(|it| *it).into(),
+            ("Fn::And", all) => {
+                all.iter().map(truth).collect::<Result<Vec<_>, _>>()?.iter().all(|it| *it).into()
+            }
+            ("Fn::Or", all) => {
+                all.iter().map(truth).collect::<Result<Vec<_>, _>>()?.iter().any(|it| *it).into()
+            }
             ("Fn::Join", [Value::String(separator), parts]) => {
                 // A list that is one parameter was handed over joined.
                 let Some(parts) = parts.as_array() else { return self.evaluate(parts) };

@@ -87,7 +87,8 @@ pub(super) fn as_shipped(shipped: &Shipped) -> Standing {
     let unfinished = json!({"Id": "unfinished-uploads", "Enabled": true, "Prefix": "", "Expires": null,
         "NoncurrentExpires": null, "Markers": false, "AbortsAfter": 1});
     things.insert(Thing::Lifecycle(bucket.clone()), json!([unfinished]));
-    let marker = json!({"Target": cleanup_arn, "Events": ["s3:ObjectCreated:*"], "Prefix": "clusters/demo/ended/"});
+    let marker =
+        json!({"Target": cleanup_arn, "Events": ["s3:ObjectCreated:*"], "Prefix": "clusters/demo/ended/"});
     things.insert(Thing::Notifications(bucket.clone()), json!([marker]));
     things.insert(Thing::LastSweep(names.state_bucket.clone()), json!("2026-11-21T10:07:00Z"));
     network(shipped, &mut things);
@@ -165,9 +166,7 @@ fn functions(shipped: &Shipped, things: &mut HashMap<Thing, Value>) {
         json!({"Sid": sid, "Effect": "Allow", "Principal": {"Service": service}, "Action": "lambda:InvokeFunction",
             "Resource": cleanup_arn, "Condition": condition})
     };
-    let from = |rule: &str| {
-        json!({"ArnLike": {"AWS:SourceArn": format!("arn:aws:events:us-east-1:000000000000:rule/{rule}")}})
-    };
+    let from = |rule: &str| json!({"ArnLike": {"AWS:SourceArn": format!("arn:aws:events:us-east-1:000000000000:rule/{rule}")}});
     let marker = json!({"StringEquals": {"AWS:SourceAccount": names.account},
         "ArnLike": {"AWS:SourceArn": format!("arn:aws:s3:::{}", names.backup_bucket)}});
     let invokers = [
