@@ -106,7 +106,8 @@ impl Aws {
     pub(crate) fn left(&self) -> Vec<String> {
         let inner = self.inner();
         let alive = |machine: &&Machine| machine.state != InstanceState::Terminated;
-        let kept = |key: &&String| !key.starts_with("closed/") && !key.starts_with("boot/program/");
+        let stays = ["closed/", "boot/program/", "sweeps/"];
+        let kept = |key: &&String| !stays.iter().any(|prefix| key.starts_with(prefix));
         let mut left: Vec<String> = inner.objects.keys().filter(kept).cloned().collect();
         left.extend(
             inner.machines.values().filter(alive).map(|m| format!("machine of {}", m.launch.owner.session)),

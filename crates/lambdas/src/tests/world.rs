@@ -203,7 +203,8 @@ impl World {
         let alive = |(_, instance): &(&InstanceId, &FakeInstance)| {
             instance.state != crate::machines::InstanceState::Terminated
         };
-        let kept = |key: &&String| !key.starts_with("closed/") && !key.starts_with("boot/program/");
+        let stays = ["closed/", "boot/program/", "sweeps/"];
+        let kept = |key: &&String| !stays.iter().any(|prefix| key.starts_with(prefix));
         let mut left: Vec<String> =
             inner.instances.iter().filter(alive).map(|(id, _)| id.to_string()).collect();
         left.extend(inner.interfaces.keys().map(ToString::to_string));
