@@ -45,6 +45,7 @@ reasons! {
     CreateRefusedSessionEnded,
     CreateRefusedDeadlinePassed,
     CreateRefusedQuota,
+    CreateRefusedDailyQuota,
     CreateRefusedStopped,
     CreateRefusedCapacity,
     CreateRefusedBadRequest,
@@ -114,6 +115,7 @@ impl Reason {
             | Self::StorageDenied
             | Self::ClockSkew
             | Self::LimitReached => Mending::ByAPerson,
+            Self::CreateRefusedDailyQuota => Mending::Tomorrow,
             Self::CreateRefusedQuota
             | Self::CreateRefusedCapacity
             | Self::BrokerThrottled
@@ -134,6 +136,8 @@ pub enum Mending {
     Later,
     /// A person must change something first; asking often only costs boxes.
     ByAPerson,
+    /// It passes with the UTC day.
+    Tomorrow,
 }
 
 impl Mending {
@@ -141,7 +145,7 @@ impl Mending {
     pub fn factor(self) -> u32 {
         match self {
             Self::Soon => 1,
-            Self::Later => 3,
+            Self::Later | Self::Tomorrow => 3,
             Self::ByAPerson => 6,
         }
     }

@@ -40,6 +40,11 @@ struct GuaranteeLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StageLabel {
     stage: &'static str,
 }
@@ -52,6 +57,7 @@ pub struct Metrics {
     errors: Family<ErrorLabels, Counter>,
     ends: Family<EndLabels, Counter>,
     asked: Family<AskLabels, Counter>,
+    refused: Family<ReasonLabel, Counter>,
     bytes: Family<StageLabel, Counter>,
     artifacts: Counter,
     log_gaps: Counter,
@@ -71,6 +77,7 @@ impl Default for Metrics {
             errors: Family::default(),
             ends: Family::default(),
             asked: Family::default(),
+            refused: Family::default(),
             bytes: Family::default(),
             artifacts: Counter::default(),
             log_gaps: Counter::default(),
@@ -93,6 +100,11 @@ impl Default for Metrics {
             "function_calls",
             "Questions to the stack's functions, by outcome",
             metrics.asked.clone(),
+        );
+        registry.register(
+            "sessions_refused",
+            "Sessions that create refused, by reason",
+            metrics.refused.clone(),
         );
         registry.register(
             "transferred_bytes",
@@ -138,6 +150,11 @@ impl Metrics {
         self.asked.get_or_create(&AskLabels { function, outcome: error.unwrap_or("answered") }).inc();
     }
 
+    /// `create` refused a session.
+    pub fn refused(&self, reason: &'static str) {
+        self.refused.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
     pub fn transferred(&self, figures: Figures) {
         let across = figures.across;
         self.bytes.get_or_create(&StageLabel { stage: "original" }).inc_by(across.original_bytes);
@@ -179,6 +196,8 @@ impl Metrics {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+    use drawbridge_protocol::session::Refusal;
+
     use super::Metrics;
 
     #[test]
@@ -193,5 +212,19 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("drawbridge_build_info{version="), "{text}");
+    }
+
+    #[test]
+    fn each_refusal_of_create_is_counted_under_its_own_reason() {
+        let metrics = Metrics::default();
+        for (times, refusal) in Refusal::ALL.iter().enumerate() {
+            (0..=times).for_each(|_| metrics.refused(refusal.name()));
+        }
+        let text = metrics.text().unwrap();
+        for (times, refusal) in Refusal::ALL.iter().enumerate() {
+            let line =
+                format!("drawbridge_sessions_refused_total{{reason=\"{}\"}} {}", refusal.name(), times + 1);
+            assert!(text.contains(&line), "{line} in {text}");
+        }
     }
 }

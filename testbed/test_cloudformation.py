@@ -84,6 +84,13 @@ class Interpreter(unittest.TestCase):
         self.refused("Name has no default", {"Parameters": {"Name": {"Type": "String"}}})
         self.refused("type Map is not known", {"Parameters": {"Name": {"Type": "Map", "Default": "x"}}})
 
+    def test_a_rule_that_does_not_hold_stops_the_deployment_before_anything_is_made(self) -> None:
+        plain = {"Fn::Equals": [{"Ref": "Port"}, "443"]}
+        rule = {"Assertions": [{"AssertDescription": "Port is 443", "Assert": {"Fn::And": [plain, plain]}}]}
+        self.deploy({"Rules": {"Port": rule}})
+        self.refused("rule Port does not hold: Port is 443", {"Rules": {"Port": rule}}, Port="80")
+        self.refused("RuleCondition is not known", {"Rules": {"Port": {**rule, "RuleCondition": plain}}})
+
     def test_what_is_set_to_no_value_is_left_out(self) -> None:
         choice = {"Fn::If": ["Plain", True, {"Ref": "AWS::NoValue"}]}
         vpc = {"Type": "AWS::EC2::VPC", "Properties": {"CidrBlock": "10.0.0.0/8", "EnableDnsHostnames": choice}}

@@ -38,8 +38,8 @@ class Account:
 
 
 def leftovers(account: Account) -> dict[str, list[str]]:
-    """Everything that only a session makes. A tombstone under closed/ is meant to stay for a day, and
-    the sweeper's mark under sweeps/ for good: neither is a leftover."""
+    """Everything that only a session makes. Tombstones, the day's count and the sweeper's mark are meant to stay and are
+    no leftovers."""
     ec2 = account.client("ec2")
     tagged = [{"Name": "tag-key", "Values": ["drawbridge:session"]}]
     reservations = ec2.describe_instances(Filters=tagged)["Reservations"]
@@ -53,7 +53,7 @@ def leftovers(account: Account) -> dict[str, list[str]]:
         "interfaces": [n["NetworkInterfaceId"] for n in private["NetworkInterfaces"]],
         "security_groups": [g["GroupId"] for g in groups],
         "slots": [k for k in state if k.startswith("slots/")],
-        "state": [k for k in state if not k.startswith(("slots/", "closed/", "boot/program/", "sweeps/"))],
+        "state": [k for k in state if not k.startswith(("slots/", "closed/", "days/", "boot/program/", "sweeps/"))],
         "uploads": [u["Key"] for u in uploads],
     }
 

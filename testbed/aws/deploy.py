@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Puts a stack of infra/ into a run's local AWS, as a user puts it into an account.
+"""Puts the stacks of infra/ into a run's local AWS, as a user puts them into an account: the cluster's, and what watches it.
 
     deploy.py up --run ID --code create.zip cleanup.zip posture.zip --out stack.json [--parameter NAME=VALUE ...]
     deploy.py update --run ID --stack stack.json [--policies DIR] [--code ...] [--parameter NAME=VALUE ...]
 
 `--endpoint URL` instead of `--run ID` works on any local AWS. The stack file has the template's outputs under
-`outputs` and an access key of the operator under `operator`.
+`outputs`, an access key of the operator under `operator`, and the other stack under `watch`. A parameter that both
+templates have goes to both; `--watch-parameter` goes to the other stack alone.
 """
 
 from __future__ import annotations
@@ -38,13 +39,20 @@ CODE_BUCKET = f"drawbridge-code-{ACCOUNT}"
 CODE_KEYS = ("CreateCodeKey", "CleanupCodeKey", "PostureCodeKey")
 # Which of them the posture function is told the digest of; its own it could not judge.
 CODE_DIGESTS = {"CreateCodeKey": "CreateCodeSha256", "CleanupCodeKey": "CleanupCodeSha256"}
-# What differs from a real account: S3 has a port of its own and speaks no TLS.
+# What differs from a real account: S3 has a port of its own and speaks no TLS, besides what is said below.
 LOCAL_PARAMETERS = {
     "ClusterName": "local",
     "ClientCidrs": "203.0.113.10/32",
     "S3Port": str(API_PORT),
     "RequireTls": "false",
+    # A test bed opens more sessions in an hour than a cluster on a day.
+    "MaxSessionsPerDay": "100000",
+    # Whom probes ask as; they make the role.
+    "DeployerArn": f"arn:aws:iam::{ACCOUNT}:role/drawbridge-deployer",
 }
+# A minute's silence is noticed, since no test can wait for a day's.
+LOCAL_WATCH = {"SilenceHours": "1", "SilencePeriodSeconds": "60"}
+SHARED = ("ClusterName", "RequireTls", "DeployerArn")
 
 
 class Account:
@@ -96,11 +104,11 @@ def operator_key(account: Account, user: str) -> dict[str, str]:
     return {"access_key_id": key["AccessKeyId"], "secret_access_key": key["SecretAccessKey"]}
 
 
-def write_stack(path: Path, stack: Stack, operator: dict[str, str]) -> None:
+def write_stack(path: Path, stack: Stack, watch: Stack, operator: dict[str, str]) -> None:
     """The stack file holds a key: for its owner only, and never half written."""
     draft = path.with_suffix(".new")
     with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        json.dump({**stack.facts(), "operator": operator}, file, indent=1)
+        json.dump({**stack.facts(), "operator": operator, "watch": watch.facts()}, file, indent=1)
     draft.replace(path)
 
 
@@ -111,14 +119,29 @@ def load_template(policies: Path | None) -> dict[str, Any]:
     return json.loads(render.RENDERED.read_text())
 
 
+def load_watch_template(policies: Path | None) -> dict[str, Any]:
+    """The other committed template, or that with other policies in it."""
+    if policies is not None:
+        return render.render(policies, render.WATCH_SOURCE)
+    return json.loads(render.WATCH_RENDERED.read_text())
+
+
+def watch_parameters(stack: Stack, given: dict[str, str]) -> dict[str, str]:
+    shared = {name: stack.parameters[name] for name in SHARED}
+    key = {"BackupKeyArn": stack.outputs["BackupKeyArn"]} if "BackupKeyArn" in stack.outputs else {}
+    return {**LOCAL_WATCH, **shared, **key, **given}
+
+
 def up(arguments: argparse.Namespace) -> int:
     account = find_account(arguments)
     code = upload_code(account, arguments.code)
     parameters = {**LOCAL_PARAMETERS, **code, **dict(arguments.parameter)}
     stack = Stack(arguments.stack_name, REGION, ACCOUNT, parameters)
     Deployment(load_template(arguments.policies), stack, account.client).create()
-    write_stack(arguments.out, stack, operator_key(account, stack.outputs["OperatorUser"]))
-    say(f"stack {stack.name} deployed: {len(stack.resources)} resources")
+    watch = Stack(f"{stack.name}-watch", REGION, ACCOUNT, watch_parameters(stack, dict(arguments.watch_parameter)))
+    Deployment(load_watch_template(arguments.policies), watch, account.client).create()
+    write_stack(arguments.out, stack, watch, operator_key(account, stack.outputs["OperatorUser"]))
+    say(f"stacks {stack.name} and {watch.name} deployed: {len(stack.resources) + len(watch.resources)} resources")
     return 0
 
 
@@ -127,7 +150,11 @@ def update(arguments: argparse.Namespace) -> int:
     code = upload_code(account, arguments.code) if arguments.code else {}
     stack.parameters |= {**code, **dict(arguments.parameter)}
     changed = Deployment(load_template(arguments.policies), stack, account.client).update()
-    write_stack(arguments.stack, stack, json.loads(arguments.stack.read_text())["operator"])
+    standing = json.loads(arguments.stack.read_text())
+    watch = Stack.of(standing["watch"])
+    watch.parameters = watch_parameters(stack, {**watch.parameters, **dict(arguments.watch_parameter)})
+    changed += Deployment(load_watch_template(arguments.policies), watch, account.client).update()
+    write_stack(arguments.stack, stack, watch, standing["operator"])
     say(f"stack {stack.name} updated: {', '.join(changed) or 'nothing differs'}")
     return 0
 
@@ -147,6 +174,7 @@ def parse() -> tuple[Callable[[argparse.Namespace], int], argparse.Namespace]:
     where.add_argument("--run", help="the run's id")
     where.add_argument("--endpoint", help="the URL of a local AWS")
     both.add_argument("--parameter", type=_parameter, action="append", default=[], metavar="NAME=VALUE")
+    both.add_argument("--watch-parameter", type=_parameter, action="append", default=[], metavar="NAME=VALUE")
     both.add_argument("--policies", type=Path, help="a directory of other policy files than infra/policies")
     make = commands.add_parser("up", parents=[both], help="make the stack")
     zips = ("CREATE.ZIP", "CLEANUP.ZIP", "POSTURE.ZIP")

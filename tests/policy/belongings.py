@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 ADMIN = "drawbridge-probe-admin"
 ROLE = "drawbridge-probe-role"
+DEPLOYER = "drawbridge-deployer"
 BUCKET = "drawbridge-probe-elsewhere"
 MARK = "drawbridge:probe"
 OTHER_STACK = "drawbridge-of-somebody-else"
@@ -34,6 +35,8 @@ STATE_KEYS = (
     "ready/probe.json",
     "closed/probe",
     "sweeps/probe",
+    "days/probe",
+    "switch/probe",
     "elsewhere/probe",
 )
 
@@ -45,7 +48,7 @@ class Belongings:
         self._world = world
         self.own_instance = self.own_interface = self.own_group = ""
         self.other_instance = self.other_interface = self.other_group = ""
-        self.role_arn = ""
+        self.role_arn = self.deployer_arn = ""
 
     def make(self) -> None:
         root = self._world.client
@@ -59,6 +62,9 @@ class Belongings:
         anybody = {"Effect": "Allow", "Principal": {"AWS": self._world.stack.account}, "Action": "sts:AssumeRole"}
         made = iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=_policy(anybody))
         self.role_arn = made["Role"]["Arn"]
+        made = iam.create_role(RoleName=DEPLOYER, AssumeRolePolicyDocument=_policy(anybody))
+        self.deployer_arn = made["Role"]["Arn"]
+        iam.put_role_policy(RoleName=DEPLOYER, PolicyName="all", PolicyDocument=_policy(everything))
 
         self.own_group = self._group("own", self._world.stack.name)
         self.other_group = self._group("other", OTHER_STACK)
@@ -101,6 +107,7 @@ class Belongings:
             s3.put_object(Bucket=outputs["BackupBucket"], Key=f"{prefix}/probe/existing", Body=b"x")
         for key in STATE_KEYS:
             s3.put_object(Bucket=outputs["StateBucket"], Key=key, Body=b"x")
+        s3.put_object(Bucket=outputs["LogBucket"], Key="probe", Body=b"x")
 
     def _group(self, name: str, stack: str) -> str:
         return str(
@@ -165,7 +172,7 @@ class Belongings:
 
     def _remove_objects(self, s3: Any) -> None:
         outputs = self._world.outputs
-        for bucket in (outputs["BackupBucket"], outputs["StateBucket"], BUCKET):
+        for bucket in (outputs["BackupBucket"], outputs["StateBucket"], outputs["LogBucket"], BUCKET):
             with contextlib.suppress(s3.exceptions.NoSuchBucket):
                 for entry in s3.list_objects_v2(Bucket=bucket).get("Contents", []):
                     if "probe" in entry["Key"]:
@@ -181,7 +188,12 @@ class Belongings:
             for key in iam.list_access_keys(UserName=ADMIN)["AccessKeyMetadata"]:
                 iam.delete_access_key(UserName=ADMIN, AccessKeyId=key["AccessKeyId"])
             iam.delete_user_policy(UserName=ADMIN, PolicyName="all")
-        for remove in (lambda: iam.delete_user(UserName=ADMIN), lambda: iam.delete_role(RoleName=ROLE)):
+        for remove in (
+            lambda: iam.delete_user(UserName=ADMIN),
+            lambda: iam.delete_role(RoleName=ROLE),
+            lambda: iam.delete_role_policy(RoleName=DEPLOYER, PolicyName="all"),
+            lambda: iam.delete_role(RoleName=DEPLOYER),
+        ):
             with contextlib.suppress(iam.exceptions.NoSuchEntityException, ClientError):
                 remove()
 

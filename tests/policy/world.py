@@ -17,7 +17,7 @@ import boto3
 from botocore.config import Config
 
 from testbed.aws.cloudformation.stack import Deployment, Stack
-from testbed.aws.deploy import load_template
+from testbed.aws.deploy import load_template, load_watch_template
 from testbed.aws.layout import Names
 from testbed.common import run as runs
 from testbed.common.errors import TestbedError
@@ -31,14 +31,16 @@ Credentials = dict[str, str]
 
 class World:
     """Clients by identity and place. Identities: root, admin (an IAM user that may do everything as far as its own
-    policy goes), operator, create, cleanup, posture, box."""
+    policy goes), cloudformation (the same when CloudFormation acts for it), deployer, operator, create, cleanup, posture,
+    box."""
 
     def __init__(self, run_id: str, stack_file: Path) -> None:
         self._run = runs.load(run_id)
         self._facts = json.loads((self._run.dir / "testbed.json").read_text())["aws"]
         self._stack_file = stack_file
         self.stack = Stack.load(stack_file)
-        self.outputs = self.stack.outputs
+        self.watch = Stack.of(json.loads(stack_file.read_text())["watch"])
+        self.outputs = {**self.stack.outputs, **self.watch.outputs}
         self.cluster = self.stack.parameters["ClusterName"]
         self._policies: Path | None = None
         self._clients: dict[tuple[str, str, Place], Any] = {}
@@ -59,7 +61,8 @@ class World:
         self.belongings.remove()
         try:
             self.belongings.make()
-            self._credentials["admin"] = self.belongings.admin_key()
+            self._credentials["admin"] = self._credentials["cloudformation"] = self.belongings.admin_key()
+            self._credentials["deployer"] = self._role_session(self.belongings.deployer_arn)
             for who in ("create", "cleanup", "posture"):
                 self._credentials[who] = self._role_session(self.outputs[f"{who.capitalize()}RoleArn"])
             namespace = Names(self._run.index).machine(self.belongings.own_instance)
@@ -85,6 +88,8 @@ class World:
             )
             session = boto3.Session(**self._credentials[who], region_name=self._facts["region"])
             self._clients[key] = session.client(service, endpoint_url=endpoint, config=options)
+            if who == "cloudformation":
+                self._clients[key].meta.events.register("before-send", _called_via_cloudformation)
         return self._clients[key]
 
     def within(self, where: Place, request: Callable[[], Any]) -> Any:
@@ -102,13 +107,16 @@ class World:
     def deploy(self, policies: Path | None, **parameters: str) -> list[str]:
         """Brings the stack to other policy files, or back with None; returns what changed."""
         self._policies = policies
-        kept = dict(self.stack.parameters)
-        self.stack.parameters |= parameters
-        try:
-            template = load_template(policies)
-            return Deployment(template, self.stack, lambda service: self.client(service, "root")).update()
-        finally:
-            self.stack.parameters = kept
+        root = lambda service: self.client(service, "root")  # noqa: E731
+        changed = []
+        for template, stack in ((load_template(policies), self.stack), (load_watch_template(policies), self.watch)):
+            kept = dict(stack.parameters)
+            stack.parameters |= {name: value for name, value in parameters.items() if name in template["Parameters"]}
+            try:
+                changed += Deployment(template, stack, root).update()
+            finally:
+                stack.parameters = kept
+        return changed
 
     @contextlib.contextmanager
     def tls_required(self) -> Iterator[None]:
@@ -128,6 +136,11 @@ class World:
 def _credentials(key: str, secret: str, token: str | None = None) -> Credentials:
     found = {"aws_access_key_id": key, "aws_secret_access_key": secret}
     return {**found, "aws_session_token": token} if token else found
+
+
+def _called_via_cloudformation(request: Any, **_: Any) -> None:
+    """What the local AWS takes for CloudFormation that acts in its caller's name."""
+    request.headers["x-testbed-called-via"] = "cloudformation.amazonaws.com"
 
 
 def _enter_network(namespace: str) -> None:

@@ -23,6 +23,7 @@ use crate::{
     machines::{Ec2ErrorKind, Of},
     names::InstanceId,
     state::{Moment, Remains},
+    sweep::Tally,
 };
 
 /// What of an invocation's time is kept for the last pass.
@@ -57,6 +58,9 @@ pub struct Swept {
     pub destroyed: BTreeSet<SessionId>,
     /// Not within this invocation's time, or not without an error.
     pub left: BTreeSet<SessionId>,
+    /// What a sweep found, how often each. Nothing when it was no sweep.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub found: Option<Tally>,
 }
 
 impl Cleaner {
@@ -85,9 +89,10 @@ impl Cleaner {
             }
             CleanupEvent::Nothing => Due::new(),
             CleanupEvent::Sweep => {
-                let swept = self.end_all(alone(self.due(moment.now).await?), moment).await;
+                let survey = self.survey(moment.now).await?;
+                let swept = self.end_all(alone(survey.due), moment).await;
                 self.destroyer.store.mark_sweep((self.clock)()).await?;
-                return Ok(Answer::Event(swept));
+                return Ok(Answer::Event(Swept { found: Some(survey.tally), ..swept }));
             }
         };
         Ok(Answer::Event(self.end_all(due, moment).await))
@@ -136,7 +141,7 @@ impl Cleaner {
             if left.is_empty() || (self.clock)() + pause + MARGIN >= moment.until {
                 let left: BTreeSet<_> = left.into_keys().collect();
                 info!(?destroyed, ?left, "ended");
-                return Swept { destroyed, left };
+                return Swept { destroyed, left, found: None };
             }
             tokio::time::sleep(self.pause).await;
         }

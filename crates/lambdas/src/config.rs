@@ -5,6 +5,8 @@ use std::{fmt, net::Ipv4Addr, ops::RangeInclusive, str::FromStr};
 use drawbridge_protocol::ClusterName;
 use jiff::SignedDuration;
 
+use crate::events::Serves;
+
 /// A variable that is not as the template should have set it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
@@ -31,6 +33,11 @@ pub struct Stack {
     pub state_bucket: String,
     /// How long past its deadline a session may be before others end it.
     pub grace: SignedDuration,
+}
+
+/// Which callers this copy of `cleanup` serves, as the template says.
+pub fn serves(env: Lookup<'_>) -> Result<Serves, ConfigError> {
+    parse(env, "DRAWBRIDGE_SERVES", "'requests' or 'events'")
 }
 
 impl Stack {
@@ -69,6 +76,8 @@ pub struct CreateConfig {
     pub clients: Vec<Cidr>,
     /// Boxes at a time; 0 stops the stack.
     pub max_boxes: u32,
+    /// Sessions that may be opened on one UTC day.
+    pub max_sessions_per_day: u32,
     pub session: SignedDuration,
     pub max_session_bytes: u64,
 }
@@ -89,6 +98,12 @@ impl CreateConfig {
             instance_types: list(env, "DRAWBRIDGE_INSTANCE_TYPES", "1 to 8 instance types, by commas", 8)?,
             clients: list(env, "DRAWBRIDGE_CLIENT_CIDRS", "1 to 50 IPv4 networks a.b.c.d/n, by commas", 50)?,
             max_boxes: number(env, "DRAWBRIDGE_MAX_BOXES", "a number from 0 to 100", &(0..=100))?,
+            max_sessions_per_day: number(
+                env,
+                "DRAWBRIDGE_MAX_SESSIONS_PER_DAY",
+                "a number from 1 to 100000",
+                &(1..=100_000),
+            )?,
             session: seconds(
                 env,
                 "DRAWBRIDGE_SESSION_SECONDS",
@@ -210,6 +225,7 @@ pub(crate) mod tests {
             "DRAWBRIDGE_INSTANCE_TYPES" => "t3.small,t3a.small",
             "DRAWBRIDGE_CLIENT_CIDRS" => "203.0.113.10/32,192.0.2.0/24",
             "DRAWBRIDGE_MAX_BOXES" => "2",
+            "DRAWBRIDGE_MAX_SESSIONS_PER_DAY" => "100",
             "DRAWBRIDGE_SESSION_SECONDS" => "3600",
             "DRAWBRIDGE_MAX_SESSION_BYTES" => "53687091200",
             _ => return None,
@@ -223,6 +239,16 @@ pub(crate) mod tests {
         assert_eq!(config.instance_types, ["t3.small", "t3a.small"]);
         assert_eq!(config.clients[1].to_string(), "192.0.2.0/24");
         assert_eq!(config.session, SignedDuration::from_hours(1));
+    }
+
+    #[test]
+    fn a_copy_of_cleanup_is_told_whom_it_serves() {
+        for (value, expected) in
+            [("requests", Some(Serves::Requests)), ("events", Some(Serves::Events)), ("all", None)]
+        {
+            assert_eq!(serves(&|_| Some(value.to_owned())).ok(), expected, "{value}");
+        }
+        assert!(serves(&|_| None).unwrap_err().to_string().contains("DRAWBRIDGE_SERVES"));
     }
 
     #[test]
@@ -243,6 +269,7 @@ pub(crate) mod tests {
             "DRAWBRIDGE_INSTANCE_TYPES",
             "DRAWBRIDGE_CLIENT_CIDRS",
             "DRAWBRIDGE_MAX_BOXES",
+            "DRAWBRIDGE_MAX_SESSIONS_PER_DAY",
             "DRAWBRIDGE_SESSION_SECONDS",
             "DRAWBRIDGE_MAX_SESSION_BYTES",
         ];
@@ -263,6 +290,7 @@ pub(crate) mod tests {
             ("DRAWBRIDGE_CLIENT_CIDRS", "10.0.0.0/24,", "empty"),
             ("DRAWBRIDGE_MAX_BOXES", "101", "0 to 100"),
             ("DRAWBRIDGE_MAX_BOXES", "-1", "0 to 100"),
+            ("DRAWBRIDGE_MAX_SESSIONS_PER_DAY", "0", "1 to 100000"),
             ("DRAWBRIDGE_SESSION_SECONDS", "60", "120 to 43200"),
             ("DRAWBRIDGE_MAX_SESSION_BYTES", "0", "above 0"),
             ("DRAWBRIDGE_INSTANCE_TYPES", "a,b,c,d,e,f,g,h,i", "1 to 8"),

@@ -131,6 +131,10 @@ impl Creator {
                 None => ended("the session was closed"),
             });
         }
+        let launched = matches!(&loaded, Loaded::Session(saved) if saved.session.phase.is_launched());
+        if !launched && let Some(why) = self.why_stopped().await? {
+            return Ok(refused(Refusal::Stopped, why));
+        }
         let mut saved = match loaded {
             Loaded::Session(saved) => *saved,
             Loaded::Nothing => match self.claim(request, moment).await? {

@@ -27,6 +27,8 @@ pub enum Error {
         "the saved state of session {session} cannot be read ({why}): close the session and open another"
     )]
     State { session: SessionId, why: String },
+    #[error("the count of the day's sessions, '{key}' in the state bucket, cannot be used: {why}")]
+    Day { key: String, why: String },
     #[error("the security group of session {session} exists but cannot be found by its tags yet: ask again")]
     Group { session: SessionId },
     #[error("instance {instance} runs without a public address: check the public subnet and its route table")]

@@ -14,6 +14,8 @@
 //! | `s3:GetObject` | `slots/*`, `sessions/*`, `closed/*` | both | |
 //! | `s3:GetObject`, `s3:PutObject` | `sweeps/*` | cleanup | the mark of the last sweep, which `posture` finds by its age |
 //! | `s3:GetObject` | `boot/*`, `ready/*` | create | the presigned URLs of program and orders; orders that an earlier call put; the program's HeadObject; the box's report |
+//! | `s3:GetObject`, `s3:PutObject` | `days/*` | create | the day's count, with `If-None-Match: *` or `If-Match` |
+//! | `s3:GetObject` | `switch/*` | create | whether an administrator stopped the stack |
 //! | `s3:PutObject` | `sessions/*`, `closed/*` | both | with `If-None-Match: *` or `If-Match` |
 //! | `s3:PutObject` | `slots/*`, `boot/*`, `ready/*` | create | always with `If-None-Match: *`; `ready/*` only by the box, presigned |
 //! | `s3:DeleteObject` | `slots/*`, `sessions/*`, `boot/<session>/*`, `ready/*` | both | never `boot/program/*`, never `closed/*` |
@@ -42,18 +44,20 @@ pub mod config;
 pub mod create;
 pub mod destroy;
 pub mod ec2;
+pub mod emf;
 pub mod error;
 pub mod events;
 pub(crate) mod launch;
 pub mod machines;
 pub mod names;
 pub mod posture;
+pub(crate) mod quota;
 pub(crate) mod report;
 pub mod runtime;
 pub mod s3;
 pub mod state;
 pub mod store;
-pub(crate) mod sweep;
+pub mod sweep;
 #[cfg(test)]
 mod tests;
 pub mod uploads;

@@ -87,6 +87,11 @@ impl Phase {
         }
     }
 
+    /// Whether EC2 was asked for the machine and said yes: nothing more is made for it than its private interface.
+    pub fn is_launched(&self) -> bool {
+        !matches!(self, Self::Claimed | Self::Launching(_))
+    }
+
     /// For logs.
     pub fn name(&self) -> &'static str {
         match self {
@@ -125,6 +130,16 @@ pub struct Slot {
     pub version: Version,
     pub session: SessionId,
     pub deadline: Timestamp,
+}
+
+/// How many sessions were opened on a day, as `days/<date>` holds it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Day {
+    pub version: Version,
+    pub sessions: u32,
+    /// The newest of them: a call that is made again counts its session once.
+    pub newest: Vec<SessionId>,
 }
 
 /// The moment of one invocation: when it is, and when Lambda ends it.

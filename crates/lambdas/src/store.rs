@@ -17,7 +17,7 @@ use crate::{
 
 /// The largest saved session: a launch request with 16 KiB of user data, escaped.
 const MAX_SESSION: usize = 64 << 10;
-const MAX_SLOT: usize = 4 << 10;
+pub(crate) const MAX_SLOT: usize = 4 << 10;
 const MAX_TOMBSTONE: usize = 1 << 10;
 const MAX_REPORT: usize = 16 << 10;
 const MAX_MARK: usize = 1 << 10;
@@ -121,7 +121,7 @@ pub struct TakenSlot {
 
 /// The state bucket.
 #[derive(Clone)]
-pub struct Store(Arc<dyn Objects>);
+pub struct Store(pub(crate) Arc<dyn Objects>);
 
 impl Store {
     pub fn new(objects: Arc<dyn Objects>) -> Self {
@@ -304,7 +304,7 @@ impl std::fmt::Debug for Store {
     }
 }
 
-fn to_json<T: Serialize>(key: &str, value: &T) -> Result<Vec<u8>, StoreError> {
+pub(crate) fn to_json<T: Serialize>(key: &str, value: &T) -> Result<Vec<u8>, StoreError> {
     json::write("state", value)
         .map_err(|error| StoreError::Unwritable { key: key.to_owned(), why: error.to_string() })
 }

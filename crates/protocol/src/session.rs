@@ -67,14 +67,46 @@ pub enum Refusal {
     BoxEnded,
     /// The session's deadline has passed.
     DeadlinePassed,
-    /// A quota of the stack is used up for now.
+    /// A quota of the AWS account is used up for now.
     Quota,
+    /// The stack has opened all the sessions that it opens on one UTC day.
+    DailyQuota,
     /// The stack's operator has stopped it.
     Stopped,
     /// EC2 has no capacity for any of the stack's instance types.
     Capacity,
     /// The request is not one that this version takes.
     BadRequest,
+}
+
+impl Refusal {
+    /// Every refusal there is.
+    pub const ALL: &[Self] = &[
+        Self::SessionReused,
+        Self::SessionEnded,
+        Self::BoxEnded,
+        Self::DeadlinePassed,
+        Self::Quota,
+        Self::DailyQuota,
+        Self::Stopped,
+        Self::Capacity,
+        Self::BadRequest,
+    ];
+
+    /// As it stands on the wire, and in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SessionReused => "session_reused",
+            Self::SessionEnded => "session_ended",
+            Self::BoxEnded => "box_ended",
+            Self::DeadlinePassed => "deadline_passed",
+            Self::Quota => "quota",
+            Self::DailyQuota => "daily_quota",
+            Self::Stopped => "stopped",
+            Self::Capacity => "capacity",
+            Self::BadRequest => "bad_request",
+        }
+    }
 }
 
 /// A box that listens.

@@ -8,6 +8,7 @@ mod samples;
 
 use std::{fmt::Debug, fs, path::PathBuf};
 
+use drawbridge_protocol::session::Refusal;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -76,6 +77,7 @@ fn requests_and_answers() {
     golden("create_answer_pending", &samples::create_pending());
     golden("create_answer_ready", &samples::create_ready());
     golden("create_answer_refused", &samples::create_refused());
+    golden("refusals", &Refusal::ALL.to_vec());
     golden("cleanup_request", &samples::cleanup_request(None));
     golden("cleanup_request_with_receipt", &samples::cleanup_request(Some(samples::envelope())));
     golden("cleanup_answer_destroying", &samples::cleanup_destroying());
@@ -88,6 +90,13 @@ fn posture() {
     golden("posture_request", &samples::posture_request());
     golden("posture_answer", &samples::posture_checked());
     golden("posture_answer_refused", &samples::posture_refused());
+}
+
+#[test]
+fn a_refusal_s_name_is_what_stands_on_the_wire() {
+    for refusal in Refusal::ALL {
+        assert_eq!(serde_json::to_value(refusal).unwrap(), refusal.name());
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ from ministack import app as ministack
 from ministack.core.router import detect_service
 
 from ..layout import API_ADDRESS, CLIENTS_RANGE, INTERNET_RANGE, S3_ADDRESS
-from . import answers, audit, clock, control, faults, functions, instance_credentials
+from . import answers, audit, clock, concurrency, control, faults, functions, instance_credentials
 from .conditions import UnjudgeablePolicy
 from .request import Request, begin
 
@@ -24,6 +24,8 @@ PRIVATE_PATH = "/_testbed/"
 ADMINISTRATION = ("/_ministack", "/_localstack", "/_aws", PRIVATE_PATH.rstrip("/"))
 # Sources that are no address of a VPC: the run's internet, the host's link, loopback.
 NOT_VPC = [ipaddress.ip_network(r) for r in (INTERNET_RANGE, CLIENTS_RANGE, "172.29.0.0/16", "127.0.0.0/8")]
+
+CALLED_VIA = b"x-testbed-called-via"
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -36,8 +38,10 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
             await ministack.app(scope, receive, send)
         return
     source, local, path = scope["client"][0], scope["server"][0], scope["path"]
-    begin(Request(source=source, local=local, origin=await _origin(source)))
     public = local in (API_ADDRESS, S3_ADDRESS)
+    # Only the host's link may say that CloudFormation speaks: nobody inside a run can.
+    called_via = None if public else _header(scope, CALLED_VIA)
+    begin(Request(source=source, local=local, origin=await _origin(source), called_via=called_via))
     if public and path.startswith(ADMINISTRATION):
         return await _refuse(send, 403, "AccessDenied", "this path serves the testbed's host only")
     if local == S3_ADDRESS and (wrong := _not_s3(scope)):
@@ -69,6 +73,10 @@ async def _origin(source: str) -> dict[str, Any]:
     if any(address in known for known in NOT_VPC):
         return {}
     return await asyncio.to_thread(control.get, "/origin", address=source)
+
+
+def _header(scope: Scope, name: bytes) -> str | None:
+    return next((value.decode("latin-1") for key, value in scope["headers"] if key.lower() == name), None)
 
 
 def _not_s3(scope: Scope) -> str | None:
@@ -125,6 +133,8 @@ async def _private(path: str, receive: Receive, send: Send) -> None:
             await asyncio.to_thread(
                 functions.instance_state_changed, asked["instance"], asked["state"], asked["account"]
             )
+        case "concurrency":
+            result = concurrency.control(asked)
         case "faults":
             result = faults.control(asked)
         case "ready":

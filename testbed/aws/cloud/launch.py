@@ -18,7 +18,20 @@ from ministack import app as ministack
 from ministack.core.hypercorn_compat import install as install_reason_phrases
 
 from ..layout import AMI, AMI_PARAMETER, API_ADDRESS, API_PORT, S3_ADDRESS
-from . import authorization, conditions, forwarding, functions, gateway, naming, root_key, s3_context, s3_gaps
+from . import (
+    alarms,
+    authorization,
+    conditions,
+    forwarding,
+    functions,
+    gateway,
+    log_metrics,
+    naming,
+    root_key,
+    s3_context,
+    s3_gaps,
+    trail,
+)
 
 
 def seed_parameters() -> None:
@@ -36,7 +49,7 @@ def seed_parameters() -> None:
 
 async def main() -> None:
     services_address, functions_namespace = sys.argv[1:3]
-    for topic in (root_key, naming, conditions, s3_context, authorization, forwarding, s3_gaps):
+    for topic in (root_key, naming, conditions, s3_context, authorization, forwarding, s3_gaps, log_metrics, alarms, trail):
         topic.install()
     functions.install(functions_namespace)
     install_reason_phrases()

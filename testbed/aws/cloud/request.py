@@ -14,6 +14,8 @@ class Request:
     source: str = ""
     local: str = ""
     origin: dict[str, Any] = field(default_factory=dict)
+    # The service that makes this request in its caller's name: CloudFormation's, when the interpreter says so.
+    called_via: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
     parameters: dict[str, Any] = field(default_factory=dict)
     body: bytes = b""

@@ -28,16 +28,18 @@ def families() -> list[Family]:
 
 def _state() -> Family:
     family = Family("create: state")
-    for key in ("slots/probe", "sessions/probe.json", "boot/probe/orders.json", "ready/probe.json", "closed/probe"):
+    readable = ("slots/probe", "sessions/probe.json", "boot/probe/orders.json", "ready/probe.json", "closed/probe")
+    for key in (*readable, "days/probe", "switch/probe"):
         family.allowed(WHO, f"get {key}", get(WHO, "state", key))
     family.denied(WHO, "get elsewhere/", get(WHO, "state", "elsewhere/probe"))
     written = ("slots/probe", "sessions/probe", "boot/probe/orders", "boot/program/probe", "ready/probe", "closed/probe")
-    for key in written:
+    for key in (*written, "days/probe"):
         family.allowed(WHO, f"put {key}", put(WHO, "state", key))
     family.denied(WHO, "put elsewhere/", put(WHO, "state", "elsewhere/probe"))
     for key in ("slots/probe-gone", "sessions/probe-gone", "boot/probe-gone/orders.json", "ready/probe-gone"):
         family.allowed(WHO, f"delete {key}", delete(WHO, "state", key))
-    for key in ("closed/probe-gone", "boot/program/probe-gone"):
+    family.denied(WHO, "put switch/", put(WHO, "state", "switch/probe"))
+    for key in ("closed/probe-gone", "boot/program/probe-gone", "days/probe-gone", "switch/probe-gone"):
         family.denied(WHO, f"delete {key}", delete(WHO, "state", key))
     family.allowed(WHO, "list", list_objects(WHO, "state", "slots/"))
     return family

@@ -16,22 +16,29 @@ def backup_key(world: Any, name: str, cluster: str | None = None) -> str:
 
 
 def bucket_of(world: Any, bucket: str) -> str:
-    """`backup`, `state`, or a bucket's own name."""
-    return str({"backup": world.outputs["BackupBucket"], "state": world.outputs["StateBucket"]}.get(bucket, bucket))
+    """`backup`, `state`, `log`, or a bucket's own name."""
+    named = {"backup": "BackupBucket", "state": "StateBucket", "log": "LogBucket"}
+    return str(world.outputs[named[bucket]] if bucket in named else bucket)
 
 
-def get(who: str, bucket: str, key: str, where: Place = Place.INTERNET) -> Request:
+def get(who: str, bucket: str, key: str, where: Place = Place.INTERNET, **which: Any) -> Request:
     def request(world: Any) -> None:
         s3 = world.client("s3", who, where)
-        s3.get_object(Bucket=bucket_of(world, bucket), Key=key.format(cluster=world.cluster))["Body"].read()
+        s3.get_object(Bucket=bucket_of(world, bucket), Key=key.format(cluster=world.cluster), **which)["Body"].read()
 
     return request
 
 
 def put(
-    who: str, bucket: str, key: str, where: Place = Place.INTERNET, once: bool = True, fresh: bool = True
+    who: str,
+    bucket: str,
+    key: str,
+    where: Place = Place.INTERNET,
+    once: bool = True,
+    fresh: bool = True,
+    **more: Any,
 ) -> Request:
-    """`once` sends if-none-match; `fresh` writes to a key of its own beside `key`."""
+    """`once` sends if-none-match; `fresh` writes to a key of its own beside `key`; `more` is sent as it stands."""
 
     def request(world: Any) -> None:
         target = key.format(cluster=world.cluster)
@@ -40,6 +47,7 @@ def put(
             Key=f"{target}-{world.fresh()}" if fresh else target,
             Body=b"x",
             **({"IfNoneMatch": "*"} if once else {}),
+            **{name: value(world) if callable(value) else value for name, value in more.items()},
         )
 
     return request

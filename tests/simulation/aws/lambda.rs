@@ -58,6 +58,7 @@ fn config(world: &World) -> CreateConfig {
         instance_types: vec!["t3.small".to_owned(), "t3a.small".to_owned()],
         clients: vec!["203.0.113.10/32".parse().unwrap()],
         max_boxes: world.scenario.slots,
+        max_sessions_per_day: 100_000,
         session: seconds(world.scenario.session),
         max_session_bytes: 1 << 30,
     }

@@ -106,8 +106,8 @@ impl Aws {
     pub(crate) fn left(&self) -> Vec<String> {
         let inner = self.inner();
         let alive = |machine: &&Machine| machine.state != InstanceState::Terminated;
-        let stays = ["closed/", "boot/program/", "sweeps/"];
-        let kept = |key: &&String| !stays.iter().any(|prefix| key.starts_with(prefix));
+        let standing = ["closed/", "days/", "boot/program/", "sweeps/"];
+        let kept = |key: &&String| !standing.iter().any(|prefix| key.starts_with(prefix));
         let mut left: Vec<String> = inner.objects.keys().filter(kept).cloned().collect();
         left.extend(
             inner.machines.values().filter(alive).map(|m| format!("machine of {}", m.launch.owner.session)),

@@ -2,6 +2,7 @@
 //! `docs/evidence/<part>.md`.
 
 mod crash;
+mod endings;
 mod faults;
 mod policy;
 mod posture;
@@ -38,6 +39,8 @@ enum Part {
     Policy,
     /// Every guarantee of the stack is broken once; the next job must wait, and run when it is mended.
     Posture,
+    /// Every ending of a box alone, all the others taken away.
+    Endings,
     /// Every fault is made on the real parts, and must end in a condition that names it.
     Faults,
     /// Everything that can be killed is killed at every step of a job.
@@ -59,6 +62,7 @@ impl Part {
         match self {
             Self::Policy => policy::run(proof),
             Self::Posture => posture::run(proof),
+            Self::Endings => endings::run(proof),
             Self::Faults => faults::run(proof),
             Self::Crash => crash::run(proof),
             Self::Simulation => simulation::run(proof),

@@ -6,6 +6,7 @@ use drawbridge_lambdas::{
     aws,
     config::{CreateConfig, process_environment},
     create::{Creator, Program},
+    emf,
     error::Error,
     events, runtime,
 };
@@ -47,16 +48,20 @@ fn program() -> Result<Program, Error> {
 
 async fn answer(creator: &Creator, event: LambdaEvent<Value>) -> Result<CreateAnswer, Error> {
     let moment = runtime::moment(&event.context);
-    match events::create_request(&event.payload)? {
+    let answer = match events::create_request(&event.payload)? {
         Ok(request) => {
             let outcome = creator.answer(&request, moment).await?;
-            Ok(answer_of(request.session, outcome))
+            answer_of(request.session, outcome)
         }
         Err(bad) => {
             let outcome = CreateOutcome::Refused { reason: Refusal::BadRequest, message: bad.message };
-            Ok(answer_of(bad.session, outcome))
+            answer_of(bad.session, outcome)
         }
+    };
+    if let CreateOutcome::Refused { reason, .. } = &answer.outcome {
+        emf::write(&emf::of_refusal(&creator.config.stack.cluster, reason.name(), moment.now));
     }
+    Ok(answer)
 }
 
 fn answer_of(session: SessionId, outcome: CreateOutcome) -> CreateAnswer {

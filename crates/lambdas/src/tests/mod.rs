@@ -1,7 +1,9 @@
 //! What `create` and `cleanup` do together, call by call, in a world in memory.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod both_ways;
 mod fakes;
+mod quotas;
 mod races;
 mod refusals;
 mod steps;

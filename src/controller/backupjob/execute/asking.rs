@@ -48,7 +48,10 @@ impl Work<'_> {
         self.context.metrics.asked("create", answer.as_ref().err().map(BrokerError::kind));
         let opening = match answer {
             Ok(CreateOutcome::Ready(ready)) => Opening::Ready(ready),
-            Ok(CreateOutcome::Refused { reason, message }) => Opening::Refused { reason, message },
+            Ok(CreateOutcome::Refused { reason, message }) => {
+                self.context.metrics.refused(reason.name());
+                Opening::Refused { reason, message }
+            }
             Ok(CreateOutcome::Pending { retry_after_seconds, waiting_for }) => {
                 let again_at = self.again_at(session, retry_after_seconds);
                 let since = match &self.seen.local.opening {

@@ -159,7 +159,11 @@ fn refusal(refusal: Refusal, said: &str) -> Fault {
         Refusal::DeadlinePassed => {
             (Reason::CreateRefusedDeadlinePassed, "the next attempt has a new session")
         }
-        Refusal::Quota => (Reason::CreateRefusedQuota, "raise the stack's quota or wait"),
+        Refusal::Quota => (Reason::CreateRefusedQuota, "raise the AWS account's quota or wait"),
+        Refusal::DailyQuota => (
+            Reason::CreateRefusedDailyQuota,
+            "raise MaxSessionsPerDay of the stack, or wait for the next UTC day",
+        ),
         Refusal::Stopped => (Reason::CreateRefusedStopped, "ask whoever runs the stack to start it again"),
         Refusal::Capacity => (Reason::CreateRefusedCapacity, "add instance types to the stack or wait"),
         Refusal::BadRequest => {

@@ -344,6 +344,43 @@ fn a_session_that_opens() {
 }
 
 #[test]
+fn each_refusal_of_create_stops_the_session_with_a_reason_of_its_own() {
+    let expected = |refusal| match refusal {
+        Refusal::SessionReused => "CreateRefusedSessionReused",
+        Refusal::SessionEnded => "CreateRefusedSessionEnded",
+        Refusal::BoxEnded => "BoxEnded",
+        Refusal::DeadlinePassed => "CreateRefusedDeadlinePassed",
+        Refusal::Quota => "CreateRefusedQuota",
+        Refusal::DailyQuota => "CreateRefusedDailyQuota",
+        Refusal::Stopped => "CreateRefusedStopped",
+        Refusal::Capacity => "CreateRefusedCapacity",
+        Refusal::BadRequest => "CreateRefusedBadRequest",
+    };
+    let mut reasons = std::collections::BTreeSet::new();
+    for refusal in Refusal::ALL {
+        let refused = Opening::Refused { reason: *refusal, message: "because of 7".to_owned() };
+        let Step::Stop(fault) = plan(&open("Opening"), &ours(refused, Transfer::Idle), BACKOFF, at(NOW))
+        else {
+            panic!("{refusal:?} does not stop the session")
+        };
+        assert_eq!(fault.reason.as_str(), expected(*refusal));
+        assert!(fault.message.contains("because of 7; "), "{fault}");
+        reasons.insert(fault.reason.as_str());
+    }
+    assert_eq!(reasons.len(), Refusal::ALL.len());
+}
+
+#[test]
+fn a_job_of_a_used_up_day_tries_again_on_the_next() {
+    let status = json!({ "fault": fault_status("CreateRefusedDailyQuota")["fault"], "failures": 0 });
+    let job = open_with("Closing", status, json!({}));
+    let step = plan(&job, &closing(Closing::Destroyed), BACKOFF, at(NOW));
+    let Step::Conclude(Ending::Retry { at: when }) = step else { panic!("{step:?}") };
+    let midnight = at(86_400);
+    assert!(when >= midnight && when < midnight + jiff::SignedDuration::from_mins(2), "{when}");
+}
+
+#[test]
 fn a_transfer() {
     let crossing = |transfer| ours(Opening::Ready(ready()), transfer);
     let running = |bytes, sealing| crossing(Transfer::Running(figures(bytes, sealing)));
