@@ -80,14 +80,14 @@ def render(policies: Path = POLICIES) -> dict[str, Any]:
     source = yaml.load(SOURCE.read_text(), Loader=_Loader)  # noqa: S506 - the loader above is a safe one
     values = source.pop("PolicyValues")
     used: set[str] = set()
-    template = _fill(_with_names(source, _names(source, values)), values, policies, used)
+    template = _fill(_with_names(source, _names(source, values, policies)), values, policies, used)
     unused = {path.stem for path in policies.glob("*.json")} - used
     if unused:
         raise RenderError(f"{policies}: {', '.join(sorted(unused))} is used nowhere in {SOURCE.name}")
     return template
 
 
-def _names(source: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+def _names(source: dict[str, Any], values: dict[str, Any], policies: Path) -> dict[str, Any]:
     """What the posture function knows of the stack: what each name of the policy files stands for, and which optional
     statements are left out here, as `file/Sid` by commas."""
     lists = {name for name, of in source["Parameters"].items() if "List" in of["Type"]}
@@ -100,8 +100,15 @@ def _names(source: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
         for use in _uses(source)
         for sid, condition in use.get("only_if", {}).items()
     ]
-    names = {f"DRAWBRIDGE_NAME_{name}": one_text(value) for name, value in values.items()}
-    told = {f"DRAWBRIDGE_PARAM_{name}": one_text({"Ref": name}) for name in _compared_parameters(source)}
+    def if_it_is_there(value: Any) -> Any:
+        """A resource behind a condition may be none; then its name is nothing."""
+        of = value.get("Ref") or value.get("Fn::GetAtt", [None])[0] if isinstance(value, dict) else None
+        condition = source["Resources"].get(of, {}).get("Condition")
+        return {"Fn::If": [condition, value, ""]} if condition else value
+
+    names = {f"DRAWBRIDGE_NAME_{name}": one_text(if_it_is_there(value)) for name, value in values.items()}
+    compared = _compared_parameters(source, values, policies)
+    told = {f"DRAWBRIDGE_PARAM_{name}": one_text({"Ref": name}) for name in compared}
     return {**names, **told, "DRAWBRIDGE_OMITTED": {"Fn::Join": [",", omitted]}}
 
 
@@ -111,19 +118,22 @@ COMPARED = {
     "AWS::EC2::SecurityGroup": ("SecurityGroupEgress",),
     "AWS::Events::Rule": (),
     "AWS::IAM::Role": ("AssumeRolePolicyDocument", "RoleName"),
+    "AWS::KMS::Key": ("KeyPolicy",),
     "AWS::Lambda::Function": ("FunctionName", "Role"),
     "AWS::Lambda::Permission": (),
     "AWS::S3::Bucket": (),
 }
 
 
-def _compared_parameters(source: dict[str, Any]) -> list[str]:
+def _compared_parameters(source: dict[str, Any], values: dict[str, Any], policies: Path) -> list[str]:
     """The parameters that what is compared hangs on, itself or by a condition."""
     found: set[str] = set()
     looked_at: set[str] = set()
 
     def look(node: Any) -> None:
-        if isinstance(node, list):
+        if isinstance(node, _PolicyUse):
+            look([values[name] for name in PLACEHOLDER.findall((policies / f"{node['file']}.json").read_text())])
+        elif isinstance(node, list):
             for child in node:
                 look(child)
         elif isinstance(node, dict):

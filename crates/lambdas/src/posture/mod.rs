@@ -87,7 +87,8 @@ impl Checker {
 
     /// A stack without a KMS key has nothing to say of it.
     fn applies(&self, name: Name) -> bool {
-        name != Name::Key || self.shipped.key.is_some()
+        let keys = || self.shipped.template.of_type("AWS::KMS::Key");
+        name != Name::Key || keys().is_ok_and(|keys| !keys.is_empty())
     }
 
     async fn guarantee(&self, name: Name, now: Timestamp) -> Guarantee {
@@ -136,7 +137,7 @@ impl Checker {
             Name::EndedRule => self.ended_rule().await,
             Name::EndedMarker => self.ended_marker().await,
             Name::Started => self.started().await,
-            Name::Key => self.key().await,
+            Name::Key => self.keys().await,
         }
     }
 
