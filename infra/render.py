@@ -95,7 +95,7 @@ def render(policies: Path = POLICIES, source: Path = SOURCE) -> dict[str, Any]:
     """The template of `source`, with the policy documents of `policies`."""
     loaded = load(source)
     values = loaded.pop("PolicyValues")
-    named = _with_names(loaded, _names(loaded, values))
+    named = _with_names(loaded, _names(loaded, values, policies))
     template: dict[str, Any] = _fill(named, values, policies)
     return template
 
@@ -121,7 +121,7 @@ def require_all_used(policies: Path = POLICIES) -> None:
         raise RenderError(f"{policies}: {', '.join(sorted(unused))} is used in no template")
 
 
-def _names(source: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+def _names(source: dict[str, Any], values: dict[str, Any], policies: Path) -> dict[str, Any]:
     """What the posture function knows of the stack: what each name of the policy files stands for, and which optional
     statements are left out here, as `file/Sid` by commas."""
     lists = {name for name, of in source["Parameters"].items() if "List" in of["Type"]}
@@ -134,7 +134,6 @@ def _names(source: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
         for use in _uses(source)
         for sid, condition in use.get("only_if", {}).items()
     ]
-
     def if_it_is_there(value: Any) -> Any:
         """A resource behind a condition may be none; then its name is nothing."""
         of = value.get("Ref") or value.get("Fn::GetAtt", [None])[0] if isinstance(value, dict) else None
@@ -142,7 +141,8 @@ def _names(source: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
         return {"Fn::If": [condition, value, ""]} if condition else value
 
     names = {f"DRAWBRIDGE_NAME_{name}": one_text(if_it_is_there(value)) for name, value in values.items()}
-    told = {f"DRAWBRIDGE_PARAM_{name}": one_text({"Ref": name}) for name in _compared_parameters(source)}
+    compared = _compared_parameters(source, values, policies)
+    told = {f"DRAWBRIDGE_PARAM_{name}": one_text({"Ref": name}) for name in compared}
     return {**names, **told, "DRAWBRIDGE_OMITTED": {"Fn::Join": [",", omitted]}}
 
 
@@ -152,19 +152,22 @@ COMPARED = {
     "AWS::EC2::SecurityGroup": ("SecurityGroupEgress",),
     "AWS::Events::Rule": (),
     "AWS::IAM::Role": ("AssumeRolePolicyDocument", "RoleName"),
+    "AWS::KMS::Key": ("KeyPolicy",),
     "AWS::Lambda::Function": ("FunctionName", "Role"),
     "AWS::Lambda::Permission": (),
     "AWS::S3::Bucket": (),
 }
 
 
-def _compared_parameters(source: dict[str, Any]) -> list[str]:
+def _compared_parameters(source: dict[str, Any], values: dict[str, Any], policies: Path) -> list[str]:
     """The parameters that what is compared hangs on, itself or by a condition."""
     found: set[str] = set()
     looked_at: set[str] = set()
 
     def look(node: Any) -> None:
-        if isinstance(node, list):
+        if isinstance(node, _PolicyUse):
+            look([values[name] for name in PLACEHOLDER.findall((policies / f"{node['file']}.json").read_text())])
+        elif isinstance(node, list):
             for child in node:
                 look(child)
         elif isinstance(node, dict):

@@ -89,8 +89,6 @@ pub(super) fn guarantees(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "array",
         "nullable": true,
-        "description": "Guarantees without which no job opens a session here, by their ids in docs/posture.md. Absent: \
-            those that are required there. An empty list: none. They count only where functions.posture is given.",
         "maxItems": 64,
         "x-kubernetes-list-type": "set",
         "items": { "type": "string", "minLength": 1, "maxLength": 48, "pattern": "^[a-z0-9-]+$" }

@@ -91,7 +91,7 @@ async fn tell_posture(context: &Context, vault: &BackupVault, changed: &BackupVa
     let before = vault.status.as_ref().and_then(|status| status.posture.as_ref());
     for guarantee in posture::changes(before, changed).into_iter().take(MAX_TOLD) {
         let (id, state) = (guarantee.id.as_str(), guarantee.state);
-        info!(guarantee = id, state = state.as_str(), message = guarantee.message, "a guarantee changed");
+        info!(guarantee = id, state = state.as_str(), why = guarantee.message, "a guarantee changed");
         let note = format!("{id}: {}", guarantee.message);
         match state {
             GuaranteeState::Holds => context.events.normal(&about, "Check", "GuaranteeHolds", &note).await,

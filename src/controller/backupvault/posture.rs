@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The condition that says whether every required guarantee holds.
-pub const HELD: &str = "PostureHeld";
+pub(super) const HELD: &str = "PostureHeld";
 /// How soon a question that had no answer is asked again.
 const ASK_AGAIN: SignedDuration = SignedDuration::from_secs(30);
 /// How many guarantees a message spells out.
@@ -36,7 +36,7 @@ pub struct Limits {
 
 /// Whether a job may open a session, as far as the stack's posture goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Gate {
+pub(in crate::controller) enum Gate {
     Open,
     /// What was seen is too old; somebody must look first.
     Stale,
@@ -73,7 +73,7 @@ pub(super) fn ask_at(vault: &BackupVault, wanted: bool, limits: Limits, now: Tim
 }
 
 /// Whether what is known is too old for a job to begin on.
-pub fn is_stale(vault: &BackupVault, limits: Limits, now: Timestamp) -> bool {
+pub(in crate::controller) fn is_stale(vault: &BackupVault, limits: Limits, now: Timestamp) -> bool {
     if vault.spec.functions.posture.is_none() {
         return false;
     }
@@ -84,7 +84,7 @@ pub fn is_stale(vault: &BackupVault, limits: Limits, now: Timestamp) -> bool {
 }
 
 /// Whether a job may open a session on this vault now.
-pub fn gate(vault: &BackupVault, limits: Limits, now: Timestamp) -> Gate {
+pub(in crate::controller) fn gate(vault: &BackupVault, limits: Limits, now: Timestamp) -> Gate {
     if vault.spec.functions.posture.is_none() {
         return Gate::Open;
     }

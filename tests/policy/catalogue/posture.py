@@ -53,7 +53,17 @@ FUNCTION_READS = (
 
 
 def families() -> list[Family]:
-    return [_buckets(), _objects(), _network(), _identities(), _operator(), _functions(), _rules(), _log()]
+    return [
+        _buckets(),
+        _objects(),
+        _network(),
+        _identities(),
+        _operator(),
+        _functions(),
+        _rules(),
+        _keys(),
+        _log(),
+    ]
 
 
 def _buckets() -> Family:
@@ -73,6 +83,7 @@ def _objects() -> Family:
     return (
         Family("posture: objects")
         .allowed(WHO, "list of sweeps", list_objects(WHO, "state", "sweeps/"))
+        .allowed(WHO, "list of the switch", list_objects(WHO, "state", "switch/"))
         .denied(WHO, "list of sessions", list_objects(WHO, "state", "sessions/"))
         .denied(WHO, "list of all state", list_objects(WHO, "state"))
         .denied(WHO, "list of backups", list_objects(WHO, "backup", "sweeps/"))
@@ -157,6 +168,18 @@ def _rules() -> Family:
     return family.denied(WHO, "disable_rule", _on_rule("disable_rule", "Name", "Sweep"))
 
 
+def _keys() -> Family:
+    """A key that there is not: KMS asks the policies first."""
+    gone = {"past_the_door": ("NotFoundException",)}
+    return (
+        Family("posture: keys")
+        .allowed(WHO, "describe_key", _on_key("describe_key"), **gone)
+        .allowed(WHO, "get_key_policy", _on_key("get_key_policy"), **gone)
+        .denied(WHO, "get_public_key", _on_key("get_public_key"))
+        .denied(WHO, "disable_key", _on_key("disable_key"))
+    )
+
+
 def _log() -> Family:
     return (
         Family("posture: log")
@@ -209,6 +232,14 @@ def _on_policy(call: str, arn: Callable[[Any], str], more: dict[str, str]) -> Re
 def _on_function(call: str, function: Callable[[Any], str]) -> Request:
     def request(world: Any) -> None:
         getattr(world.client("lambda", WHO), call)(FunctionName=function(world))
+
+    return request
+
+
+def _on_key(call: str) -> Request:
+    def request(world: Any) -> None:
+        arn = f"arn:aws:kms:{world.outputs['Region']}:{world.stack.account}:key/00000000-0000-0000-0000-000000000000"
+        getattr(world.client("kms", WHO), call)(KeyId=arn)
 
     return request
 

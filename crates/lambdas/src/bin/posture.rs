@@ -39,7 +39,7 @@ async fn answer(checker: &Checker, payload: &Value) -> Result<PostureAnswer, Err
             let posture = checker.check(Timestamp::now()).await?;
             for guarantee in &posture.guarantees {
                 let (id, state) = (&guarantee.id, guarantee.state.as_str());
-                tracing::info!(guarantee = id, state, message = guarantee.message, "looked at");
+                tracing::info!(guarantee = id, state, why = guarantee.message, "looked at");
             }
             PostureOutcome::Checked(posture)
         }

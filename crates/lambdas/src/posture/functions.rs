@@ -132,6 +132,11 @@ impl Checker {
         if found["Variables"]["DRAWBRIDGE_MAX_BOXES"] == "0" {
             return Err(NotHeld::broken("MaxBoxes above 0", "0", start()));
         }
+        let stop = self.account.see(&Thing::Stop(self.shipped.names.state_bucket.clone())).await?;
+        if let Some(stop) = stop {
+            let expected = "no object that stops the stack in the state bucket";
+            return Err(NotHeld::broken(expected, short(&stop), start()));
+        }
         let reserved = self.account.see(&Thing::Concurrency(function.clone())).await?.unwrap_or(Value::Null);
         if reserved == 0 {
             return Err(NotHeld::broken(
@@ -143,14 +148,28 @@ impl Checker {
         Ok("create hands out boxes".to_owned())
     }
 
-    pub(super) async fn key(&self) -> Judged {
-        let key = self.shipped.key.clone().unwrap_or_default();
-        let found = self.see(Thing::Key(key.clone())).await?;
-        expect(&format!("key {key} to be"), &json!("Enabled"), &found["State"], || {
-            "cancel its deletion or enable it again, at once: find in CloudTrail who called ScheduleKeyDeletion or \
-             DisableKey"
-                .to_owned()
-        })?;
-        Ok(format!("enabled, {}", short(&found["Usage"])))
+    /// Every key that the template has here: enabled, under the shipped policy.
+    pub(super) async fn keys(&self) -> Judged {
+        let template = &self.shipped.template;
+        let resources = template.of_type("AWS::KMS::Key")?;
+        let number = resources.len();
+        for resource in resources {
+            let key = template.attribute(resource, "Arn")?;
+            let found = self.see(Thing::Key(key.clone())).await?;
+            expect(&format!("key {key} to be"), &json!("Enabled"), &found["State"], || {
+                "cancel its deletion or enable it again, at once: find in CloudTrail who called ScheduleKeyDeletion or \
+                 DisableKey"
+                    .to_owned()
+            })?;
+            let shipped = template.property(resource, &["KeyPolicy"])?;
+            if let Some(difference) = policy::difference(&shipped, &found["Policy"]) {
+                return Err(NotHeld::broken(
+                    format!("the policy of key {key} to be the shipped one"),
+                    difference,
+                    "put it back and find in CloudTrail who called PutKeyPolicy",
+                ));
+            }
+        }
+        Ok(format!("{number} enabled, under the shipped policies"))
     }
 }

@@ -16,7 +16,7 @@ pub mod shipped;
 mod tests;
 mod thing;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use drawbridge_protocol::posture::{Guarantee, GuaranteeState, Name, Posture};
@@ -87,7 +87,8 @@ impl Checker {
 
     /// A stack without a KMS key has nothing to say of it.
     fn applies(&self, name: Name) -> bool {
-        name != Name::Key || self.shipped.key.is_some()
+        let keys = || self.shipped.template.of_type("AWS::KMS::Key");
+        name != Name::Key || keys().is_ok_and(|keys| !keys.is_empty())
     }
 
     async fn guarantee(&self, name: Name, now: Timestamp) -> Guarantee {
@@ -136,7 +137,7 @@ impl Checker {
             Name::EndedRule => self.ended_rule().await,
             Name::EndedMarker => self.ended_marker().await,
             Name::Started => self.started().await,
-            Name::Key => self.key().await,
+            Name::Key => self.keys().await,
         }
     }
 
@@ -173,17 +174,17 @@ fn expect_set(
     found: &Value,
     remedy: impl FnOnce() -> String,
 ) -> Result<(), NotHeld> {
-    let texts = |all: Vec<Value>| all.iter().map(ToString::to_string).collect::<BTreeSet<String>>();
-    let expected = texts(expected.into_iter().collect());
-    let found = texts(found.as_array().cloned().unwrap_or_default());
-    let missing: Vec<_> = expected.difference(&found).cloned().collect();
-    let beside: Vec<_> = found.difference(&expected).cloned().collect();
+    let expected: Vec<Value> = expected.into_iter().collect();
+    let found = found.as_array().map(Vec::as_slice).unwrap_or_default();
+    // By value: two documents are the same whatever the order of their fields.
+    let missing: Vec<&Value> = expected.iter().filter(|one| !found.contains(one)).collect();
+    let beside: Vec<&Value> = found.iter().filter(|one| !expected.contains(one)).collect();
     if missing.is_empty() && beside.is_empty() {
         return Ok(());
     }
-    let said = |word: &str, all: &[String]| match all {
-        [] => String::new(),
-        all => format!("{word} {}", short(&Value::String(all.join(", ")))),
+    let said = |word: &str, all: &[&Value]| {
+        let all: Vec<String> = all.iter().map(|one| short(one)).collect();
+        if all.is_empty() { String::new() } else { format!("{word} {}", all.join(", ")) }
     };
     let found = [said("without", &missing), said("with", &beside)];
     let found: Vec<String> = found.into_iter().filter(|words| !words.is_empty()).collect();

@@ -22,6 +22,8 @@ pub enum Thing {
     Notifications(String),
     /// When the sweeper last put its mark, RFC 3339.
     LastSweep(String),
+    /// The object by which an administrator stops the stack: its key.
+    Stop(String),
     /// Of a VPC: `[{"Id", "Type", "Service", "State", "Tables", "Policy"}]`.
     Endpoints(String),
     /// Of a subnet: `{"Id", "Routes": [{"To", "Via"}]}`.
@@ -50,7 +52,7 @@ pub enum Thing {
     Concurrency(String),
     /// `{"State", "Schedule", "Pattern", "Targets": [{"Arn", "Input"}]}`.
     Rule(String),
-    /// `{"State", "Usage"}`, by ARN.
+    /// `{"State", "Usage", "Policy"}`, by ARN.
     Key(String),
 }
 
@@ -65,6 +67,7 @@ impl fmt::Display for Thing {
             Self::Lifecycle(name) => ("a lifecycle of bucket", name),
             Self::Notifications(name) => ("notifications of bucket", name),
             Self::LastSweep(name) => ("the sweeper's mark in bucket", name),
+            Self::Stop(name) => ("the stop in bucket", name),
             Self::Endpoints(name) => ("endpoints in", name),
             Self::RouteTable(name) => ("a route table of subnet", name),
             Self::Acl(name) => ("a network ACL of subnet", name),

@@ -8,6 +8,10 @@ use serde_json::{Value, json};
 
 use super::{Seen, answered, document};
 
+/// What only an administrator may put.
+const SWITCH: &str = "switch/";
+const STOP: &str = "switch/stop";
+
 pub(super) async fn policy(client: &Client, bucket: &str) -> Seen {
     let action = "s3:GetBucketPolicy";
     let answer = client.get_bucket_policy().bucket(bucket).send().await;
@@ -121,4 +125,18 @@ pub(super) async fn last_sweep(client: &Client, bucket: &str) -> Seen {
         let at = jiff::Timestamp::from_second(at.secs()).ok()?;
         Some(json!(at.to_string()))
     }))
+}
+
+/// Whether an administrator has stopped the stack.
+pub(super) async fn stop(client: &Client, bucket: &str) -> Seen {
+    let answer = client.list_objects_v2().bucket(bucket).prefix(SWITCH).send().await;
+    let found = answered("s3:ListBucket", answer, &["NoSuchBucket"])?;
+    let stop = found.and_then(|found| {
+        found
+            .contents()
+            .iter()
+            .find(|object| object.key() == Some(STOP))
+            .and_then(|object| object.key.clone())
+    });
+    Ok(stop.map(Value::from))
 }

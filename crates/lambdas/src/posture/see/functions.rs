@@ -68,10 +68,13 @@ pub(super) async fn rule(client: &aws_sdk_eventbridge::Client, name: &str) -> Se
 pub(super) async fn key(client: &aws_sdk_kms::Client, arn: &str) -> Seen {
     let answer = client.describe_key().key_id(arn).send().await;
     let found = answered("kms:DescribeKey", answer, &["NotFoundException"])?;
-    Ok(found.and_then(|found| found.key_metadata).map(|key| {
-        json!({"State": key.key_state.as_ref().map(|state| state.as_str()),
-            "Usage": key.key_usage.as_ref().map(|usage| usage.as_str())})
-    }))
+    let Some(key) = found.and_then(|found| found.key_metadata) else { return Ok(None) };
+    let action = "kms:GetKeyPolicy";
+    let policy = client.get_key_policy().key_id(arn).send().await;
+    let policy = policy.map_err(|error| failed(action, &error))?.policy;
+    let policy = policy.as_deref().map(|text| document(action, text)).transpose()?;
+    Ok(Some(json!({"State": key.key_state.as_ref().map(|state| state.as_str()), "Policy": policy,
+        "Usage": key.key_usage.as_ref().map(|usage| usage.as_str())})))
 }
 
 #[cfg(test)]

@@ -51,6 +51,7 @@ impl Account for Clients {
             Thing::Lifecycle(bucket) => buckets::lifecycle(&self.s3, bucket).await,
             Thing::Notifications(bucket) => buckets::notifications(&self.s3, bucket).await,
             Thing::LastSweep(bucket) => buckets::last_sweep(&self.s3, bucket).await,
+            Thing::Stop(bucket) => buckets::stop(&self.s3, bucket).await,
             Thing::Endpoints(vpc) => network::endpoints(&self.ec2, vpc).await,
             Thing::RouteTable(subnet) => network::route_table(&self.ec2, subnet).await,
             Thing::Acl(subnet) => network::acl(&self.ec2, subnet).await,

@@ -85,8 +85,6 @@ pub struct Shipped {
     pub create_code: String,
     pub cleanup_code: String,
     pub clients: BTreeSet<String>,
-    /// The ARN of the stack's KMS key, where it has one.
-    pub key: Option<String>,
 }
 
 impl Shipped {
@@ -107,7 +105,6 @@ impl Shipped {
             cleanup_code: text("DRAWBRIDGE_CLEANUP_CODE_SHA256")?,
             clients: clients.split(',').map(|client| client.trim().to_owned()).collect(),
             template: Template::read(env)?,
-            key: given("DRAWBRIDGE_KEY_ARN"),
         })
     }
 

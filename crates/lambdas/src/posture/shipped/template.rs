@@ -214,7 +214,8 @@ impl Template {
         }
     }
 
-    fn attribute(&self, of: &str, attribute: &str) -> Result<String, Untold> {
+    /// What `Fn::GetAtt` gives.
+    pub(crate) fn attribute(&self, of: &str, attribute: &str) -> Result<String, Untold> {
         if let Some(known) = self.known.get(&format!("{of}.{attribute}")) {
             return Ok(known.clone());
         }

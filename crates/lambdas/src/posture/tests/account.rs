@@ -8,8 +8,6 @@ use serde_json::{Value, json};
 
 use crate::posture::{Account, Shipped, Thing, Unseen};
 
-pub(super) const KEY: &str = "arn:aws:kms:us-east-1:000000000000:key/1";
-
 #[derive(Clone, Debug, Default)]
 pub(super) struct Standing {
     pub(super) things: HashMap<Thing, Value>,
@@ -36,7 +34,6 @@ pub(super) fn environment(name: &str) -> Option<String> {
         "DRAWBRIDGE_PARAM_ClusterName" => "demo",
         "DRAWBRIDGE_PARAM_S3Port" => "443",
         "DRAWBRIDGE_PARAM_SweepSchedule" => "rate(5 minutes)",
-        "DRAWBRIDGE_KEY_ARN" => KEY,
         "DRAWBRIDGE_OMITTED" => ",",
         other => match other.strip_prefix("DRAWBRIDGE_NAME_")? {
             "Partition" => "aws",
@@ -94,7 +91,6 @@ pub(super) fn as_shipped(shipped: &Shipped) -> Standing {
     network(shipped, &mut things);
     identities(shipped, &mut things);
     functions(shipped, &mut things);
-    things.insert(Thing::Key(KEY.to_owned()), json!({"State": "Enabled", "Usage": "SIGN_VERIFY"}));
     Standing { things, unseen: HashMap::new() }
 }
 

@@ -3,7 +3,7 @@
 use drawbridge_protocol::posture::Name;
 use serde_json::{Value, json};
 
-use super::{account, shipped};
+use super::shipped;
 use crate::posture::Thing;
 
 /// The thing, what is done to it, the one guarantee that breaks, words of its message.
@@ -241,12 +241,6 @@ pub(super) fn flips() -> Vec<Flip> {
             |it| it["Variables"]["DRAWBRIDGE_MAX_BOXES"] = json!("0"),
             &[Name::Started],
             "stopped on purpose",
-        ),
-        (
-            Thing::Key(account::KEY.to_owned()),
-            |it| it["State"] = json!("PendingDeletion"),
-            &[Name::Key],
-            "cancel its deletion",
         ),
     ]
 }
