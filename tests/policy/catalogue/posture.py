@@ -142,7 +142,7 @@ def _operator() -> Family:
 
 def _functions() -> Family:
     family = Family("posture: functions")
-    for name in ("Create", "Cleanup", "Posture"):
+    for name in ("Create", "Cleanup", "Posture", "Sweep"):
         for call in FUNCTION_READS:
             family.allowed(
                 WHO,
