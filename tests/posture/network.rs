@@ -34,7 +34,7 @@ pub(crate) fn flips(bed: &Bed) -> Vec<Flip> {
     };
     let rule = |what: &str| {
         let words = ["--protocol", "tcp", "--port", "22", "--cidr", "0.0.0.0/0"];
-        call(&[&["ec2", what, "--group-id", &group], &words[..]].concat())
+        call(&[&["ec2", what, "--group-id", &group][..], &words[..]].concat())
     };
     let anything = json!({"Version": "2012-10-17", "Statement": [{"Sid": "Anything", "Effect": "Allow", "Principal": "*",
         "Action": "s3:*", "Resource": "*"}]});

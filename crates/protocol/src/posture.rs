@@ -223,7 +223,7 @@ names! {
     EndedRule = "ended-rule", false, "The rule that tells cleanup of boxes that ended by themselves is enabled.";
     EndedMarker = "ended-marker", false, "The backup bucket tells cleanup of the markers that boxes put when their time is up.";
     Started = "started", false, "Nobody stopped the stack: create hands out boxes.";
-    Key = "key", true, "The stack's KMS key is enabled, and its policy is the shipped one.";
+    Key = "key", true, "Each KMS key of the stack is enabled, and its policy is the shipped one.";
 }
 
 #[cfg(test)]

@@ -152,3 +152,13 @@ async fn an_administrator_s_stop_is_seen() {
     assert_eq!(all["started"].0, GuaranteeState::Broken);
     assert!(all["started"].1.contains("found switch/stop"), "{}", all["started"].1);
 }
+
+#[test]
+fn the_document_lists_every_guarantee_as_it_is() {
+    let document = include_str!("../../../../docs/posture.md");
+    for name in Name::ALL {
+        let required = if name.is_required() { "yes" } else { "" };
+        let row = format!("| `{}` | {required} | {} |", name.id(), name.says());
+        assert!(document.contains(&row), "docs/posture.md has no row {row}");
+    }
+}
