@@ -16,6 +16,7 @@ import argparse
 import json
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,8 @@ WATCH_RENDERED = HERE / "watch.template.json"
 PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
 # The short forms that the source may use. `!Ref` and `!Condition` become themselves, the others `Fn::<name>`.
 FUNCTIONS = ("Sub", "GetAtt", "If", "Equals", "Not", "And", "Or", "Join", "Select", "GetAZs")
-# CloudFormation's limit, in bytes, for a template that goes through a bucket, as the functions' code does anyhow.
+# CloudFormation's limit, in bytes, for a template that comes from a bucket (`aws cloudformation deploy --s3-bucket`); one
+# that is sent along may have 51,200.
 MAX_TEMPLATE = 1_000_000
 
 
@@ -43,12 +45,16 @@ class _PolicyUse(dict[str, Any]):
     """`!Policy create` or `!Policy {file: create, only_if: {Sid: Condition}}`, until the values are known."""
 
 
+class _NamesUse(dict[str, Any]):
+    """`!Names {VARIABLE: value}`: a function's variables, to which those of `_names` come."""
+
+
 class _PolicyText(str):
     """`!PolicyText event-log`: the document as a text, where a property takes no object."""
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML with CloudFormation's short forms and `!Policy`."""
+    """YAML with CloudFormation's short forms, `!Policy` and `!Names`."""
 
 
 def _plain(loader: yaml.SafeLoader, node: yaml.Node) -> Any:
@@ -75,6 +81,7 @@ for _name in ("Ref", "Condition"):
     _Loader.add_constructor(f"!{_name}", lambda loader, node, name=_name: {name: _plain(loader, node)})
 _Loader.add_constructor("!GetAtt", _get_att)
 _Loader.add_constructor("!Policy", _policy_use)
+_Loader.add_constructor("!Names", lambda loader, node: _NamesUse(_plain(loader, node)))
 _Loader.add_constructor("!PolicyText", lambda loader, node: _PolicyText(_plain(loader, node)))
 
 
@@ -88,7 +95,8 @@ def render(policies: Path = POLICIES, source: Path = SOURCE) -> dict[str, Any]:
     """The template of `source`, with the policy documents of `policies`."""
     loaded = load(source)
     values = loaded.pop("PolicyValues")
-    template: dict[str, Any] = _fill(loaded, values, policies)
+    named = _with_names(loaded, _names(loaded, values, policies))
+    template: dict[str, Any] = _fill(named, values, policies)
     return template
 
 
@@ -111,6 +119,100 @@ def require_all_used(policies: Path = POLICIES) -> None:
     unused = {path.stem for path in policies.glob("*.json")} - used
     if unused:
         raise RenderError(f"{policies}: {', '.join(sorted(unused))} is used in no template")
+
+
+def _names(source: dict[str, Any], values: dict[str, Any], policies: Path) -> dict[str, Any]:
+    """What the posture function knows of the stack: what each name of the policy files stands for, and which optional
+    statements are left out here, as `file/Sid` by commas."""
+    lists = {name for name, of in source["Parameters"].items() if "List" in of["Type"]}
+
+    def one_text(value: Any) -> Any:
+        return {"Fn::Join": [",", value]} if isinstance(value, dict) and value.get("Ref") in lists else value
+
+    omitted = [
+        {"Fn::If": [condition, "", f"{use['file']}/{sid}"]}
+        for use in _uses(source)
+        for sid, condition in use.get("only_if", {}).items()
+    ]
+    def if_it_is_there(value: Any) -> Any:
+        """A resource behind a condition may be none; then its name is nothing."""
+        of = value.get("Ref") or value.get("Fn::GetAtt", [None])[0] if isinstance(value, dict) else None
+        condition = source["Resources"].get(of, {}).get("Condition")
+        return {"Fn::If": [condition, value, ""]} if condition else value
+
+    names = {f"DRAWBRIDGE_NAME_{name}": one_text(if_it_is_there(value)) for name, value in values.items()}
+    compared = _compared_parameters(source, values, policies)
+    told = {f"DRAWBRIDGE_PARAM_{name}": one_text({"Ref": name}) for name in compared}
+    return {**names, **told, "DRAWBRIDGE_OMITTED": {"Fn::Join": [",", omitted]}}
+
+
+# What the posture function compares with the template itself, but for policies and code.
+COMPARED = {
+    "AWS::EC2::NetworkAclEntry": (),
+    "AWS::EC2::SecurityGroup": ("SecurityGroupEgress",),
+    "AWS::Events::Rule": (),
+    "AWS::IAM::Role": ("AssumeRolePolicyDocument", "RoleName"),
+    "AWS::KMS::Key": ("KeyPolicy",),
+    "AWS::Lambda::Function": ("FunctionName", "Role"),
+    "AWS::Lambda::Permission": (),
+    "AWS::S3::Bucket": (),
+}
+
+
+def _compared_parameters(source: dict[str, Any], values: dict[str, Any], policies: Path) -> list[str]:
+    """The parameters that what is compared hangs on, itself or by a condition."""
+    found: set[str] = set()
+    looked_at: set[str] = set()
+
+    def look(node: Any) -> None:
+        if isinstance(node, _PolicyUse):
+            look([values[name] for name in PLACEHOLDER.findall((policies / f"{node['file']}.json").read_text())])
+        elif isinstance(node, list):
+            for child in node:
+                look(child)
+        elif isinstance(node, dict):
+            for key, value in node.items():
+                match key, value:
+                    case ("Ref", str(name)):
+                        found.add(name)
+                    case ("Fn::Sub", str(text)):
+                        found.update(PLACEHOLDER.findall(text))
+                    case ("Fn::If", [str(condition), *branches]):
+                        look_at_condition(condition)
+                        look(branches)
+                    case ("Condition", str(condition)):
+                        look_at_condition(condition)
+                    case _:
+                        look(value)
+
+    def look_at_condition(name: str) -> None:
+        if name not in looked_at and name in source.get("Conditions", {}):
+            looked_at.add(name)
+            look(source["Conditions"][name])
+
+    for resource in source["Resources"].values():
+        if resource["Type"] in COMPARED:
+            only = COMPARED[resource["Type"]]
+            properties = resource.get("Properties", {})
+            look({key: value for key, value in properties.items() if not only or key in only})
+            look({"Condition": resource["Condition"]} if "Condition" in resource else {})
+    return sorted(found & set(source["Parameters"]))
+
+
+def _uses(node: Any) -> Iterator[_PolicyUse]:
+    if isinstance(node, _PolicyUse):
+        yield node
+    elif isinstance(node, (dict, list)):
+        for child in node.values() if isinstance(node, dict) else node:
+            yield from _uses(child)
+
+
+def _with_names(node: Any, names: dict[str, Any]) -> Any:
+    if isinstance(node, _NamesUse):
+        return {**node, **names}
+    if isinstance(node, dict) and not isinstance(node, _PolicyUse):
+        return {key: _with_names(value, names) for key, value in node.items()}
+    return [_with_names(value, names) for value in node] if isinstance(node, list) else node
 
 
 def _fill(node: Any, values: dict[str, Any], policies: Path) -> Any:

@@ -40,6 +40,12 @@ struct FindingLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct GuaranteeLabels {
+    guarantee: &'static str,
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReasonLabel {
     reason: &'static str,
 }
@@ -63,6 +69,7 @@ pub struct Metrics {
     log_gaps: Counter,
     findings: Family<FindingLabels, Counter>,
     abandoned: Counter,
+    postures: Family<GuaranteeLabels, Gauge>,
     leader: Gauge,
 }
 
@@ -83,6 +90,7 @@ impl Default for Metrics {
             log_gaps: Counter::default(),
             findings: Family::default(),
             abandoned: Counter::default(),
+            postures: Family::default(),
             leader: Gauge::default(),
         };
         registry.register("steps", "Steps done, by step", metrics.steps.clone());
@@ -126,6 +134,11 @@ impl Default for Metrics {
             "sessions_abandoned",
             "Sessions let go without being seen closed",
             metrics.abandoned.clone(),
+        );
+        registry.register(
+            "posture_guarantees",
+            "Vaults by guarantee and state, as their stacks were last seen",
+            metrics.postures.clone(),
         );
         registry.register("leader", "1 in the process that acts", metrics.leader.clone());
         Self { registry: Mutex::new(registry), ..metrics }
@@ -176,6 +189,14 @@ impl Metrics {
 
     pub fn abandoned(&self) {
         self.abandoned.inc();
+    }
+
+    /// How many vaults have each guarantee in each state.
+    pub fn posture(&self, counts: &BTreeMap<(&'static str, &'static str), i64>) {
+        self.postures.clear();
+        for ((guarantee, state), vaults) in counts {
+            self.postures.get_or_create(&GuaranteeLabels { guarantee, state }).set(*vaults);
+        }
     }
 
     pub fn leads(&self, leads: bool) {

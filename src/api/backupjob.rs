@@ -34,6 +34,7 @@ use super::{ChecksStatus, Condition, LogsSource, LogsStatus, Selector, schema};
     printcolumn(name = "Bytes", type_ = "string", json_path = ".status.bytes.display"),
     printcolumn(name = "Gaps", type_ = "integer", json_path = ".status.logs.gaps"),
     printcolumn(name = "Flagged", type_ = "integer", json_path = ".status.checks.flagged"),
+    printcolumn(name = "Cost", type_ = "string", json_path = ".status.cost.display", priority = 1),
     printcolumn(name = "Attempt", type_ = "integer", json_path = ".status.attempt", priority = 1),
     printcolumn(name = "Vault", type_ = "string", json_path = ".spec.vault", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
@@ -179,6 +180,9 @@ pub struct BackupJobStatus {
     pub artifacts: ArtifactCounts,
     #[serde(default)]
     pub bytes: ByteCounts,
+    /// What the job's sessions cost so far, estimated; present when one is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<CostStatus>,
     /// Present when the backup is stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<ReceiptStatus>,
@@ -284,6 +288,31 @@ pub struct ByteCounts {
     #[serde(default)]
     #[schemars(length(max = 32))]
     pub display: String,
+}
+
+/// An estimate, from a table of prices in the controller. docs/cost.md has the table.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CostStatus {
+    /// Seconds of boxes, of every attempt.
+    pub box_seconds: i64,
+    /// Requests to S3.
+    pub requests: i64,
+    /// Calls of the stack's functions.
+    pub invocations: i64,
+    /// Bytes stored, of every attempt.
+    pub bytes: i64,
+    /// What that cost, in millionths of a US dollar.
+    pub micro_usd: i64,
+    /// What keeping the bytes costs a month.
+    pub micro_usd_a_month: i64,
+    /// Both for people.
+    #[serde(default)]
+    #[schemars(length(max = 64))]
+    pub display: String,
+    /// The month of the prices, `2026-11`.
+    #[schemars(length(max = 16))]
+    pub prices_of: String,
 }
 
 /// The receipt of a stored backup.

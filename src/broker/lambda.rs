@@ -1,4 +1,4 @@
-//! The real broker: synchronous invocations of a stack's two functions.
+//! The real broker: synchronous invocations of a stack's functions.
 
 use std::{
     collections::HashMap,
@@ -19,7 +19,9 @@ use aws_sdk_lambda::{
     primitives::Blob,
 };
 use drawbridge_protocol::{
-    CleanupAnswer, CleanupRequest, CreateAnswer, CreateRequest, ExtraCa, SessionId, json,
+    CleanupAnswer, CleanupRequest, CreateAnswer, CreateRequest, ExtraCa, Posture, PostureAnswer,
+    PostureRequest, SessionId, json,
+    posture::{MAX_ANSWER, PostureOutcome},
     session::{CleanupOutcome, CreateOutcome},
 };
 use serde::Serialize;
@@ -143,6 +145,10 @@ impl Broker for LambdaBroker {
         }
         kind
     }
+
+    async fn posture(&self, function: &Function, request: &PostureRequest) -> Result<Posture, BrokerError> {
+        posture(function, &self.invoke(function, request).await?)
+    }
 }
 
 fn create_outcome(
@@ -165,6 +171,16 @@ fn cleanup_outcome(
         .map_err(|error| BrokerError::Answer { function: function.clone(), message: error.to_string() })?;
     same_session(function, session, &answer.session)?;
     Ok(answer.outcome)
+}
+
+fn posture(function: &Function, answer: &[u8]) -> Result<Posture, BrokerError> {
+    let unusable = |message: String| BrokerError::Answer { function: function.clone(), message };
+    let answer: PostureAnswer =
+        json::parse("answer of posture", answer, MAX_ANSWER).map_err(|error| unusable(error.to_string()))?;
+    match answer.outcome {
+        PostureOutcome::Checked(posture) => Ok(posture),
+        PostureOutcome::Refused { message } => Err(unusable(bounded(&message))),
+    }
 }
 
 fn same_session(function: &Function, asked: &SessionId, answered: &SessionId) -> Result<(), BrokerError> {
@@ -295,6 +311,23 @@ mod tests {
         for answer in [&unknown[..], &version[..], &long] {
             let error = cleanup_outcome(&function(), &session(), answer).unwrap_err();
             assert!(error.needs_a_person(), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_posture_is_read_and_bounded() {
+        let answer = |id: &str| {
+            format!(
+                r#"{{"version":1,"outcome":{{"checked":{{"checked_at":"2026-01-01T00:00:00Z","guarantees":[
+                {{"id":"{id}","state":"holds","message":""}}]}}}}}}"#
+            )
+        };
+        assert_eq!(super::posture(&function(), answer("key").as_bytes()).unwrap().guarantees.len(), 1);
+        let refused = r#"{"version":1,"outcome":{"refused":{"message":"what?"}}}"#.to_owned();
+        let long = format!("{}{}", " ".repeat(MAX_ANSWER), answer("key"));
+        for wrong in [answer("No Id"), refused, long, "{}".to_owned()] {
+            let error = super::posture(&function(), wrong.as_bytes()).unwrap_err();
+            assert!(matches!(error, BrokerError::Answer { .. }), "{error}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! Asks for boxes, and for their end: the only two things that a cluster may ask of AWS.
+//! Asks for boxes, for their end, and how the stack stands: all that a cluster may ask of AWS.
 //!
 //! Nothing here decides when to ask or what an answer means for a job. Answers are bounded and checked before
 //! anyone sees them; errors keep their kind, because the kind decides how long to wait.
@@ -10,7 +10,7 @@ pub mod trust;
 
 use async_trait::async_trait;
 use drawbridge_protocol::{
-    CleanupRequest, CreateRequest,
+    CleanupRequest, CreateRequest, Posture, PostureRequest,
     session::{CleanupOutcome, CreateOutcome},
 };
 
@@ -53,4 +53,7 @@ pub trait Broker: Send + Sync {
     async fn credentials(&self) -> Credentials {
         Credentials::Unknown
     }
+
+    /// Asks `function` how its stack stands.
+    async fn posture(&self, function: &Function, request: &PostureRequest) -> Result<Posture, BrokerError>;
 }

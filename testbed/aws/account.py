@@ -19,6 +19,8 @@ import boto3
 STATE = Path("/var/tmp/drawbridge")
 # Outputs of the stack: what the operator is where it has no key.
 OPERATOR_ROLES = ("OperatorRoleArn", "OperatorPodRoleArn")
+# What stands in the state bucket on purpose, and the slots, which are counted apart.
+STANDING = ("slots/", "closed/", "days/", "boot/program/", "baselines/", "sweeps/")
 
 
 class Account:
@@ -40,7 +42,8 @@ class Account:
 
 
 def leftovers(account: Account) -> dict[str, list[str]]:
-    """Everything that only a session makes. Tombstones and the day's count are meant to stay and are no leftovers."""
+    """Everything that only a session makes. Tombstones, the day's count and the sweeper's mark are meant to stay and are
+    no leftovers."""
     ec2 = account.client("ec2")
     tagged = [{"Name": "tag-key", "Values": ["drawbridge:session"]}]
     reservations = ec2.describe_instances(Filters=tagged)["Reservations"]
@@ -54,7 +57,7 @@ def leftovers(account: Account) -> dict[str, list[str]]:
         "interfaces": [n["NetworkInterfaceId"] for n in private["NetworkInterfaces"]],
         "security_groups": [g["GroupId"] for g in groups],
         "slots": [k for k in state if k.startswith("slots/")],
-        "state": [k for k in state if not k.startswith(("slots/", "closed/", "days/", "boot/program/", "baselines/"))],
+        "state": [k for k in state if not k.startswith(STANDING)],
         "uploads": [u["Key"] for u in uploads],
     }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Puts the stacks of infra/ into a run's local AWS, as a user does in an account: the cluster's, and what watches it.
 
-    deploy.py up --run ID --code create.zip cleanup.zip --out stack.json [--parameter NAME=VALUE ...]
+    deploy.py up --run ID --code create.zip cleanup.zip posture.zip --out stack.json [--parameter NAME=VALUE ...]
     deploy.py update --run ID --stack stack.json [--policies DIR] [--code ...] [--parameter NAME=VALUE ...]
 
 `--endpoint URL` instead of `--run ID` works on any local AWS. The stack file has the template's outputs under
@@ -12,6 +12,7 @@ templates have goes to both; `--watch-parameter` goes to the other stack alone.
 from __future__ import annotations
 
 import argparse
+import base64
 import hashlib
 import json
 import os
@@ -36,7 +37,9 @@ from testbed.common.progress import say  # noqa: E402
 from testbed.kubernetes.control_plane import ISSUER  # noqa: E402
 
 CODE_BUCKET = f"drawbridge-code-{ACCOUNT}"
-CODE_KEYS = ("CreateCodeKey", "CleanupCodeKey")
+CODE_KEYS = ("CreateCodeKey", "CleanupCodeKey", "PostureCodeKey")
+# Which of them the posture function is told the digest of; its own it could not judge.
+CODE_DIGESTS = {"CreateCodeKey": "CreateCodeSha256", "CleanupCodeKey": "CleanupCodeSha256"}
 LOCAL_PARAMETERS = {
     "ClusterName": "local",
     "ClientCidrs": "203.0.113.10/32",
@@ -95,7 +98,10 @@ def upload_code(account: Account, archives: list[Path]) -> dict[str, str]:
         if not archive.exists():
             raise TestbedError(f"{archive} does not exist: `cargo xtask package` makes it")
         content = archive.read_bytes()
-        found[parameter] = f"{archive.stem}-{hashlib.sha256(content).hexdigest()[:16]}.zip"
+        digest = hashlib.sha256(content)
+        found[parameter] = f"{archive.stem}-{digest.hexdigest()[:16]}.zip"
+        if parameter in CODE_DIGESTS:
+            found[CODE_DIGESTS[parameter]] = base64.b64encode(digest.digest()).decode()
         s3.put_object(Bucket=CODE_BUCKET, Key=found[parameter], Body=content)
     return found
 
@@ -181,11 +187,12 @@ def parse() -> tuple[Callable[[argparse.Namespace], int], argparse.Namespace]:
     both.add_argument("--watch-parameter", type=_parameter, action="append", default=[], metavar="NAME=VALUE")
     both.add_argument("--policies", type=Path, help="a directory of other policy files than infra/policies")
     make = commands.add_parser("up", parents=[both], help="make the stack")
-    make.add_argument("--code", type=Path, nargs=2, required=True, metavar=("CREATE.ZIP", "CLEANUP.ZIP"))
+    zips = ("CREATE.ZIP", "CLEANUP.ZIP", "POSTURE.ZIP")
+    make.add_argument("--code", type=Path, nargs=3, required=True, metavar=zips)
     make.add_argument("--stack-name", default="drawbridge")
     make.add_argument("--out", type=Path, required=True, help="the stack file to write")
     change = commands.add_parser("update", parents=[both], help="bring the stack to other policies, code or parameters")
-    change.add_argument("--code", type=Path, nargs=2, metavar=("CREATE.ZIP", "CLEANUP.ZIP"))
+    change.add_argument("--code", type=Path, nargs=3, metavar=zips)
     change.add_argument("--stack", type=Path, required=True, help="the stack file, which is rewritten")
     arguments = parser.parse_args()
     return {"up": up, "update": update}[arguments.command], arguments

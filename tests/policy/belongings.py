@@ -42,6 +42,7 @@ STATE_KEYS = (
     "ready/probe.json",
     "closed/probe",
     "baselines/probe",
+    "sweeps/probe",
     "days/probe",
     "switch/probe",
     "elsewhere/probe",

@@ -81,6 +81,7 @@ COVERED = {
     Mutant("backup-bucket", "NobodyReplicatesHere", ("Action", 1)): SERVICES_OWN,
     Mutant("create", "WriteOwnLog", ("Resource", 1)): NO_STREAMS,
     Mutant("cleanup", "WriteOwnLog", ("Resource", 1)): NO_STREAMS,
+    Mutant("posture", "WriteOwnLog", ("Resource", 1)): NO_STREAMS,
 }
 
 # What only a stack with other parameters, or only a service of AWS, is bound by: these tests ask for it.

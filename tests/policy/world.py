@@ -34,7 +34,7 @@ Credentials = dict[str, str]
 class World:
     """Clients by identity and place. Identities: root, admin (an IAM user that may do everything as far as its own
     policy goes), cloudformation (the same when CloudFormation acts for it), deployer, break-glass, operator,
-    create, cleanup, box."""
+    create, cleanup, posture, box."""
 
     def __init__(self, run_id: str, stack_file: Path) -> None:
         self._run = runs.load(run_id)
@@ -65,7 +65,7 @@ class World:
             self._credentials["admin"] = self._credentials["cloudformation"] = self.belongings.admin_key()
             for role, arn in self.belongings.powerful.items():
                 self._credentials[role.removeprefix("drawbridge-")] = self._role_session(arn)
-            for who in ("create", "cleanup"):
+            for who in ("create", "cleanup", "posture"):
                 self._credentials[who] = self._role_session(self.outputs[f"{who.capitalize()}RoleArn"])
             machines = {Place.ENDPOINT: self.belongings.own_instance, Place.SIDE: self.belongings.side_instance}
             for where, instance in machines.items():

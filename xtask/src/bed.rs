@@ -69,7 +69,7 @@ impl Bed {
         deploy
             .env("DRAWBRIDGE_VENV", &tools.venv)
             .args(["testbed/aws/deploy.py", "up", "--run", run, "--code"])
-            .args([&package.create_zip, &package.cleanup_zip])
+            .args([&package.create_zip, &package.cleanup_zip, &package.posture_zip])
             .args(["--parameter", &format!("ClusterName={CLUSTER}"), "--out"])
             .arg(&stack_file);
         step(
@@ -159,7 +159,8 @@ impl Bed {
             "aws": {"region": self.facts["aws"]["region"], "endpointUrl": self.facts["aws"]["api_endpoint"],
                 "caConfigMap": "local-aws-ca", "credentialsSecret": "drawbridge-aws"},
             "vault": {"create": true, "name": "default", "functions": {"create": outputs["CreateFunctionArn"],
-                "cleanup": outputs["CleanupFunctionArn"]}, "receiptKey": receipt_key},
+                "cleanup": outputs["CleanupFunctionArn"], "posture": outputs["PostureFunctionArn"]},
+                "receiptKey": receipt_key},
         });
         let path = PathBuf::from("/var/tmp/drawbridge").join(&self.run).join("values.json");
         fs::write(&path, serde_json::to_vec_pretty(&values)?)

@@ -22,6 +22,12 @@
   value: {{ .Values.parallelUploads | quote }}
 - name: DRAWBRIDGE_BACKOFF_SECONDS
   value: {{ .Values.backoffSeconds | quote }}
+- name: DRAWBRIDGE_POSTURE_SECONDS
+  value: {{ .Values.posture.seconds | quote }}
+- name: DRAWBRIDGE_POSTURE_MAX_AGE_SECONDS
+  value: {{ .Values.posture.maxAgeSeconds | quote }}
+- name: DRAWBRIDGE_POSTURE_GRACE_SECONDS
+  value: {{ .Values.posture.graceSeconds | quote }}
 # Kubernetes kills ten seconds later.
 - name: DRAWBRIDGE_SHUTDOWN_SECONDS
   value: {{ sub .Values.terminationGracePeriodSeconds 10 | quote }}

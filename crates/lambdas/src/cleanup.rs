@@ -91,6 +91,7 @@ impl Cleaner {
             CleanupEvent::Sweep => {
                 let survey = self.survey(moment.now).await?;
                 let swept = self.end_all(alone(survey.due), moment).await;
+                self.destroyer.store.mark_sweep((self.clock)()).await?;
                 return Ok(Answer::Event(Swept { found: Some(survey.tally), ..swept }));
             }
         };

@@ -4,13 +4,15 @@ use drawbridge_protocol::{ProtocolError, SessionId};
 
 use crate::{
     certify::SignError, config::ConfigError, events::EventError, machines::Ec2Error, names::InstanceId,
-    rules::RulesFileError, store::StoreError, user_data::UserDataError,
+    posture::shipped::ShippedError, rules::RulesFileError, store::StoreError, user_data::UserDataError,
 };
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
     Config(#[from] ConfigError),
+    #[error(transparent)]
+    Shipped(#[from] ShippedError),
     #[error(transparent)]
     Event(#[from] EventError),
     #[error(transparent)]

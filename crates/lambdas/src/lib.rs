@@ -1,4 +1,5 @@
-//! The two Lambdas: `create` makes a box, `cleanup` destroys it. No other code may do either.
+//! The Lambdas: `create` makes a box, `cleanup` destroys it, and no other code may do either. `posture` ([`posture`])
+//! looks at the stack and never writes; what follows is about the other two.
 //!
 //! Everything here is idempotent under the session id. What was done is saved in the state bucket after each
 //! call that makes something, by conditional writes; what belongs to a session is found again by its tags.
@@ -13,6 +14,7 @@
 //! | `s3:GetObject` | `slots/*`, `sessions/*`, `closed/*` | both | |
 //! | `s3:GetObject`, `s3:PutObject` | `baselines/*` | get: both; put: cleanup | what the run before came to; `If-None-Match: *` or `If-Match` |
 //! | `s3:GetObject` | `ready/*` | cleanup | the key that a receipt must be signed with |
+//! | `s3:GetObject`, `s3:PutObject` | `sweeps/*` | cleanup | the mark of the last sweep, which `posture` finds by its age |
 //! | `s3:GetObject` | `boot/*`, `ready/*` | create | the presigned URLs of program and orders; orders that an earlier call put; the program's HeadObject; the box's report |
 //! | `s3:GetObject`, `s3:PutObject` | `days/*` | create | the day's count, with `If-None-Match: *` or `If-Match` |
 //! | `s3:GetObject` | `switch/*` | create | whether an administrator stopped the stack |
@@ -54,6 +56,7 @@ pub mod kms;
 pub(crate) mod launch;
 pub mod machines;
 pub mod names;
+pub mod posture;
 pub(crate) mod quota;
 pub(crate) mod report;
 pub mod rules;

@@ -28,6 +28,13 @@ pub mod key {
     pub const SESSIONS: &str = "sessions/";
     pub const BOOT: &str = "boot/";
     pub const READY: &str = "ready/";
+    /// Where the sweeper leaves its mark.
+    pub const SWEEPS: &str = "sweeps/";
+
+    /// The mark of the last sweep that came to its end. Its age says whether the sweeper is alive.
+    pub fn last_sweep() -> String {
+        format!("{SWEEPS}last.json")
+    }
     const PROGRAM: &str = "boot/program/";
     pub const DAYS: &str = "days/";
     /// While it is there no box is made. No role of the stack may write or delete it: it is an administrator's.

@@ -7,6 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use drawbridge_protocol::{Orders, ReadyReport, SessionId, Sha256, Version, json, orders::MAX_ORDERS};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -19,6 +20,7 @@ const MAX_SESSION: usize = 64 << 10;
 pub(crate) const MAX_SLOT: usize = 4 << 10;
 const MAX_TOMBSTONE: usize = 1 << 10;
 const MAX_REPORT: usize = 16 << 10;
+const MAX_MARK: usize = 1 << 10;
 
 /// The state bucket failed, or holds something that is not ours.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +100,14 @@ struct Tombstone {
     session: SessionId,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     gone: Option<InstanceId>,
+}
+
+/// What a sweep leaves.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SweepMark {
+    version: Version,
+    swept_at: Timestamp,
 }
 
 /// A slot that is taken.
@@ -233,6 +243,14 @@ impl Store {
     pub async fn delete_boot(&self, session: &SessionId) -> Result<(), StoreError> {
         self.0.delete(&key::orders(session), None).await?;
         self.0.delete(&key::ready(session), None).await
+    }
+
+    /// Leaves the mark of a sweep that came to its end. Whoever is first of two at once leaves it for both.
+    pub async fn mark_sweep(&self, now: Timestamp) -> Result<(), StoreError> {
+        let key = key::last_sweep();
+        let before = self.0.get(&key, MAX_MARK).await?;
+        let condition = before.as_ref().map_or(Condition::Absent, |mark| Condition::Matches(&mark.etag));
+        self.put_json(&key, &SweepMark { version: Version, swept_at: now }, condition).await.map(|_| ())
     }
 
     /// Every session that has an object under `sessions/`, `boot/` or `ready/`.

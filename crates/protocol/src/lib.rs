@@ -14,6 +14,7 @@ pub mod json;
 pub mod manifest;
 pub mod measures;
 pub mod orders;
+pub mod posture;
 pub mod receipt_key;
 pub mod session;
 pub mod upload;
@@ -29,6 +30,7 @@ pub use ids::{
 pub use manifest::{Manifest, Receipt};
 pub use measures::{Baseline, SeriesName, SourceMeasures, Sources};
 pub use orders::{Orders, ReadyReport};
+pub use posture::{Posture, PostureAnswer, PostureRequest};
 pub use receipt_key::ReceiptKey;
 pub use session::{CleanupAnswer, CleanupRequest, CreateAnswer, CreateRequest};
 

@@ -88,6 +88,13 @@ fn requests_and_answers() {
 }
 
 #[test]
+fn posture() {
+    golden("posture_request", &samples::posture_request());
+    golden("posture_answer", &samples::posture_checked());
+    golden("posture_answer_refused", &samples::posture_refused());
+}
+
+#[test]
 fn a_refusal_s_name_is_what_stands_on_the_wire() {
     for refusal in Refusal::ALL {
         assert_eq!(serde_json::to_value(refusal).unwrap(), refusal.name());

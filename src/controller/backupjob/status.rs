@@ -14,6 +14,7 @@ use crate::{
         ArtifactCounts, BackupJob, BackupJobStatus, BackupVault, ByteCounts, ConditionStatus, FaultRecord,
         Phase, ReceiptStatus, SessionStatus, conditions,
     },
+    cost,
     fault::{Fault, Reason},
 };
 
@@ -149,7 +150,13 @@ impl<'a> Draft<'a> {
 
     /// The session is gone, one way or another.
     pub(super) fn concludes(mut self, ending: &Ending) -> Self {
-        self.status.session = None;
+        if let Some(session) = self.status.session.take() {
+            let seconds = self.now.duration_since(session.opened_at).as_secs();
+            let had_a_box = session.instance.is_some();
+            let (artifacts, bytes) = (&self.status.artifacts, &self.status.bytes);
+            self.status.cost =
+                Some(cost::add(self.status.cost.as_ref(), seconds, had_a_box, artifacts, bytes));
+        }
         if *ending != Ending::Complete {
             let counted = self.status.fault.as_ref().is_some_and(|record| counts(&fault_of(record)));
             self.status.failures += i64::from(counted);

@@ -27,6 +27,7 @@ from . import (
     functions,
     gateway,
     log_metrics,
+    naming,
     pod_identity,
     root_key,
     s3_context,
@@ -51,7 +52,7 @@ def seed_parameters() -> None:
 
 async def main() -> None:
     services_address, functions_namespace, certificate, key = sys.argv[1:5]
-    topics = (root_key, conditions, s3_context, authorization, forwarding, dns_firewall, s3_gaps, web_identity)
+    topics = (root_key, naming, conditions, s3_context, authorization, forwarding, dns_firewall, s3_gaps, web_identity)
     for topic in (*topics, log_metrics, alarms, trail):
         topic.install()
     functions.install(functions_namespace)

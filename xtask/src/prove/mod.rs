@@ -5,6 +5,7 @@ mod crash;
 mod endings;
 mod faults;
 mod policy;
+mod posture;
 mod scripts;
 mod simulation;
 
@@ -38,6 +39,8 @@ enum Part {
     Policy,
     /// Every other way out of a box is tried by its root, each control alone.
     Network,
+    /// Every guarantee of the stack is broken once; the next job must wait, and run when it is mended.
+    Posture,
     /// Every ending of a box alone, all the others taken away.
     Endings,
     /// Every fault is made on the real parts, and must end in a condition that names it.
@@ -63,6 +66,7 @@ impl Part {
         match self {
             Self::Policy => policy::run(proof),
             Self::Network => scripts::run(proof, &scripts::NETWORK),
+            Self::Posture => posture::run(proof),
             Self::Endings => endings::run(proof),
             Self::Faults => faults::run(proof),
             Self::Crash => crash::run(proof),

@@ -205,7 +205,7 @@ impl World {
         let alive = |(_, instance): &(&InstanceId, &FakeInstance)| {
             instance.state != crate::machines::InstanceState::Terminated
         };
-        let standing = ["closed/", "days/", "switch/", "boot/program/", "baselines/"];
+        let standing = ["closed/", "days/", "switch/", "boot/program/", "baselines/", "sweeps/"];
         let kept = |key: &&String| !standing.iter().any(|prefix| key.starts_with(prefix));
         let mut left: Vec<String> =
             inner.instances.iter().filter(alive).map(|(id, _)| id.to_string()).collect();

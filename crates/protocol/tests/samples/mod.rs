@@ -14,6 +14,7 @@ use drawbridge_protocol::{
     manifest::{ArtifactRecord, Claimed, GapReason, LogGap, LogRange, Observed, StoredObject, Verdict},
     measures::{Sample, SampledFile, SourceMeasures},
     orders::{Limits, RulesFile},
+    posture::{Guarantee, GuaranteeState, Name, Posture, PostureAnswer, PostureOutcome, PostureRequest},
     session::{CleanupOutcome, CreateOutcome, ReadyBox, Refusal, Waiting},
     upload::{
         Accepted, Begin, Begun, Commit, End, Entry, Failure, FailureCode, Hello, Rejected, Sealed, Welcome,
@@ -385,4 +386,24 @@ pub(crate) const RECEIPT_KEY_ID: &str = "arn:aws:kms:eu-central-1:111122223333:k
 /// Of the right shape; the signature is none.
 pub(crate) fn certificate() -> Certificate {
     Certificate::new(&certified_session().to_payload().unwrap(), RECEIPT_KEY_ID, b"signature")
+}
+
+pub(crate) fn posture_request() -> PostureRequest {
+    PostureRequest { version: Version }
+}
+
+pub(crate) fn posture_checked() -> PostureAnswer {
+    let broken = "expected BlockPublicPolicy true, found false: put the public access block back";
+    let guarantees = vec![
+        Guarantee::new(Name::BackupPolicy, GuaranteeState::Holds, "as shipped, 5 statements"),
+        Guarantee::new(Name::BackupPublicAccess, GuaranteeState::Broken, broken),
+        Guarantee::new(Name::Key, GuaranteeState::Unknown, "kms:DescribeKey was denied"),
+    ];
+    let posture = Posture::new(at(30), guarantees).unwrap();
+    PostureAnswer { version: Version, outcome: PostureOutcome::Checked(posture) }
+}
+
+pub(crate) fn posture_refused() -> PostureAnswer {
+    let message = "posture request is not valid: unknown field `x`".to_owned();
+    PostureAnswer { version: Version, outcome: PostureOutcome::Refused { message } }
 }

@@ -91,7 +91,12 @@ impl Work<'_> {
         self.write(self.draft().waits(why)).await?;
         if is_new {
             match why.reason {
-                "VaultNotFound" | "VaultNotReady" | "NamespaceNotAllowed" | "ClosingFailed" => {
+                "VaultNotFound"
+                | "VaultNotReady"
+                | "NamespaceNotAllowed"
+                | "PostureBroken"
+                | "PostureUnknown"
+                | "ClosingFailed" => {
                     self.warn("Wait", why.reason, &why.message).await;
                 }
                 "Queued" | "WaitingForSlot" => self.normal("Wait", why.reason, &why.message).await,

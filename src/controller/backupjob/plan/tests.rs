@@ -200,6 +200,34 @@ fn a_job_without_a_session() {
             with(|seen| seen.vault = VaultView::NotAllowed { message: String::new() }),
             "wait NamespaceNotAllowed",
         ),
+        (
+            "a vault whose posture nobody looked at",
+            pending(),
+            with(|seen| seen.vault = VaultView::Unchecked),
+            "wait CheckingPosture",
+        ),
+        (
+            "a vault that breaks a promise",
+            pending(),
+            with(|seen| seen.vault = VaultView::PostureBroken { message: String::new() }),
+            "wait PostureBroken",
+        ),
+        (
+            "a vault of which nobody knows",
+            pending(),
+            with(|seen| seen.vault = VaultView::PostureUnknown { message: String::new() }),
+            "wait PostureUnknown",
+        ),
+        (
+            "a session that is open crosses all the same",
+            open("Opening"),
+            {
+                let mut seen = ours(Opening::Unasked, Transfer::Idle);
+                seen.vault = VaultView::PostureBroken { message: String::new() };
+                seen
+            },
+            "ask_for_box",
+        ),
         ("not its turn", pending(), behind, "wait Queued"),
         ("the process stops", pending(), with(|seen| seen.stopping = true), "wait ControllerStopping"),
         (
