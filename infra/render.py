@@ -85,18 +85,18 @@ _Loader.add_constructor("!Names", lambda loader, node: _NamesUse(_plain(loader, 
 _Loader.add_constructor("!PolicyText", lambda loader, node: _PolicyText(_plain(loader, node)))
 
 
-def load(source: Path = SOURCE) -> dict[str, Any]:
-    """A source as it is written, policies and all."""
+def load(source: Path = SOURCE, policies: Path = POLICIES) -> dict[str, Any]:
+    """A source as it is written, policies and all, but for `!Names`, which is spelled out."""
     loaded: dict[str, Any] = yaml.load(source.read_text(), Loader=_Loader)  # noqa: S506 - the loader above is a safe one
-    return loaded
+    named: dict[str, Any] = _with_names(loaded, _names(loaded, loaded["PolicyValues"], policies))
+    return named
 
 
 def render(policies: Path = POLICIES, source: Path = SOURCE) -> dict[str, Any]:
     """The template of `source`, with the policy documents of `policies`."""
-    loaded = load(source)
+    loaded = load(source, policies)
     values = loaded.pop("PolicyValues")
-    named = _with_names(loaded, _names(loaded, values, policies))
-    template: dict[str, Any] = _fill(named, values, policies)
+    template: dict[str, Any] = _fill(loaded, values, policies)
     return template
 
 

@@ -63,7 +63,7 @@ def backup_bucket(**given: str) -> dict[str, Any]:
     """The bucket's properties under these parameters."""
     template = render()
     needed = {"ClusterName": "demo", "ClientCidrs": "192.0.2.1/32", "CodeBucket": "c"}
-    values = {**needed, "CreateCodeKey": "c", "CleanupCodeKey": "c", **given}
+    values = {**needed, "CreateCodeKey": "c", "CleanupCodeKey": "c", "PostureCodeKey": "c", **given}
     scope = Scope(
         pseudo={"AWS::AccountId": "0" * 12, "AWS::Region": "us-east-1", "AWS::Partition": "aws"},
         parameters=resolve(template["Parameters"], values, lambda _parameter: "ami-1"),

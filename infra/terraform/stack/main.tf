@@ -368,7 +368,7 @@ resource "aws_s3_bucket_notification" "backup_bucket_notification" {
   eventbridge = true
 
   lambda_function {
-    lambda_function_arn = aws_lambda_function.cleanup_function.arn
+    lambda_function_arn = aws_lambda_function.sweep_function.arn
     events              = ["s3:ObjectCreated:*"]
     filter_prefix       = "clusters/${var.cluster_name}/ended/"
   }
@@ -450,6 +450,32 @@ resource "aws_s3_bucket_lifecycle_configuration" "state_bucket_lifecycle" {
       days = 1
     }
   }
+
+  rule {
+    id     = "baselines"
+    status = "Enabled"
+
+    filter {
+      prefix = "baselines/"
+    }
+
+    expiration {
+      days = 400
+    }
+  }
+
+  rule {
+    id     = "days"
+    status = "Enabled"
+
+    filter {
+      prefix = "days/"
+    }
+
+    expiration {
+      days = 2
+    }
+  }
 }
 
 resource "aws_s3_bucket_policy" "state_bucket_policy" {
@@ -461,8 +487,26 @@ resource "aws_s3_bucket_policy" "state_bucket_policy" {
     Account     = data.aws_caller_identity.here.account_id
     CreateRole  = "drawbridge-${var.cluster_name}-create"
     CleanupRole = "drawbridge-${var.cluster_name}-cleanup"
+    PostureRole = "drawbridge-${var.cluster_name}-posture"
     Deployer    = var.deployer_arn
   })
+}
+
+resource "aws_kms_key" "receipt_signing_key" {
+  count                    = local.makes_receipt_key ? 1 : 0
+  description              = "Certifies the session keys of drawbridge-${var.cluster_name}"
+  key_usage                = "SIGN_VERIFY"
+  customer_master_key_spec = "ECC_NIST_P256"
+
+  policy = templatefile("${path.module}/../../policies/receipt-key.json", {
+    Partition  = data.aws_partition.here.partition
+    Account    = data.aws_caller_identity.here.account_id
+    CreateRole = "drawbridge-${var.cluster_name}-create"
+  })
+
+  lifecycle {
+    prevent_destroy = true
+  }
 }
 
 resource "aws_iam_role" "create_role" {
@@ -485,24 +529,30 @@ resource "aws_iam_role_policy" "create_role_create" {
   role = aws_iam_role.create_role.name
   name = "create"
 
-  policy = replace(templatefile("${path.module}/../../policies/create.json", {
-    Partition       = data.aws_partition.here.partition
-    StateBucket     = "drawbridge-${var.cluster_name}-state-${data.aws_caller_identity.here.account_id}"
-    BackupBucket    = "drawbridge-${var.cluster_name}-backup-${data.aws_caller_identity.here.account_id}"
-    Cluster         = var.cluster_name
-    Region          = data.aws_region.here.region
-    Account         = data.aws_caller_identity.here.account_id
-    Stack           = local.stack_name
-    InstanceTypes   = "@InstanceTypes@"
-    InstanceProfile = "drawbridge-${var.cluster_name}-jumpbox"
-    Image           = nonsensitive(data.aws_ssm_parameter.image_id.value)
-    PublicSubnet    = aws_subnet.public_subnet.id
-    BoxRole         = "drawbridge-${var.cluster_name}-jumpbox"
-    Vpc             = aws_vpc.vpc.id
-    PrivateSubnet   = aws_subnet.private_subnet.id
-    PrivateGroup    = aws_security_group.private_security_group.id
-    CreateFunction  = "drawbridge-${var.cluster_name}-create"
-  }), "\"@InstanceTypes@\"", jsonencode(var.instance_types))
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      for s in jsondecode(replace(templatefile("${path.module}/../../policies/create.json", {
+        Partition       = data.aws_partition.here.partition
+        StateBucket     = "drawbridge-${var.cluster_name}-state-${data.aws_caller_identity.here.account_id}"
+        BackupBucket    = "drawbridge-${var.cluster_name}-backup-${data.aws_caller_identity.here.account_id}"
+        Cluster         = var.cluster_name
+        Region          = data.aws_region.here.region
+        Account         = data.aws_caller_identity.here.account_id
+        Stack           = local.stack_name
+        InstanceTypes   = "@InstanceTypes@"
+        InstanceProfile = "drawbridge-${var.cluster_name}-jumpbox"
+        Image           = nonsensitive(data.aws_ssm_parameter.image_id.value)
+        PublicSubnet    = aws_subnet.public_subnet.id
+        BoxRole         = "drawbridge-${var.cluster_name}-jumpbox"
+        Vpc             = aws_vpc.vpc.id
+        PrivateSubnet   = aws_subnet.private_subnet.id
+        PrivateGroup    = aws_security_group.private_security_group.id
+        ReceiptKey      = coalesce(one(aws_kms_key.receipt_signing_key[*].arn), "none")
+        CreateFunction  = "drawbridge-${var.cluster_name}-create"
+      }), "\"@InstanceTypes@\"", jsonencode(var.instance_types))).Statement : s if s.Sid != "CertifySessions" || local.makes_receipt_key
+    ]
+  })
 }
 
 resource "aws_iam_role" "cleanup_role" {
@@ -534,6 +584,48 @@ resource "aws_iam_role_policy" "cleanup_role_cleanup" {
     Account         = data.aws_caller_identity.here.account_id
     Stack           = local.stack_name
     CleanupFunction = "drawbridge-${var.cluster_name}-cleanup"
+    SweepFunction   = "drawbridge-${var.cluster_name}-sweep"
+  })
+}
+
+resource "aws_iam_role" "posture_role" {
+  name = "drawbridge-${var.cluster_name}-posture"
+
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid       = "Lambda"
+        Effect    = "Allow"
+        Principal = { Service = "lambda.amazonaws.com" }
+        Action    = "sts:AssumeRole"
+      },
+    ]
+  })
+}
+
+resource "aws_iam_role_policy" "posture_role_posture" {
+  role = aws_iam_role.posture_role.name
+  name = "posture"
+
+  policy = templatefile("${path.module}/../../policies/posture.json", {
+    Partition       = data.aws_partition.here.partition
+    BackupBucket    = "drawbridge-${var.cluster_name}-backup-${data.aws_caller_identity.here.account_id}"
+    StateBucket     = "drawbridge-${var.cluster_name}-state-${data.aws_caller_identity.here.account_id}"
+    Account         = data.aws_caller_identity.here.account_id
+    CreateRole      = "drawbridge-${var.cluster_name}-create"
+    CleanupRole     = "drawbridge-${var.cluster_name}-cleanup"
+    PostureRole     = "drawbridge-${var.cluster_name}-posture"
+    BoxRole         = "drawbridge-${var.cluster_name}-jumpbox"
+    InstanceProfile = "drawbridge-${var.cluster_name}-jumpbox"
+    Operator        = "drawbridge-${var.cluster_name}-operator"
+    Region          = data.aws_region.here.region
+    CreateFunction  = "drawbridge-${var.cluster_name}-create"
+    CleanupFunction = "drawbridge-${var.cluster_name}-cleanup"
+    SweepFunction   = "drawbridge-${var.cluster_name}-sweep"
+    PostureFunction = "drawbridge-${var.cluster_name}-posture"
+    SweepRule       = "drawbridge-${var.cluster_name}-sweep"
+    EndedRule       = "drawbridge-${var.cluster_name}-instance-ended"
   })
 }
 
@@ -590,6 +682,7 @@ resource "aws_iam_policy" "operator_policy" {
     Account         = data.aws_caller_identity.here.account_id
     CreateFunction  = "drawbridge-${var.cluster_name}-create"
     CleanupFunction = "drawbridge-${var.cluster_name}-cleanup"
+    PostureFunction = "drawbridge-${var.cluster_name}-posture"
   })
 }
 
@@ -661,6 +754,16 @@ resource "aws_cloudwatch_log_group" "cleanup_log" {
   retention_in_days = var.log_retention_days
 }
 
+resource "aws_cloudwatch_log_group" "posture_log" {
+  name              = "/aws/lambda/drawbridge-${var.cluster_name}-posture"
+  retention_in_days = var.log_retention_days
+}
+
+resource "aws_cloudwatch_log_group" "sweep_log" {
+  name              = "/aws/lambda/drawbridge-${var.cluster_name}-sweep"
+  retention_in_days = var.log_retention_days
+}
+
 resource "aws_lambda_function" "create_function" {
   function_name                  = "drawbridge-${var.cluster_name}-create"
   description                    = "Lowers the bridge, asked by the cluster"
@@ -670,7 +773,7 @@ resource "aws_lambda_function" "create_function" {
   role                           = aws_iam_role.create_role.arn
   memory_size                    = 512
   timeout                        = 60
-  reserved_concurrent_executions = local.reserves_concurrency ? var.reserved_concurrency : null
+  reserved_concurrent_executions = local.reserves_concurrency ? var.create_concurrency : null
   s3_bucket                      = var.code_bucket
   s3_key                         = var.create_code_key
   depends_on                     = [aws_cloudwatch_log_group.create_log]
@@ -690,10 +793,13 @@ resource "aws_lambda_function" "create_function" {
       DRAWBRIDGE_INSTANCE_TYPES            = join(",", var.instance_types)
       DRAWBRIDGE_CLIENT_CIDRS              = join(",", var.client_cidrs)
       DRAWBRIDGE_MAX_BOXES                 = var.max_boxes
+      DRAWBRIDGE_MAX_SESSIONS_PER_DAY      = var.max_sessions_per_day
       DRAWBRIDGE_SESSION_SECONDS           = var.session_seconds
       DRAWBRIDGE_GRACE_SECONDS             = var.grace_seconds
       DRAWBRIDGE_EXTRA_CA                  = var.extra_ca
       DRAWBRIDGE_MAX_SESSION_BYTES         = var.max_session_bytes
+      DRAWBRIDGE_CHECKS                    = var.checks
+      DRAWBRIDGE_RECEIPT_KEY_ARN           = local.makes_receipt_key ? one(aws_kms_key.receipt_signing_key[*].arn) : null
       DRAWBRIDGE_OBJECT_LOCK_DAYS          = var.object_lock_days
     }
   }
@@ -701,14 +807,14 @@ resource "aws_lambda_function" "create_function" {
 
 resource "aws_lambda_function" "cleanup_function" {
   function_name                  = "drawbridge-${var.cluster_name}-cleanup"
-  description                    = "Raises the bridge, asked by the cluster, the box's marker, EC2's events and the clock"
+  description                    = "Raises the bridge, asked by the cluster"
   runtime                        = "provided.al2023"
   architectures                  = ["x86_64"]
   handler                        = "bootstrap"
   role                           = aws_iam_role.cleanup_role.arn
   memory_size                    = 512
   timeout                        = 120
-  reserved_concurrent_executions = local.reserves_concurrency ? var.reserved_concurrency : null
+  reserved_concurrent_executions = local.reserves_concurrency ? var.cleanup_concurrency : null
   s3_bucket                      = var.code_bucket
   s3_key                         = var.cleanup_code_key
   depends_on                     = [aws_cloudwatch_log_group.cleanup_log]
@@ -721,12 +827,117 @@ resource "aws_lambda_function" "cleanup_function" {
       DRAWBRIDGE_STATE_BUCKET  = aws_s3_bucket.state_bucket.id
       DRAWBRIDGE_GRACE_SECONDS = var.grace_seconds
       DRAWBRIDGE_EXTRA_CA      = var.extra_ca
+      DRAWBRIDGE_SERVES        = "requests"
+    }
+  }
+}
+
+resource "aws_lambda_function" "sweep_function" {
+  function_name                  = "drawbridge-${var.cluster_name}-sweep"
+  description                    = "Raises the bridge, asked by the box's marker, EC2's events and the clock"
+  runtime                        = "provided.al2023"
+  architectures                  = ["x86_64"]
+  handler                        = "bootstrap"
+  role                           = aws_iam_role.cleanup_role.arn
+  memory_size                    = 512
+  timeout                        = 120
+  reserved_concurrent_executions = local.reserves_concurrency ? var.cleanup_concurrency : null
+  s3_bucket                      = var.code_bucket
+  s3_key                         = var.cleanup_code_key
+  depends_on                     = [aws_cloudwatch_log_group.sweep_log]
+
+  environment {
+    variables = {
+      DRAWBRIDGE_CLUSTER       = var.cluster_name
+      DRAWBRIDGE_STACK         = local.stack_name
+      DRAWBRIDGE_BACKUP_BUCKET = "drawbridge-${var.cluster_name}-backup-${data.aws_caller_identity.here.account_id}"
+      DRAWBRIDGE_STATE_BUCKET  = aws_s3_bucket.state_bucket.id
+      DRAWBRIDGE_GRACE_SECONDS = var.grace_seconds
+      DRAWBRIDGE_EXTRA_CA      = var.extra_ca
+      DRAWBRIDGE_SERVES        = "events"
+    }
+  }
+}
+
+resource "aws_lambda_function" "posture_function" {
+  function_name = "drawbridge-${var.cluster_name}-posture"
+  description   = "Says whether the stack is what was shipped, asked by the cluster"
+  runtime       = "provided.al2023"
+  architectures = ["x86_64"]
+  handler       = "bootstrap"
+  role          = aws_iam_role.posture_role.arn
+  memory_size   = 512
+  timeout       = 30
+  s3_bucket     = var.code_bucket
+  s3_key        = var.posture_code_key
+  depends_on    = [aws_cloudwatch_log_group.posture_log]
+
+  environment {
+    variables = {
+      DRAWBRIDGE_EXTRA_CA                = var.extra_ca
+      DRAWBRIDGE_CREATE_CODE_SHA256      = var.create_code_sha256
+      DRAWBRIDGE_CLEANUP_CODE_SHA256     = var.cleanup_code_sha256
+      DRAWBRIDGE_CLIENT_CIDRS            = join(",", var.client_cidrs)
+      DRAWBRIDGE_NAME_Partition          = data.aws_partition.here.partition
+      DRAWBRIDGE_NAME_Region             = data.aws_region.here.region
+      DRAWBRIDGE_NAME_Account            = data.aws_caller_identity.here.account_id
+      DRAWBRIDGE_NAME_Stack              = local.stack_name
+      DRAWBRIDGE_NAME_Cluster            = var.cluster_name
+      DRAWBRIDGE_NAME_BackupBucket       = "drawbridge-${var.cluster_name}-backup-${data.aws_caller_identity.here.account_id}"
+      DRAWBRIDGE_NAME_StateBucket        = "drawbridge-${var.cluster_name}-state-${data.aws_caller_identity.here.account_id}"
+      DRAWBRIDGE_NAME_CreateFunction     = "drawbridge-${var.cluster_name}-create"
+      DRAWBRIDGE_NAME_CleanupFunction    = "drawbridge-${var.cluster_name}-cleanup"
+      DRAWBRIDGE_NAME_PostureFunction    = "drawbridge-${var.cluster_name}-posture"
+      DRAWBRIDGE_NAME_SweepFunction      = "drawbridge-${var.cluster_name}-sweep"
+      DRAWBRIDGE_NAME_CreateRole         = "drawbridge-${var.cluster_name}-create"
+      DRAWBRIDGE_NAME_CleanupRole        = "drawbridge-${var.cluster_name}-cleanup"
+      DRAWBRIDGE_NAME_PostureRole        = "drawbridge-${var.cluster_name}-posture"
+      DRAWBRIDGE_NAME_BoxRole            = "drawbridge-${var.cluster_name}-jumpbox"
+      DRAWBRIDGE_NAME_InstanceProfile    = "drawbridge-${var.cluster_name}-jumpbox"
+      DRAWBRIDGE_NAME_InstanceTypes      = join(",", var.instance_types)
+      DRAWBRIDGE_NAME_Image              = nonsensitive(data.aws_ssm_parameter.image_id.value)
+      DRAWBRIDGE_NAME_Vpc                = aws_vpc.vpc.id
+      DRAWBRIDGE_NAME_PublicSubnet       = aws_subnet.public_subnet.id
+      DRAWBRIDGE_NAME_PrivateSubnet      = aws_subnet.private_subnet.id
+      DRAWBRIDGE_NAME_PrivateGroup       = aws_security_group.private_security_group.id
+      DRAWBRIDGE_NAME_S3Endpoint         = aws_vpc_endpoint.s3_endpoint.id
+      DRAWBRIDGE_NAME_OidcIssuer         = var.oidc_issuer
+      DRAWBRIDGE_NAME_EksCluster         = var.eks_cluster
+      DRAWBRIDGE_NAME_OperatorNamespace  = var.operator_namespace
+      DRAWBRIDGE_NAME_OperatorAccount    = var.operator_account
+      DRAWBRIDGE_NAME_ReceiptKey         = local.makes_receipt_key ? one(aws_kms_key.receipt_signing_key[*].arn) : ""
+      DRAWBRIDGE_NAME_Operator           = "drawbridge-${var.cluster_name}-operator"
+      DRAWBRIDGE_NAME_SweepRule          = "drawbridge-${var.cluster_name}-sweep"
+      DRAWBRIDGE_NAME_EndedRule          = "drawbridge-${var.cluster_name}-instance-ended"
+      DRAWBRIDGE_NAME_Deployer           = var.deployer_arn
+      DRAWBRIDGE_NAME_BreakGlass         = var.break_glass_arn
+      DRAWBRIDGE_NAME_LockDays           = var.object_lock_days
+      DRAWBRIDGE_NAME_Encryption         = local.uses_key ? "aws:kms" : "AES256"
+      DRAWBRIDGE_NAME_BackupKeyArn       = local.uses_key ? one(aws_kms_key.backup_key[*].arn) : ""
+      DRAWBRIDGE_NAME_BackupKeyOrNone    = local.uses_key ? one(aws_kms_key.backup_key[*].arn) : "none"
+      DRAWBRIDGE_PARAM_BreakGlassArn     = var.break_glass_arn
+      DRAWBRIDGE_PARAM_ClusterName       = var.cluster_name
+      DRAWBRIDGE_PARAM_DeployerArn       = var.deployer_arn
+      DRAWBRIDGE_PARAM_EksCluster        = var.eks_cluster
+      DRAWBRIDGE_PARAM_EncryptionKey     = var.encryption_key
+      DRAWBRIDGE_PARAM_ExpireDays        = var.expire_days
+      DRAWBRIDGE_PARAM_ObjectLockDays    = var.object_lock_days
+      DRAWBRIDGE_PARAM_OidcIssuer        = var.oidc_issuer
+      DRAWBRIDGE_PARAM_OperatorAccount   = var.operator_account
+      DRAWBRIDGE_PARAM_OperatorNamespace = var.operator_namespace
+      DRAWBRIDGE_PARAM_ReceiptKey        = var.receipt_key
+      DRAWBRIDGE_PARAM_SweepSchedule     = var.sweep_schedule
+      DRAWBRIDGE_PARAM_VpcCidr           = var.vpc_cidr
+      DRAWBRIDGE_OMITTED = join(",", [
+        local.makes_receipt_key ? "" : "create/CertifySessions",
+        local.uses_key ? "" : "jumpbox/EncryptBackups",
+      ])
     }
   }
 }
 
 resource "aws_lambda_permission" "cleanup_from_backup_bucket" {
-  function_name  = aws_lambda_function.cleanup_function.function_name
+  function_name  = aws_lambda_function.sweep_function.function_name
   action         = "lambda:InvokeFunction"
   principal      = "s3.amazonaws.com"
   source_account = data.aws_caller_identity.here.account_id
@@ -744,14 +955,14 @@ resource "aws_cloudwatch_event_rule" "instance_ended" {
   })
 }
 
-resource "aws_cloudwatch_event_target" "instance_ended_cleanup" {
+resource "aws_cloudwatch_event_target" "instance_ended_sweep" {
   rule      = aws_cloudwatch_event_rule.instance_ended.name
-  target_id = "cleanup"
-  arn       = aws_lambda_function.cleanup_function.arn
+  target_id = "sweep"
+  arn       = aws_lambda_function.sweep_function.arn
 }
 
 resource "aws_lambda_permission" "cleanup_from_instance_ended" {
-  function_name = aws_lambda_function.cleanup_function.function_name
+  function_name = aws_lambda_function.sweep_function.function_name
   action        = "lambda:InvokeFunction"
   principal     = "events.amazonaws.com"
   source_arn    = aws_cloudwatch_event_rule.instance_ended.arn
@@ -763,15 +974,15 @@ resource "aws_cloudwatch_event_rule" "sweep" {
   schedule_expression = var.sweep_schedule
 }
 
-resource "aws_cloudwatch_event_target" "sweep_cleanup" {
+resource "aws_cloudwatch_event_target" "sweep_sweep" {
   rule      = aws_cloudwatch_event_rule.sweep.name
-  target_id = "cleanup"
-  arn       = aws_lambda_function.cleanup_function.arn
+  target_id = "sweep"
+  arn       = aws_lambda_function.sweep_function.arn
   input     = "{\"sweep\":true}"
 }
 
 resource "aws_lambda_permission" "cleanup_from_sweep" {
-  function_name = aws_lambda_function.cleanup_function.function_name
+  function_name = aws_lambda_function.sweep_function.function_name
   action        = "lambda:InvokeFunction"
   principal     = "events.amazonaws.com"
   source_arn    = aws_cloudwatch_event_rule.sweep.arn

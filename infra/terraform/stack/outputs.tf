@@ -14,6 +14,15 @@ output "cleanup_function_arn" {
   description = "spec.functions.cleanup of the BackupVault"
 }
 
+output "posture_function_arn" {
+  value       = aws_lambda_function.posture_function.arn
+  description = "spec.functions.posture of the BackupVault"
+}
+
+output "sweep_function_arn" {
+  value = aws_lambda_function.sweep_function.arn
+}
+
 output "operator_user" {
   value       = aws_iam_user.operator_user.name
   description = "Make an access key for it and give it to the chart"
@@ -54,6 +63,15 @@ output "create_role_arn" {
 
 output "cleanup_role_arn" {
   value = aws_iam_role.cleanup_role.arn
+}
+
+output "receipt_key_arn" {
+  value       = one(aws_kms_key.receipt_signing_key[*].arn)
+  description = "Pin its public half: aws kms get-public-key --key-id ARN --query PublicKey --output text"
+}
+
+output "posture_role_arn" {
+  value = aws_iam_role.posture_role.arn
 }
 
 output "vpc_id" {

@@ -35,6 +35,31 @@ variable "cleanup_code_key" {
   description = "The key of cleanup.zip in the code bucket."
 }
 
+variable "posture_code_key" {
+  type        = string
+  description = "The key of posture.zip in the code bucket."
+}
+
+variable "create_code_sha256" {
+  type        = string
+  description = "What create must run, as `openssl dgst -sha256 -binary create.zip | base64` prints it."
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9+/]{43}=$", var.create_code_sha256))
+    error_message = "create_code_sha256: expected a SHA-256 digest in base64."
+  }
+}
+
+variable "cleanup_code_sha256" {
+  type        = string
+  description = "The same of cleanup.zip."
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9+/]{43}=$", var.cleanup_code_sha256))
+    error_message = "cleanup_code_sha256: expected a SHA-256 digest in base64."
+  }
+}
+
 variable "vpc_cidr" {
   type    = string
   default = "10.0.0.0/16"
@@ -84,6 +109,22 @@ variable "max_boxes" {
   }
 }
 
+variable "max_sessions_per_day" {
+  type        = number
+  description = "Sessions that may be opened on one UTC day."
+  default     = 1000
+
+  validation {
+    condition     = var.max_sessions_per_day >= 1
+    error_message = "max_sessions_per_day: expected at least 1."
+  }
+
+  validation {
+    condition     = var.max_sessions_per_day <= 100000
+    error_message = "max_sessions_per_day: expected at most 100000."
+  }
+}
+
 variable "session_seconds" {
   type        = number
   description = "How long a box may live."
@@ -127,20 +168,52 @@ variable "max_session_bytes" {
   }
 }
 
+variable "checks" {
+  type        = string
+  description = "What boxes check, as check=off|flag|reject and limit=number by commas (docs/checks.md). Empty for the defaults."
+  default     = ""
+
+  validation {
+    condition     = length(var.checks) <= 4096
+    error_message = "checks: expected at most 4096 characters."
+  }
+}
+
 variable "sweep_schedule" {
   type        = string
   description = "When the sweeper looks for what was left behind."
   default     = "rate(5 minutes)"
 }
 
-variable "reserved_concurrency" {
+variable "create_concurrency" {
   type        = number
-  description = "Concurrency to reserve for each function; 0 for none, which small new accounts need."
-  default     = 0
+  description = "Calls of create at once, at most. 0 in accounts that cannot reserve concurrency."
+  default     = 20
 
   validation {
-    condition     = var.reserved_concurrency >= 0
-    error_message = "reserved_concurrency: expected at least 0."
+    condition     = var.create_concurrency >= 0
+    error_message = "create_concurrency: expected at least 0."
+  }
+
+  validation {
+    condition     = ((var.create_concurrency == 0) && (var.cleanup_concurrency == 0)) || ((var.create_concurrency != 0) && (var.cleanup_concurrency != 0))
+    error_message = "Concurrency: CreateConcurrency and CleanupConcurrency are both 0, or neither is."
+  }
+}
+
+variable "cleanup_concurrency" {
+  type        = number
+  description = "Concurrency kept for cleanup, and as much for the sweeper. 0 in accounts that cannot reserve it."
+  default     = 5
+
+  validation {
+    condition     = var.cleanup_concurrency >= 0
+    error_message = "cleanup_concurrency: expected at least 0."
+  }
+
+  validation {
+    condition     = var.cleanup_concurrency != 1
+    error_message = "Concurrency: CleanupConcurrency is not 1, which one long event would hold."
   }
 }
 
@@ -205,6 +278,17 @@ variable "encryption_key" {
   validation {
     condition     = contains(["yes", "no"], var.encryption_key)
     error_message = "encryption_key: expected one of yes, no."
+  }
+}
+
+variable "receipt_key" {
+  type        = string
+  description = "A KMS key (1 USD a month) that vouches for receipts."
+  default     = "yes"
+
+  validation {
+    condition     = contains(["yes", "no"], var.receipt_key)
+    error_message = "receipt_key: expected one of yes, no."
   }
 }
 

@@ -9,14 +9,15 @@ terraform {
 }
 
 locals {
+  makes_receipt_key    = var.receipt_key == "yes"
   takes_first_zone     = var.availability_zone == ""
-  reserves_concurrency = var.reserved_concurrency != 0
-  locks                = var.object_lock_days != 0
-  expires              = var.expire_days != 0
-  uses_key             = var.encryption_key == "yes"
+  reserves_concurrency = var.cleanup_concurrency != 0
   knows_tokens         = var.oidc_issuer != ""
   makes_provider       = (local.knows_tokens) && (var.make_oidc_provider == "true")
   is_eks               = var.eks_cluster != ""
+  locks                = var.object_lock_days != 0
+  expires              = var.expire_days != 0
+  uses_key             = var.encryption_key == "yes"
   stack_name           = "drawbridge-${var.cluster_name}"
 }
 

@@ -306,3 +306,37 @@ resource "aws_cloudwatch_metric_alarm" "key_in_danger" {
   treat_missing_data  = "notBreaching"
   alarm_actions       = [aws_sns_topic.alarm_topic.arn]
 }
+
+resource "aws_cloudwatch_metric_alarm" "repairs" {
+  alarm_name          = "drawbridge-${var.cluster_name}-repairs"
+  alarm_description   = "The sweeper of ${var.cluster_name} found what no other ending ended; see the metric Found"
+  namespace           = "Drawbridge"
+  metric_name         = "Repairs"
+  statistic           = "Sum"
+  period              = 300
+  evaluation_periods  = 1
+  datapoints_to_alarm = 1
+  comparison_operator = "GreaterThanOrEqualToThreshold"
+  threshold           = 1
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.alarm_topic.arn]
+  ok_actions          = [aws_sns_topic.alarm_topic.arn]
+  dimensions          = { Cluster = var.cluster_name }
+}
+
+resource "aws_cloudwatch_metric_alarm" "sweeper_absent" {
+  alarm_name          = "drawbridge-${var.cluster_name}-sweeper-absent"
+  alarm_description   = "The sweeper of ${var.cluster_name} has ended no sweep for three periods"
+  namespace           = "Drawbridge"
+  metric_name         = "Sweeps"
+  statistic           = "Sum"
+  period              = var.sweep_period_seconds
+  evaluation_periods  = 3
+  datapoints_to_alarm = 3
+  comparison_operator = "LessThanThreshold"
+  threshold           = 1
+  treat_missing_data  = "breaching"
+  alarm_actions       = [aws_sns_topic.alarm_topic.arn]
+  ok_actions          = [aws_sns_topic.alarm_topic.arn]
+  dimensions          = { Cluster = var.cluster_name }
+}

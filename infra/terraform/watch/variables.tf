@@ -43,6 +43,22 @@ variable "silence_period_seconds" {
   }
 }
 
+variable "sweep_period_seconds" {
+  type        = number
+  description = "The sweeper's schedule in seconds, a multiple of 60; three of them without a sweep raise the alarm."
+  default     = 300
+
+  validation {
+    condition     = var.sweep_period_seconds >= 60
+    error_message = "sweep_period_seconds: expected at least 60."
+  }
+
+  validation {
+    condition     = var.sweep_period_seconds <= 3600
+    error_message = "sweep_period_seconds: expected at most 3600."
+  }
+}
+
 variable "backup_key_arn" {
   type        = string
   description = "The output BackupKeyArn of the cluster's stack, if it has one."

@@ -42,7 +42,7 @@ def _backup_bucket() -> Family:
 def _state_bucket() -> Family:
     key = "sessions/probe.json"
     family = Family("state bucket")
-    for others in ("slots/", "boot/", "ready/", "closed/", "days/", "sweeps/"):
+    for others in ("slots/", "boot/", "ready/", "closed/", "days/", "baselines/", "sweeps/"):
         family.denied("admin", f"put {others}", put("admin", "state", f"{others}probe"))
     # Who administers the account stops the stack, and starts it again.
     family.allowed("admin", "put switch/", put("admin", "state", "switch/probe"))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use drawbridge_lambdas::{
     aws,
-    config::process_environment,
+    config::{self, process_environment},
     error::Error,
     posture::{Checker, Shipped, see::Clients},
     runtime,
@@ -27,7 +27,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
 
 async fn checker() -> Result<Checker, Error> {
     let shipped = Shipped::read(&process_environment)?;
-    let sdk = aws::config().await;
+    let sdk = aws::config(config::extra_ca(&process_environment)?.as_ref()).await;
     let other_s3 = process_environment("AWS_ENDPOINT_URL_S3").is_some_and(|url| !url.is_empty());
     Ok(Checker { shipped, account: Arc::new(Clients::new(&sdk, other_s3)) })
 }
