@@ -63,13 +63,15 @@ def backup_bucket(**given: str) -> dict[str, Any]:
     """The bucket's properties under these parameters."""
     template = render()
     needed = {"ClusterName": "demo", "ClientCidrs": "192.0.2.1/32", "CodeBucket": "c"}
-    values = {**needed, "CreateCodeKey": "c", "CleanupCodeKey": "c", "PostureCodeKey": "c", **given}
+    code = dict.fromkeys(("CreateCodeKey", "CleanupCodeKey", "PostureCodeKey"), "c")
+    digests = dict.fromkeys(("CreateCodeSha256", "CleanupCodeSha256"), "A" * 43 + "=")
+    values = {**needed, **code, **digests, **given}
     scope = Scope(
         pseudo={"AWS::AccountId": "0" * 12, "AWS::Region": "us-east-1", "AWS::Partition": "aws"},
         parameters=resolve(template["Parameters"], values, lambda _parameter: "ami-1"),
         conditions=template["Conditions"],
         zones=["a"],
-        attributes={"CleanupFunction": {"Arn": "arn"}},
+        attributes={"SweepFunction": {"Arn": "arn"}},
     )
     found: dict[str, Any] = scope.evaluate(template["Resources"]["BackupBucket"]["Properties"])
     return found
