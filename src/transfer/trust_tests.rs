@@ -9,7 +9,7 @@ use aws_lc_rs::{
 };
 use drawbridge_protocol::{
     Certificate, CertificateError, CertifiedSession, Envelope, JobRef, Receipt, ReceiptKey, SessionSigner,
-    Sha256, Version, session::ReadyBox, upload::Entry,
+    Sha256, Sources, Version, session::ReadyBox, upload::Entry,
 };
 use jiff::Timestamp;
 
@@ -103,6 +103,7 @@ impl World {
             artifacts: 1,
             bytes: 1,
             sealed_at,
+            sources: Sources::default(),
         };
         self.signer.sign(&receipt.to_statement().unwrap()).unwrap()
     }

@@ -18,7 +18,7 @@ use drawbridge::{
     transfer::{SealedReceipt, Target},
 };
 use drawbridge_lambdas::{machines::InstanceState, names::InstanceId, uploads::Upload};
-use drawbridge_protocol::{ArtifactName, Envelope, Receipt, Sha256, Version, upload::Entry};
+use drawbridge_protocol::{ArtifactName, Envelope, Receipt, Sha256, Sources, Version, upload::Entry};
 use kube::Client;
 
 use crate::{
@@ -207,6 +207,7 @@ impl Bridge {
             artifacts: u32::try_from(entries.len()).unwrap(),
             bytes: entries.iter().map(|entry| entry.bytes).sum(),
             sealed_at: self.world.time.now(),
+            sources: Sources::default(),
         }
     }
 }

@@ -79,6 +79,7 @@ pub(super) const CHECKS: Script = Script {
           seconds from the first TCP connection to the signed receipt, median of five rounds and their range. Then an \
           encrypted set, with the defaults and with `high_entropy=reject`.",
     stack: true,
+    options: &[],
 };
 
 pub(super) fn run(proof: &Proof, script: &Script) -> Result<()> {
