@@ -22,7 +22,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBEVUQqC8dYvB1zhRE0sJ7vjE4BqJ4Zf3o7gVZJQ4b8o"
 OTHER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBEVUQqC8dYvB1zhRE0sJ7vjE4BqJ4Zf3o7gVZJQ4b8p"
 # Kept beyond a session: tombstones, the day's count, an administrator's stop, the sweeper's mark, and the box's program.
-KEPT = ("closed/", "days/", "switch/", "sweeps/", "boot/program/")
+KEPT = ("closed/", "days/", "switch/", "sweeps/", "boot/program/", "baselines/")
 Answer = dict[str, Any]
 T = TypeVar("T")
 

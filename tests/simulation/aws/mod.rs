@@ -108,7 +108,7 @@ impl Aws {
     pub(crate) fn left(&self) -> Vec<String> {
         let inner = self.inner();
         let alive = |machine: &&Machine| machine.state != InstanceState::Terminated;
-        let standing = ["closed/", "days/", "boot/program/", "sweeps/"];
+        let standing = ["closed/", "days/", "boot/program/", "sweeps/", "baselines/"];
         let kept = |key: &&String| !standing.iter().any(|prefix| key.starts_with(prefix));
         let mut left: Vec<String> = inner.objects.keys().filter(kept).cloned().collect();
         left.extend(

@@ -56,7 +56,7 @@ impl Checker {
         if let Some(last) = last.filter(|last| now.duration_since(*last) < limit) {
             return Ok(format!("last at {last:.0}"));
         }
-        let function = self.see(Thing::Function(names.cleanup_function.clone())).await?;
+        let function = self.see(Thing::Function(names.sweep_function.clone())).await?;
         let deployed = function["Modified"].as_str().and_then(|text| text.parse::<Timestamp>().ok());
         if let Some(deployed) = deployed.filter(|at| now.duration_since(*at) < limit) {
             return Ok(format!("the first sweep after the deployment at {deployed:.0} is not due yet"));
@@ -66,7 +66,7 @@ impl Checker {
             last.map_or_else(|| "none".to_owned(), |last| format!("the last at {last:.0}")),
             format!(
                 "see the log of function {}: boxes that nobody closed may be running",
-                names.cleanup_function
+                names.sweep_function
             ),
         ))
     }

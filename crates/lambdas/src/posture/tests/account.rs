@@ -25,6 +25,26 @@ pub(super) fn now() -> Timestamp {
     "2026-11-21T10:10:00Z".parse().unwrap()
 }
 
+/// Names whose values matter to nothing here.
+const OTHERS: &[&str] = &[
+    "BackupKeyArn",
+    "BackupKeyOrNone",
+    "BreakGlass",
+    "Deployer",
+    "EksCluster",
+    "Encryption",
+    "Image",
+    "LockDays",
+    "OidcIssuer",
+    "OperatorAccount",
+    "OperatorNamespace",
+    "PrivateGroup",
+    "PrivateSubnet",
+    "PublicSubnet",
+    "ReceiptKey",
+    "Vpc",
+];
+
 /// What the template hands over.
 pub(super) fn environment(name: &str) -> Option<String> {
     let value = match name {
@@ -32,9 +52,15 @@ pub(super) fn environment(name: &str) -> Option<String> {
         "DRAWBRIDGE_CLEANUP_CODE_SHA256" => "cleanup-digest",
         "DRAWBRIDGE_CLIENT_CIDRS" => "203.0.113.10/32",
         "DRAWBRIDGE_PARAM_ClusterName" => "demo",
-        "DRAWBRIDGE_PARAM_S3Port" => "443",
+        "DRAWBRIDGE_PARAM_BreakGlassArn" | "DRAWBRIDGE_PARAM_DeployerArn" => "none",
+        "DRAWBRIDGE_PARAM_EksCluster" | "DRAWBRIDGE_PARAM_OidcIssuer" => "",
+        "DRAWBRIDGE_PARAM_EncryptionKey" | "DRAWBRIDGE_PARAM_ReceiptKey" => "no",
+        "DRAWBRIDGE_PARAM_ExpireDays" | "DRAWBRIDGE_PARAM_ObjectLockDays" => "0",
+        "DRAWBRIDGE_PARAM_OperatorAccount" => "drawbridge",
+        "DRAWBRIDGE_PARAM_OperatorNamespace" => "drawbridge-system",
+        "DRAWBRIDGE_PARAM_VpcCidr" => "10.0.0.0/16",
         "DRAWBRIDGE_PARAM_SweepSchedule" => "rate(5 minutes)",
-        "DRAWBRIDGE_OMITTED" => ",",
+        "DRAWBRIDGE_OMITTED" => "create/CertifySessions,jumpbox/EncryptBackups",
         other => match other.strip_prefix("DRAWBRIDGE_NAME_")? {
             "Partition" => "aws",
             "Region" => "us-east-1",
@@ -48,11 +74,12 @@ pub(super) fn environment(name: &str) -> Option<String> {
             "PostureFunction" | "PostureRole" => "drawbridge-demo-posture",
             "BoxRole" | "InstanceProfile" => "drawbridge-demo-jumpbox",
             "InstanceTypes" => "t3.small,t3a.small",
+            "SweepFunction" | "SweepRule" => "drawbridge-demo-sweep",
             "S3Endpoint" => "vpce-1",
             "Operator" => "drawbridge-demo-operator",
-            "SweepRule" => "drawbridge-demo-sweep",
             "EndedRule" => "drawbridge-demo-instance-ended",
-            name => return Some(format!("the-{}", name.to_lowercase())),
+            name if OTHERS.contains(&name) => return Some(format!("the-{}", name.to_lowercase())),
+            _ => return None,
         },
     };
     Some(value.to_owned())
@@ -69,7 +96,7 @@ fn role_arn(role: &str) -> String {
 /// An account as the template leaves it, with one box running.
 pub(super) fn as_shipped(shipped: &Shipped) -> Standing {
     let names = &shipped.names;
-    let cleanup_arn = function_arn(&names.cleanup_function);
+    let sweep_arn = function_arn(&names.sweep_function);
     let mut things = HashMap::new();
     for (bucket, file) in [(&names.backup_bucket, "backup-bucket"), (&names.state_bucket, "state-bucket")] {
         let block = json!({"BlockPublicAcls": true, "BlockPublicPolicy": true, "IgnorePublicAcls": true,
@@ -83,9 +110,11 @@ pub(super) fn as_shipped(shipped: &Shipped) -> Standing {
     things.insert(Thing::Lock(bucket.clone()), json!({"Versioning": null, "Mode": null, "Days": null}));
     let unfinished = json!({"Id": "unfinished-uploads", "Enabled": true, "Prefix": "", "Expires": null,
         "NoncurrentExpires": null, "Markers": false, "AbortsAfter": 1});
-    things.insert(Thing::Lifecycle(bucket.clone()), json!([unfinished]));
+    let ended = json!({"Id": "ended", "Enabled": true, "Prefix": "clusters/demo/ended/", "Expires": 7,
+        "NoncurrentExpires": null, "Markers": false, "AbortsAfter": null});
+    things.insert(Thing::Lifecycle(bucket.clone()), json!([unfinished, ended]));
     let marker =
-        json!({"Target": cleanup_arn, "Events": ["s3:ObjectCreated:*"], "Prefix": "clusters/demo/ended/"});
+        json!({"Target": sweep_arn, "Events": ["s3:ObjectCreated:*"], "Prefix": "clusters/demo/ended/"});
     things.insert(Thing::Notifications(bucket.clone()), json!([marker]));
     things.insert(Thing::LastSweep(names.state_bucket.clone()), json!("2026-11-21T10:07:00Z"));
     network(shipped, &mut things);
@@ -108,7 +137,12 @@ fn network(shipped: &Shipped, things: &mut HashMap<Thing, Value>) {
         json!({"Egress": egress, "Number": 100, "Action": "allow", "Protocol": "6", "With": "0.0.0.0/0",
             "From": from, "To": to})
     };
-    let acl = json!([entry(false, 32_768, 60_999), entry(true, 443, 443)]);
+    let not_to_vpc = |egress: bool| {
+        json!({"Egress": egress, "Number": 90, "Action": "deny", "Protocol": "-1", "With": "10.0.0.0/16",
+            "From": null, "To": null})
+    };
+    let acl =
+        json!([entry(false, 32_768, 60_999), entry(true, 443, 443), not_to_vpc(true), not_to_vpc(false)]);
     things.insert(Thing::Acl(names.private_subnet.clone()), acl);
     let out = json!({"Protocol": "tcp", "From": 443, "To": 443, "With": ["0.0.0.0/0"]});
     things.insert(Thing::Group(names.private_group.clone()), json!({"In": [], "Out": [out]}));
@@ -144,7 +178,7 @@ fn identities(shipped: &Shipped, things: &mut HashMap<Thing, Value>) {
 
 fn functions(shipped: &Shipped, things: &mut HashMap<Thing, Value>) {
     let names = &shipped.names;
-    let cleanup_arn = function_arn(&names.cleanup_function);
+    let sweep_arn = function_arn(&names.sweep_function);
     let common = json!({"DRAWBRIDGE_CLUSTER": names.cluster, "DRAWBRIDGE_STACK": names.stack,
         "DRAWBRIDGE_STATE_BUCKET": names.state_bucket});
     let mut of_create = common.clone();
@@ -152,7 +186,8 @@ fn functions(shipped: &Shipped, things: &mut HashMap<Thing, Value>) {
     of_create["DRAWBRIDGE_MAX_BOXES"] = json!("4");
     for (function, role, code, variables) in [
         (&names.create_function, &names.create_role, "create-digest", of_create),
-        (&names.cleanup_function, &names.cleanup_role, "cleanup-digest", common),
+        (&names.cleanup_function, &names.cleanup_role, "cleanup-digest", common.clone()),
+        (&names.sweep_function, &names.cleanup_role, "cleanup-digest", common),
     ] {
         let found = json!({"Code": code, "Role": role_arn(role), "Handler": "bootstrap", "Layers": [],
             "Runtime": "provided.al2023", "Variables": variables, "Modified": "2026-11-20T10:00:00.000Z"});
@@ -160,7 +195,7 @@ fn functions(shipped: &Shipped, things: &mut HashMap<Thing, Value>) {
     }
     let event = |sid: &str, service: &str, condition: Value| {
         json!({"Sid": sid, "Effect": "Allow", "Principal": {"Service": service}, "Action": "lambda:InvokeFunction",
-            "Resource": cleanup_arn, "Condition": condition})
+            "Resource": sweep_arn, "Condition": condition})
     };
     let from = |rule: &str| json!({"ArnLike": {"AWS:SourceArn": format!("arn:aws:events:us-east-1:000000000000:rule/{rule}")}});
     let marker = json!({"StringEquals": {"AWS:SourceAccount": names.account},
@@ -171,13 +206,13 @@ fn functions(shipped: &Shipped, things: &mut HashMap<Thing, Value>) {
         event("c", "events.amazonaws.com", from(&names.ended_rule)),
     ];
     things.insert(
-        Thing::Invokers(names.cleanup_function.clone()),
+        Thing::Invokers(names.sweep_function.clone()),
         json!({"Version": "2012-10-17", "Statement": invokers}),
     );
     let sweep = json!({"State": "ENABLED", "Schedule": "rate(5 minutes)", "Pattern": null,
-        "Targets": [{"Arn": cleanup_arn, "Input": "{\"sweep\":true}"}]});
+        "Targets": [{"Arn": sweep_arn, "Input": "{\"sweep\":true}"}]});
     things.insert(Thing::Rule(names.sweep_rule.clone()), sweep);
-    let ended = json!({"State": "ENABLED", "Schedule": null, "Targets": [{"Arn": cleanup_arn, "Input": null}],
+    let ended = json!({"State": "ENABLED", "Schedule": null, "Targets": [{"Arn": sweep_arn, "Input": null}],
         "Pattern": {"source": ["aws.ec2"], "detail-type": ["EC2 Instance State-change Notification"],
             "detail": {"state": ["stopped", "terminated"]}}});
     things.insert(Thing::Rule(names.ended_rule.clone()), ended);

@@ -198,7 +198,7 @@ pub(super) fn flips() -> Vec<Flip> {
             &[Name::CleanupSettings],
             "theirs",
         ),
-        (Thing::Invokers(names.cleanup_function.clone()), anyone_may, &[Name::Invokers], "besides"),
+        (Thing::Invokers(names.sweep_function.clone()), anyone_may, &[Name::Invokers], "besides"),
         (
             Thing::Rule(names.sweep_rule.clone()),
             |it| it["State"] = json!("DISABLED"),
