@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Each ending of a box alone, all others taken away, box root having taken away the box's own.
 
-    run.py --run ID --code create.zip cleanup.zip [...] [--table FILE]
+    run.py --run ID --code create.zip cleanup.zip posture.zip [--table FILE]
 
 Every ending has a stack of its own in the run's local AWS, with sessions of two minutes and no grace, and all of them
 run at the same time. Exit code 1 when one does not hold.

@@ -32,9 +32,11 @@ fn on_aws_alone(proof: &Proof) -> Result<()> {
     let mut up = python("testbed/testbed.py");
     shown("booting the local AWS", up.args(["up", "--run", &proof.run, "--without", "kubernetes"]))?;
     let mut endings = python("tests/endings/run.py");
-    endings
-        .args(["--run", &proof.run, "--code"])
-        .args([&proof.package.create_zip, &proof.package.cleanup_zip]);
+    endings.args(["--run", &proof.run, "--code"]).args([
+        &proof.package.create_zip,
+        &proof.package.cleanup_zip,
+        &proof.package.posture_zip,
+    ]);
     let result = shown("each ending of a box alone", endings.arg("--table").arg(&table));
     // What was measured is worth keeping also when a bound was broken; the table says so.
     if let Ok(figures) = fs::read_to_string(&table) {
