@@ -15,8 +15,9 @@ pub(crate) fn flips(bed: &Bed) -> Vec<Flip> {
         let configuration = json!({"Status": status});
         on(&backup, "put-bucket-versioning", "--versioning-configuration", &configuration)
     };
-    let unfinished = json!({"ID": "unfinished-uploads", "Status": "Enabled", "Filter": {"Prefix": ""},
-        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1}});
+    let shipped = bed.aws(&["s3api", "get-bucket-lifecycle-configuration", "--bucket", &backup]);
+    let shipped: Value = serde_json::from_str(&shipped).unwrap();
+    let shipped = shipped["Rules"].as_array().unwrap().clone();
     let expires =
         json!({"ID": "all", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": 1}});
     let lifecycle = |rules: Value| {
@@ -45,8 +46,8 @@ pub(crate) fn flips(bed: &Bed) -> Vec<Flip> {
         Flip::of(
             Name::BackupLifecycle,
             "a lifecycle rule that expires everything after a day",
-            vec![lifecycle(json!([unfinished, expires]))],
-            vec![lifecycle(json!([unfinished]))],
+            vec![lifecycle(shipped.iter().cloned().chain([expires]).collect())],
+            vec![lifecycle(shipped.into())],
         ),
         marker(bed, &backup),
     ]

@@ -1,4 +1,4 @@
-//! Ways to break the guarantees of the functions and of what ends boxes.
+//! Ways to break the guarantees of the functions, of what ends boxes, and of the receipt key.
 
 use std::time::Duration;
 
@@ -29,6 +29,7 @@ pub(crate) fn flips(bed: &Bed) -> Vec<Flip> {
         rule(bed, Name::SweepRule, "sweep", "the sweeper's rule disabled"),
         rule(bed, Name::EndedRule, "instance-ended", "the rule of ended instances disabled"),
         sweeper(bed),
+        key(bed),
     ]
 }
 
@@ -96,6 +97,13 @@ fn rule_name(bed: &Bed, name: &str) -> String {
     let function = bed.output("CleanupFunctionArn");
     let function = function.rsplit(':').next().unwrap().to_owned();
     format!("{}-{name}", function.strip_suffix("-cleanup").unwrap())
+}
+
+/// The key that certifies sessions, disabled.
+fn key(bed: &Bed) -> Flip {
+    let arn = bed.output("ReceiptKeyArn");
+    let of = |what: &str| call(&["kms", what, "--key-id", &arn]);
+    Flip::of(Name::Key, "the receipt key disabled", vec![of("disable-key")], vec![of("enable-key")])
 }
 
 /// The sweeper is silent. A stack that sweeps each minute is missed after three; the rule is disabled meanwhile.
