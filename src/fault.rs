@@ -45,6 +45,7 @@ reasons! {
     CreateRefusedSessionEnded,
     CreateRefusedDeadlinePassed,
     CreateRefusedQuota,
+    CreateRefusedDailyQuota,
     CreateRefusedStopped,
     CreateRefusedCapacity,
     CreateRefusedBadRequest,
@@ -71,6 +72,8 @@ reasons! {
     TransferFailed,
     Rejected,
     ReceiptInvalid,
+    ReceiptUnverified,
+    ReceiptKeyInvalid,
     SessionExpired,
     Interrupted,
     KubernetesFailed,
@@ -113,7 +116,10 @@ impl Reason {
             | Self::HostKeyMismatch
             | Self::StorageDenied
             | Self::ClockSkew
+            | Self::ReceiptUnverified
+            | Self::ReceiptKeyInvalid
             | Self::LimitReached => Mending::ByAPerson,
+            Self::CreateRefusedDailyQuota => Mending::Tomorrow,
             Self::CreateRefusedQuota
             | Self::CreateRefusedCapacity
             | Self::BrokerThrottled
@@ -134,6 +140,8 @@ pub enum Mending {
     Later,
     /// A person must change something first; asking often only costs boxes.
     ByAPerson,
+    /// It passes with the UTC day.
+    Tomorrow,
 }
 
 impl Mending {
@@ -141,7 +149,7 @@ impl Mending {
     pub fn factor(self) -> u32 {
         match self {
             Self::Soon => 1,
-            Self::Later => 3,
+            Self::Later | Self::Tomorrow => 3,
             Self::ByAPerson => 6,
         }
     }
@@ -212,6 +220,7 @@ impl From<&TransferError> for Fault {
                 Reason::ConnectionLost
             }
             TransferError::Protocol(_) => Reason::ProtocolBroken,
+            TransferError::Unverified(_) => Reason::ReceiptUnverified,
             TransferError::Box { code, .. } => of_box(*code),
             TransferError::Pipeline(_) | TransferError::Key(_) => Reason::TransferFailed,
         };

@@ -20,11 +20,13 @@
 //! As the minted token of a namespace's `drawbridge-gatherer`, which that namespace's admin binds: pods list;
 //! pods/exec create and get.
 //!
-//! In AWS: `lambda:InvokeFunction` on the vault's two functions. Of AWS's SDKs only Lambda's is linked.
+//! In AWS: `lambda:InvokeFunction` on the vault's functions (create, cleanup, posture). Of AWS's SDKs only Lambda's is
+//! linked.
 
 pub mod api;
 pub mod broker;
 pub mod controller;
+pub mod cost;
 pub mod drain;
 pub mod fault;
 pub mod gather;

@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use drawbridge::{
-    broker::LambdaBroker,
+    broker::{LambdaBroker, trust},
     controller::{
         self, Parts,
         backupjob::Ssh,
@@ -84,6 +84,7 @@ async fn connect() -> anyhow::Result<(Config, Client)> {
 
 /// Waits for the lease, then acts until it is told to stop. Losing the lease ends the process at once.
 async fn run(flags: Flags, cluster: Config, client: Client) -> anyhow::Result<()> {
+    let extra_ca = flags.aws_ca_file.as_deref().map(trust::load).transpose()?;
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be watched")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be watched")?;
     let (health, metrics) = (Arc::new(Health::default()), Arc::new(Metrics::default()));
@@ -106,7 +107,7 @@ async fn run(flags: Flags, cluster: Config, client: Client) -> anyhow::Result<()
     let parts = Parts {
         client,
         accounts,
-        broker: Arc::new(LambdaBroker::from_environment().await),
+        broker: Arc::new(LambdaBroker::from_environment(extra_ca.as_ref()).await),
         carrier: Arc::new(carrier),
         clock: Arc::new(SystemClock::default()),
         entropy: Arc::new(SystemEntropy),

@@ -1,6 +1,6 @@
 //! What the controller counts. Base units, bounded labels: kinds, steps and reasons, never names.
 
-use std::sync::Mutex;
+use std::{collections::BTreeMap, sync::Mutex};
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
@@ -34,6 +34,23 @@ struct AskLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FindingLabels {
+    check: &'static str,
+    effect: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct GuaranteeLabels {
+    guarantee: &'static str,
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StageLabel {
     stage: &'static str,
 }
@@ -46,10 +63,13 @@ pub struct Metrics {
     errors: Family<ErrorLabels, Counter>,
     ends: Family<EndLabels, Counter>,
     asked: Family<AskLabels, Counter>,
+    refused: Family<ReasonLabel, Counter>,
     bytes: Family<StageLabel, Counter>,
     artifacts: Counter,
     log_gaps: Counter,
+    findings: Family<FindingLabels, Counter>,
     abandoned: Counter,
+    postures: Family<GuaranteeLabels, Gauge>,
     leader: Gauge,
 }
 
@@ -64,10 +84,13 @@ impl Default for Metrics {
             errors: Family::default(),
             ends: Family::default(),
             asked: Family::default(),
+            refused: Family::default(),
             bytes: Family::default(),
             artifacts: Counter::default(),
             log_gaps: Counter::default(),
+            findings: Family::default(),
             abandoned: Counter::default(),
+            postures: Family::default(),
             leader: Gauge::default(),
         };
         registry.register("steps", "Steps done, by step", metrics.steps.clone());
@@ -87,6 +110,11 @@ impl Default for Metrics {
             metrics.asked.clone(),
         );
         registry.register(
+            "sessions_refused",
+            "Sessions that create refused, by reason",
+            metrics.refused.clone(),
+        );
+        registry.register(
             "transferred_bytes",
             "Bytes of transfers that ended, before and after compression",
             metrics.bytes.clone(),
@@ -98,9 +126,19 @@ impl Default for Metrics {
             metrics.log_gaps.clone(),
         );
         registry.register(
+            "findings",
+            "Artifacts in which a check of the box found something, by check and effect",
+            metrics.findings.clone(),
+        );
+        registry.register(
             "sessions_abandoned",
             "Sessions let go without being seen closed",
             metrics.abandoned.clone(),
+        );
+        registry.register(
+            "posture_guarantees",
+            "Vaults by guarantee and state, as their stacks were last seen",
+            metrics.postures.clone(),
         );
         registry.register("leader", "1 in the process that acts", metrics.leader.clone());
         Self { registry: Mutex::new(registry), ..metrics }
@@ -125,6 +163,11 @@ impl Metrics {
         self.asked.get_or_create(&AskLabels { function, outcome: error.unwrap_or("answered") }).inc();
     }
 
+    /// `create` refused a session.
+    pub fn refused(&self, reason: &'static str) {
+        self.refused.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
     pub fn transferred(&self, figures: Figures) {
         let across = figures.across;
         self.bytes.get_or_create(&StageLabel { stage: "original" }).inc_by(across.original_bytes);
@@ -137,8 +180,23 @@ impl Metrics {
         self.log_gaps.inc_by(gaps.unsigned_abs());
     }
 
+    /// What the box's checks found in a transfer, in artifacts by check and effect.
+    pub fn found(&self, artifacts: &BTreeMap<(&'static str, &'static str), u64>) {
+        for (&(check, effect), count) in artifacts {
+            self.findings.get_or_create(&FindingLabels { check, effect }).inc_by(*count);
+        }
+    }
+
     pub fn abandoned(&self) {
         self.abandoned.inc();
+    }
+
+    /// How many vaults have each guarantee in each state.
+    pub fn posture(&self, counts: &BTreeMap<(&'static str, &'static str), i64>) {
+        self.postures.clear();
+        for ((guarantee, state), vaults) in counts {
+            self.postures.get_or_create(&GuaranteeLabels { guarantee, state }).set(*vaults);
+        }
     }
 
     pub fn leads(&self, leads: bool) {
@@ -158,6 +216,8 @@ impl Metrics {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+    use drawbridge_protocol::session::Refusal;
+
     use super::Metrics;
 
     #[test]
@@ -165,12 +225,28 @@ mod tests {
         let metrics = Metrics::default();
         metrics.step("rest");
         metrics.asked("create", Some("denied"));
+        metrics.found(&[(("tar_setuid", "flag"), 2)].into());
         let text = metrics.text().unwrap();
         assert!(text.contains("drawbridge_steps_total{step=\"rest\"} 1"), "{text}");
         assert!(
             text.contains("drawbridge_function_calls_total{function=\"create\",outcome=\"denied\"} 1"),
             "{text}"
         );
+        assert!(text.contains("drawbridge_findings_total{check=\"tar_setuid\",effect=\"flag\"} 2"), "{text}");
         assert!(text.contains("drawbridge_build_info{version="), "{text}");
+    }
+
+    #[test]
+    fn each_refusal_of_create_is_counted_under_its_own_reason() {
+        let metrics = Metrics::default();
+        for (times, refusal) in Refusal::ALL.iter().enumerate() {
+            (0..=times).for_each(|_| metrics.refused(refusal.name()));
+        }
+        let text = metrics.text().unwrap();
+        for (times, refusal) in Refusal::ALL.iter().enumerate() {
+            let line =
+                format!("drawbridge_sessions_refused_total{{reason=\"{}\"}} {}", refusal.name(), times + 1);
+            assert!(text.contains(&line), "{line} in {text}");
+        }
     }
 }

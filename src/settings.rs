@@ -1,10 +1,10 @@
 //! How the controller is set up: flags, each of which can be given by the environment.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Args;
 
-use crate::controller::backoff::Backoff;
+use crate::controller::{PostureLimits, backoff::Backoff};
 
 /// The flags of `drawbridge-controller run`.
 #[derive(Clone, Debug, Args)]
@@ -30,6 +30,18 @@ pub struct Flags {
     /// Seconds before the second attempt of a job; doubled for each further one.
     #[arg(long, env = "DRAWBRIDGE_BACKOFF_SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub backoff_seconds: u64,
+    /// Seconds between two looks at a stack's posture while no job waits.
+    #[arg(long, env = "DRAWBRIDGE_POSTURE_SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(10..=86_400))]
+    pub posture_seconds: u64,
+    /// A job opens a session only on a posture that was looked at within so many seconds.
+    #[arg(long, env = "DRAWBRIDGE_POSTURE_MAX_AGE_SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(10..=3_600))]
+    pub posture_max_age_seconds: u64,
+    /// Seconds for which a guarantee that cannot be looked at still counts as held.
+    #[arg(long, env = "DRAWBRIDGE_POSTURE_GRACE_SECONDS", default_value_t = 1_800, value_parser = clap::value_parser!(u64).range(..=86_400))]
+    pub posture_grace_seconds: u64,
+    /// A file of CA certificates, trusted to vouch for AWS besides the system's: for private endpoints and tests.
+    #[arg(long, env = "DRAWBRIDGE_AWS_CA_FILE")]
+    pub aws_ca_file: Option<PathBuf>,
     /// Seconds that a stopping process gives to what is under way.
     #[arg(long, env = "DRAWBRIDGE_SHUTDOWN_SECONDS", default_value_t = 20)]
     pub shutdown_seconds: u64,
@@ -43,6 +55,7 @@ pub struct Settings {
     pub concurrency: u16,
     pub parallel_uploads: usize,
     pub backoff: Backoff,
+    pub posture: PostureLimits,
     pub shutdown: Duration,
 }
 
@@ -58,6 +71,11 @@ impl Flags {
             backoff: Backoff {
                 first: Duration::from_secs(self.backoff_seconds),
                 longest: Self::LONGEST_BACKOFF.max(Duration::from_secs(self.backoff_seconds)),
+            },
+            posture: PostureLimits {
+                every: Duration::from_secs(self.posture_seconds),
+                max_age: Duration::from_secs(self.posture_max_age_seconds),
+                grace: Duration::from_secs(self.posture_grace_seconds),
             },
             shutdown: Duration::from_secs(self.shutdown_seconds),
         }

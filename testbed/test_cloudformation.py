@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import json
 import sys
 import unittest
 from pathlib import Path
@@ -11,7 +13,10 @@ from unittest.mock import MagicMock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from infra.render import RENDERED  # noqa: E402
+from testbed.aws.cloudformation import rules  # noqa: E402
 from testbed.aws.cloudformation.errors import TemplateError  # noqa: E402
+from testbed.aws.cloudformation.intrinsics import Scope  # noqa: E402
 from testbed.aws.cloudformation.stack import Deployment, Stack  # noqa: E402
 
 TEMPLATE: dict[str, Any] = {
@@ -60,6 +65,16 @@ class Interpreter(unittest.TestCase):
         vpc["Properties"] = {"CidrBlock": "10.0.0.0/8", "Tags": [{"Key": "a", "Value": "b", "Also": "c"}]}
         self.refused(r"Tags\[0\]: Also is not known", {"Resources": {"Vpc": vpc}})
 
+    def test_what_stands_behind_a_condition_that_does_not_hold_is_not_made(self) -> None:
+        gateway = {"Type": "AWS::EC2::InternetGateway", "Condition": "Plain"}
+        output = {"Condition": "Plain", "Value": {"Ref": "Gateway"}}
+        change = {"Resources": {"Gateway": gateway}, "Outputs": {"Gateway": output}}
+        stack, _ = self.deploy(change)
+        self.assertNotIn("Gateway", {*stack.resources, *stack.outputs})
+        stack, _ = self.deploy(change, Port="80")
+        self.assertIn("Gateway", stack.resources)
+        self.assertIn("Gateway", stack.outputs)
+
     def test_unknown_functions_are_refused(self) -> None:
         vpc = {"Type": "AWS::EC2::VPC", "Properties": {"CidrBlock": {"Fn::Cidr": ["10.0.0.0/8", 1, 8]}}}
         self.refused("Fn::Cidr", {"Resources": {"Vpc": vpc}})
@@ -68,6 +83,34 @@ class Interpreter(unittest.TestCase):
         self.refused("Mappings is not known", {"Mappings": {"A": {}}})
         vpc = {**TEMPLATE["Resources"]["Vpc"], "CreationPolicy": {}}
         self.refused("CreationPolicy is not known", {"Resources": {"Vpc": vpc}})
+
+    def test_what_a_condition_leaves_out_is_not_made_and_nothing_waits_for_it(self) -> None:
+        table = {**TEMPLATE["Resources"]["Table"], "Condition": "Plain"}
+        choice = {"Fn::If": ["Plain", {"Ref": "Table"}, "none"]}
+        outputs = {"Table": {"Condition": "Plain", "Value": {"Ref": "Table"}}, "Either": {"Value": choice}}
+        stack, api = self.deploy({"Resources": {"Table": table}, "Outputs": outputs})
+        self.assertNotIn("Table", stack.resources)
+        self.assertNotIn("Table", stack.outputs)
+        self.assertEqual(stack.outputs["Either"], "none")
+        api.create_route_table.assert_not_called()
+        stack, api = self.deploy({"Resources": {"Table": table}, "Outputs": outputs}, Port="80")
+        self.assertEqual(set(stack.resources), {"Table", "Vpc"})
+        api.create_route_table.assert_called_once()
+        self.refused("condition 'Nobody' is not", {"Resources": {"Table": {**table, "Condition": "Nobody"}}})
+
+    def test_a_key_that_nobody_could_administer_is_refused(self) -> None:
+        def key(action: str) -> dict[str, Any]:
+            statement = {"Effect": "Allow", "Principal": {"AWS": "root"}, "Action": action, "Resource": "*"}
+            properties = {"KeyPolicy": {"Version": "2012-10-17", "Statement": [statement]}}
+            return {"Resources": {"Key": {"Type": "AWS::KMS::Key", "Properties": properties}}}
+
+        self.refused("kms:PutKeyPolicy: KMS refuses that", key("kms:Sign"))
+        _, api = self.deploy(key("kms:PutKeyPolicy"))
+        api.create_key.assert_called_once()
+        told = key("kms:Sign")
+        told["Resources"]["Key"]["Properties"]["BypassPolicyLockoutSafetyCheck"] = True
+        _, api = self.deploy(told)
+        api.create_key.assert_called_once()
 
     def test_cycles_are_named(self) -> None:
         vpc = {"Type": "AWS::EC2::VPC", "Properties": {"CidrBlock": {"Ref": "Table"}}}
@@ -81,8 +124,27 @@ class Interpreter(unittest.TestCase):
         self.refused("no parameter Colour", {}, Colour="blue")
         self.refused("'0' is not within", {}, Port="0")
         self.refused("'x' does not match", {}, Cidrs="10.0.0.0/8,x")
+        short = {"Parameters": {"Name": {"Type": "String", "Default": "x", "MaxLength": 2}}}
+        self.refused("'xyz' is longer than 2", short, Name="xyz")
+        self.deploy(short, Name="xy")
         self.refused("Name has no default", {"Parameters": {"Name": {"Type": "String"}}})
         self.refused("type Map is not known", {"Parameters": {"Name": {"Type": "Map", "Default": "x"}}})
+
+    def test_a_rule_that_does_not_hold_stops_the_deployment_before_anything_is_made(self) -> None:
+        plain = {"Fn::Equals": [{"Ref": "Port"}, "443"]}
+        rule = {"Assertions": [{"AssertDescription": "Port is 443", "Assert": {"Fn::And": [plain, plain]}}]}
+        self.deploy({"Rules": {"Port": rule}})
+        self.refused("rule Port does not hold: Port is 443", {"Rules": {"Port": rule}}, Port="80")
+        self.refused("RuleCondition is not known", {"Rules": {"Port": {**rule, "RuleCondition": plain}}})
+
+    def test_the_stack_keeps_concurrency_for_cleanup_where_it_bounds_create_s(self) -> None:
+        stack_rules = json.loads(RENDERED.read_text())["Rules"]
+        pairs = {("0", "0"): True, ("20", "5"): True, ("0", "5"): False, ("20", "0"): False, ("20", "1"): False}
+        for (create, cleanup), holds in pairs.items():
+            given = {"CreateConcurrency": create, "CleanupConcurrency": cleanup}
+            scope = Scope(pseudo={}, parameters=given, conditions={}, zones=[])
+            with self.subTest(given), contextlib.nullcontext() if holds else self.assertRaises(TemplateError):
+                rules.check(stack_rules, scope)
 
     def test_what_is_set_to_no_value_is_left_out(self) -> None:
         choice = {"Fn::If": ["Plain", True, {"Ref": "AWS::NoValue"}]}

@@ -20,11 +20,14 @@ from typing import Any, Sequence
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
+from testbed.aws.layout import ISSUERS  # noqa: E402
 from testbed.common import progress, run as runs  # noqa: E402
 from testbed.common.errors import TestbedError, main_wrapper  # noqa: E402
 from testbed.common.process import Daemons, ancestors, end, marked  # noqa: E402
 from testbed.common.run import PARTS, Run  # noqa: E402
+from testbed.common.shell import run as shell  # noqa: E402
 from testbed.common.teardown import claim, is_stale  # noqa: E402
+from testbed.kubernetes import binaries  # noqa: E402
 
 AWS, OWN_CLUSTER, KIND = HERE / "aws" / "aws.py", HERE / "kubernetes" / "cluster.py", HERE / "kubernetes" / "kind.py"
 
@@ -74,12 +77,26 @@ def up(run_id: str, parts: Sequence[str]) -> Path:
         facts[part] = _facts(run, part)
     if set(parts) == set(PARTS):
         _call("aws", "connect", run_id, "--node-pid", str(facts["kubernetes"]["node_pid"]))
+        _publish_issuer(run, facts["kubernetes"])
         progress.say("the node is plugged into the local internet")
     path = run.dir / "testbed.json"
     path.touch(mode=0o600)  # it has the local account's root keys
     path.write_text(json.dumps(facts, indent=2) + "\n")
     progress.say(f"up: {path}")
     return path
+
+
+def _publish_issuer(run: Run, cluster: dict[str, Any]) -> None:
+    """The cluster's token issuer and its public keys, as it would publish them on the internet for IAM to fetch."""
+
+    def ask(path: str) -> Any:
+        argv = [binaries.path("kubectl"), f"--kubeconfig={cluster['kubeconfig']}", "get", "--raw", path]
+        return json.loads(shell(*argv))
+
+    issuer = ask("/.well-known/openid-configuration")["issuer"]
+    draft = run.part("aws") / "issuers.new"
+    draft.write_text(json.dumps({issuer: ask("/openid/v1/jwks")}, indent=2))
+    draft.replace(run.part("aws") / ISSUERS)
 
 
 def _facts(run: Run, part: str) -> Any:

@@ -2,7 +2,11 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
-use std::{collections::BTreeSet, process::Command};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 /// The AWS SDKs that `package` links, as cargo resolves them.
 fn sdks(package: &str) -> BTreeSet<String> {
@@ -47,5 +51,54 @@ fn the_box_links_s3_and_what_credentials_need() {
 
 #[test]
 fn ec2_is_linked_by_the_lambdas_alone() {
-    assert_eq!(sdks("drawbridge-lambdas"), set(&["ec2", "s3", "sts"]));
+    // posture looks at all that the stack is made of; its role lets it only look.
+    let all = set(&["ec2", "eventbridge", "iam", "kms", "lambda", "s3", "sts"]);
+    assert_eq!(sdks("drawbridge-lambdas"), all);
+}
+
+/// Every file of the sources below `directory`.
+fn files(directory: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && !path.ends_with("__pycache__") {
+            files(&path, found);
+        } else if path
+            .extension()
+            .is_some_and(|kind| ["rs", "py", "sh", "toml", "tpl", "yaml"].iter().any(|k| kind == *k))
+        {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn nothing_switches_the_verification_of_certificates_off() {
+    // In two halves each, so that this file does not hold them.
+    let switches = [
+        ("verify", "=False"),
+        ("CERT_", "NONE"),
+        ("check_hostname", " = False"),
+        ("_create_", "unverified"),
+        ("danger", "ous()"),
+        ("danger_", "accept"),
+        ("--no-verify", "-ssl"),
+        ("--in", "secure"),
+        ("curl -", "k"),
+        ("insecure-skip-", "tls"),
+    ];
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut sources = Vec::new();
+    for directory in
+        ["src", "crates", "tests", "testbed", "benches", "infra", "charts", "images", "xtask", "examples"]
+    {
+        files(&root.join(directory), &mut sources);
+    }
+    assert!(sources.len() > 200, "the sources are not where they were: {}", sources.len());
+    for path in sources {
+        let text = std::fs::read_to_string(&path).unwrap();
+        for (first, second) in switches {
+            let switch = format!("{first}{second}");
+            assert!(!text.contains(&switch), "{} holds {switch}", path.display());
+        }
+    }
 }

@@ -28,7 +28,7 @@ def time_of(text: str) -> datetime:
     return datetime.fromisoformat(f"{head}.{rest[:6].ljust(6, '0')}+00:00")
 
 
-def run(world: World, name: str, number: int) -> Result:
+def run(world: World, name: str, number: int | str) -> Result:
     """Applies a job for the pods of a set and waits for its end."""
     job = f"{name}-{number}"
     source = {"name": "data", "files": {"selector": {"matchLabels": {"set": name}}, "paths": ["/data"]}}

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from testbed.aws.layout import AMI_PARAMETER, API_PORT, REGION, S3_ADDRESS
+from testbed.aws.layout import AMI_PARAMETER, GUEST_AUTHORITY, REGION, S3_URL
 from testbed.common.shell import run as shell
 
 from .memory import Watch, processes
@@ -111,7 +111,7 @@ class Pipeline:
 
     def _carry(self, pod: str, key: str) -> None:
         gather = shlex.join(self.world.kubectl_words("exec", "-n", NAMESPACE, pod, "--", "tar", "-c", "-f", "-", "-C", "/", "data"))
-        environment = f"AWS_REGION={REGION} AWS_ENDPOINT_URL_S3=http://{S3_ADDRESS}:{API_PORT}"
+        environment = f"AWS_REGION={REGION} AWS_ENDPOINT_URL_S3={S3_URL} AWS_CA_BUNDLE={GUEST_AUTHORITY}"
         upload = f"{environment} PYTHONPATH={AWS_CLI} /usr/bin/python3 -m awscli s3 cp --quiet - s3://{BUCKET}/{key}"
         line = f"set -o pipefail; {gather} | zstd -3 -q -c | {shlex.join(self._ssh_words())} {shlex.quote(upload)}"
         done = subprocess.run([*self._in_node(), "bash", "-c", line], capture_output=True, check=False)

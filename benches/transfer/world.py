@@ -43,7 +43,8 @@ class World:
 
     def client(self, service: str) -> Any:
         """The account's owner."""
-        return self._session.client(service, endpoint_url=self.facts["aws"]["endpoint"])
+        aws = self.facts["aws"]
+        return self._session.client(service, endpoint_url=aws["endpoint"], verify=aws["ca_bundle"])
 
     def local_aws(self) -> list[int]:
         """Process ids of what stands in for AWS."""

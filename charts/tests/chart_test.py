@@ -59,6 +59,7 @@ BAD_VALUES: list[tuple[dict[str, Any], str]] = [
     ({"aws": {"region": "Frankfurt"}}, "at '/aws/region'"),
     ({"aws": {"endpointUrl": "198.51.100.2:4566"}}, "at '/aws/endpointUrl'"),
     ({"aws": {"accessKeyId": "AKIA"}}, "additional properties 'accessKeyId' not allowed"),
+    ({"aws": {"caConfigMap": "Not A Name"}}, "at '/aws/caConfigMap'"),
     ({"aws": {"credentialsSecret": "Not A Name"}}, "at '/aws/credentialsSecret'"),
     ({"aws": {"webIdentity": {"roleArn": "drawbridge"}}}, "at '/aws/webIdentity/roleArn'"),
     ({"aws": {"webIdentity": {"tokenSeconds": 60}}}, "at '/aws/webIdentity/tokenSeconds': minimum: got 60, want 600"),
@@ -66,11 +67,14 @@ BAD_VALUES: list[tuple[dict[str, Any], str]] = [
         {"aws": {"credentialsSecret": "a", "webIdentity": {"roleArn": "arn:aws:iam::000000000000:role/a"}}},
         "aws.credentialsSecret and aws.webIdentity.roleArn are both set",
     ),
+    ({"aws": {"credentialsSecret": "a", "podIdentity": True}}, "aws.podIdentity is true"),
+    ({"aws": {"podIdentity": "yes"}}, "at '/aws/podIdentity'"),
     ({"logLevel": "info debug"}, "at '/logLevel'"),
     ({"vault": {"create": True}}, "vault.create needs the stack's outputs"),
     ({"vault": {**VAULT, "allowedNamespaces": {"selector": None}}}, "vault.allowedNamespaces lets no namespace in"),
     ({"vault": {**VAULT, "maxConcurrentSessions": 0}}, "at '/vault/maxConcurrentSessions'"),
     ({"vault": {**VAULT, "sessionTimeoutSeconds": 60}}, "at '/vault/sessionTimeoutSeconds'"),
+    ({"vault": {**VAULT, "receiptKey": "-----BEGIN PRIVATE KEY-----\n"}}, "at '/vault/receiptKey'"),
     ({"vault": {**VAULT, "functions": {"create": "a b"}}}, "at '/vault/functions/create'"),
     ({"vault": {**VAULT, "bucket": "x"}}, "additional properties 'bucket' not allowed"),
     ({"networkPolicy": {"aws": {"cidrs": ["everywhere"]}}}, "at '/networkPolicy/aws/cidrs/0'"),
@@ -259,6 +263,15 @@ class Pods(unittest.TestCase):
         self.assertNotIn("AWS_ROLE_ARN", environment)
         self.assertFalse({"AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_REGION"} & set(self.environment({})))
 
+    def test_an_extra_ca_is_mounted_when_it_is_named(self) -> None:
+        values = {"caConfigMap": "company-ca"}
+        pod = pods(render({"aws": values}))["Deployment"]["spec"]
+        (mount,), (volume,) = pod["containers"][0]["volumeMounts"], pod["volumes"]
+        self.assertEqual((volume["configMap"]["name"], volume["name"]), ("company-ca", mount["name"]))
+        self.assertEqual(self.environment(values)["DRAWBRIDGE_AWS_CA_FILE"], f"{mount['mountPath']}/ca.crt")
+        self.assertNotIn("DRAWBRIDGE_AWS_CA_FILE", self.environment({}))
+        self.assertFalse({"volumes"} & set(pods(render())["Deployment"]["spec"]))
+
     def test_a_web_identity_gets_a_projected_token(self) -> None:
         values = {"webIdentity": {"roleArn": "arn:aws:iam::000000000000:role/drawbridge"}}
         environment = self.environment(values)
@@ -298,6 +311,15 @@ class Surroundings(unittest.TestCase):
         self.assertEqual(egress({}), [[53], [443, 6443], [443], [22]])
         self.assertEqual(egress({"aws": {"endpointUrl": "http://198.51.100.2:4566"}})[2], [443, 4566])
         self.assertEqual(egress({"aws": {"endpointUrl": "http://proxy.example"}})[2], [80, 443])
+
+    def test_eks_s_agent_is_reached_only_where_it_gives_the_identity(self) -> None:
+        def agent(values: dict[str, Any]) -> list[Any]:
+            rules = one(render(values), "NetworkPolicy")["spec"]["egress"]
+            named = [rule for rule in rules if {"ipBlock": {"cidr": "169.254.170.23/32"}} in rule.get("to", [])]
+            return [rule["ports"] for rule in named]
+
+        self.assertEqual(agent({"aws": {"podIdentity": True}}), [[{"protocol": "TCP", "port": 80}]])
+        self.assertEqual(agent({}), [])
 
     def test_metrics_are_let_in_for_named_peers_only(self) -> None:
         peer = {"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}

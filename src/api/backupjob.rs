@@ -9,7 +9,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Condition, LogsSource, LogsStatus, Selector, schema};
+use super::{ChecksStatus, Condition, LogsSource, LogsStatus, Selector, schema};
 
 /// One backup of some pods of the job's namespace.
 #[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -33,6 +33,8 @@ use super::{Condition, LogsSource, LogsStatus, Selector, schema};
     printcolumn(name = "Artifacts", type_ = "string", json_path = ".status.artifacts.display"),
     printcolumn(name = "Bytes", type_ = "string", json_path = ".status.bytes.display"),
     printcolumn(name = "Gaps", type_ = "integer", json_path = ".status.logs.gaps"),
+    printcolumn(name = "Flagged", type_ = "integer", json_path = ".status.checks.flagged"),
+    printcolumn(name = "Cost", type_ = "string", json_path = ".status.cost.display", priority = 1),
     printcolumn(name = "Attempt", type_ = "integer", json_path = ".status.attempt", priority = 1),
     printcolumn(name = "Vault", type_ = "string", json_path = ".spec.vault", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
@@ -52,6 +54,11 @@ pub struct BackupJobSpec {
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
     )]
     pub sources: Vec<Source>,
+    /// Jobs of one namespace and series are compared: a run that is all changed and all incompressible against the run
+    /// before is ransomware's mark. Absent: the job's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub series: Option<String>,
     /// Seconds from the job's start to its end, all attempts and waiting included; past it the job fails.
     #[serde(default = "default_deadline")]
     #[schemars(range(min = 1, max = 604_800))]
@@ -173,12 +180,18 @@ pub struct BackupJobStatus {
     pub artifacts: ArtifactCounts,
     #[serde(default)]
     pub bytes: ByteCounts,
+    /// What the job's sessions cost so far, estimated; present when one is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<CostStatus>,
     /// Present when the backup is stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<ReceiptStatus>,
     /// Present with the receipt, if logs were stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logs: Option<LogsStatus>,
+    /// Present with the receipt, if the box flagged an artifact.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checks: Option<ChecksStatus>,
     /// The last failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<FaultRecord>,
@@ -277,6 +290,31 @@ pub struct ByteCounts {
     pub display: String,
 }
 
+/// An estimate, from a table of prices in the controller. docs/cost.md has the table.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CostStatus {
+    /// Seconds of boxes, of every attempt.
+    pub box_seconds: i64,
+    /// Requests to S3.
+    pub requests: i64,
+    /// Calls of the stack's functions.
+    pub invocations: i64,
+    /// Bytes stored, of every attempt.
+    pub bytes: i64,
+    /// What that cost, in millionths of a US dollar.
+    pub micro_usd: i64,
+    /// What keeping the bytes costs a month.
+    pub micro_usd_a_month: i64,
+    /// Both for people.
+    #[serde(default)]
+    #[schemars(length(max = 64))]
+    pub display: String,
+    /// The month of the prices, `2026-11`.
+    #[schemars(length(max = 16))]
+    pub prices_of: String,
+}
+
 /// The receipt of a stored backup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -301,6 +339,10 @@ pub struct ReceiptStatus {
     /// The key that signed it.
     #[schemars(length(max = 64))]
     pub session_key: String,
+    /// Whether the envelope carries the stack's certificate of that key. Under a vault with `receiptKey` it has been
+    /// verified.
+    #[serde(default)]
+    pub certified: bool,
     #[schemars(schema_with = "schema::envelope")]
     pub envelope: Envelope,
 }

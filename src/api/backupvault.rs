@@ -3,12 +3,13 @@
 // Clippy takes the arguments of printcolumn for lints.
 #![allow(clippy::duplicated_attributes)]
 
+use drawbridge_protocol::{ProtocolError, ReceiptKey};
 use jiff::Timestamp;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Condition, Selector, schema};
+use super::{Condition, PostureStatus, Selector, schema};
 
 /// How many abandoned sessions a vault's status remembers.
 pub const MAX_ABANDONED: usize = 32;
@@ -34,6 +35,11 @@ pub const MAX_ABANDONED: usize = 32;
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Ready\")].reason"
     ),
+    printcolumn(
+        name = "Posture",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"PostureHeld\")].reason"
+    ),
     printcolumn(name = "Region", type_ = "string", json_path = ".spec.region"),
     printcolumn(name = "Sessions", type_ = "integer", json_path = ".status.openSessions"),
     printcolumn(name = "Queued", type_ = "integer", json_path = ".status.queuedJobs"),
@@ -50,6 +56,11 @@ pub struct BackupVaultSpec {
     pub region: String,
     pub functions: Functions,
     pub allowed_namespaces: AllowedNamespaces,
+    /// Guarantees without which no job opens a session here, by their ids in docs/posture.md. Absent: those that are
+    /// required there. An empty list: none. They count only where functions.posture is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::guarantees")]
+    pub required_guarantees: Option<Vec<String>>,
     /// Sessions that this cluster keeps open at once; further jobs queue. The stack has its own limit besides.
     #[serde(default = "default_concurrency")]
     #[schemars(range(min = 1, max = 100))]
@@ -63,6 +74,18 @@ pub struct BackupVaultSpec {
     #[serde(default = "default_grace_seconds")]
     #[schemars(range(min = 0, max = 3_600))]
     pub grace_seconds: i64,
+    /// The public half of the stack's receipt key in PEM, as `aws kms get-public-key` gives it. When set, no backup is
+    /// complete without a receipt that it vouches for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024), regex(pattern = "^-----BEGIN PUBLIC KEY-----"))]
+    pub receipt_key: Option<String>,
+}
+
+impl BackupVaultSpec {
+    /// The receipt key, if one is set.
+    pub fn pinned_receipt_key(&self) -> Result<Option<ReceiptKey>, ProtocolError> {
+        self.receipt_key.as_deref().map(str::parse).transpose()
+    }
 }
 
 fn default_concurrency() -> i64 {
@@ -77,7 +100,7 @@ fn default_grace_seconds() -> i64 {
     600
 }
 
-/// The stack's two functions. They are all that this cluster may call.
+/// The stack's functions. They are all that this cluster may call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Functions {
@@ -87,6 +110,10 @@ pub struct Functions {
     /// Name or ARN of the function that removes it.
     #[schemars(length(min = 1, max = 256), regex(pattern = "^[A-Za-z0-9:_-]+$"))]
     pub cleanup: String,
+    /// Name or ARN of the function that says whether the stack is what was shipped. Absent: nobody looks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256), regex(pattern = "^[A-Za-z0-9:_-]+$"))]
+    pub posture: Option<String>,
 }
 
 /// The namespaces whose jobs may use the vault: those named, and those whose labels match.
@@ -111,7 +138,8 @@ pub struct AllowedNamespaces {
 pub struct BackupVaultStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`: the stack's functions answer this cluster's identity.
+    /// `Ready`: the stack's functions answer this cluster's identity. `Keyless`: that identity is no long-lived key.
+    /// `PostureHeld`: every required guarantee holds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 16),
@@ -122,6 +150,9 @@ pub struct BackupVaultStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::optional_time")]
     pub checked_at: Option<Timestamp>,
+    /// What the stack's posture function last said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub posture: Option<PostureStatus>,
     /// Sessions open now.
     #[serde(default)]
     pub open_sessions: i64,

@@ -6,21 +6,25 @@
 
 mod backupjob;
 mod backupvault;
+mod checks;
 mod condition;
 mod logs;
+mod posture;
 mod schema;
 mod selector;
 
 pub use backupjob::{
-    ArtifactCounts, BackupJob, BackupJobSpec, BackupJobStatus, ByteCounts, FaultRecord, FilesSource, Phase,
-    ReceiptStatus, SessionStatus, Source, SourceKind,
+    ArtifactCounts, BackupJob, BackupJobSpec, BackupJobStatus, ByteCounts, CostStatus, FaultRecord,
+    FilesSource, Phase, ReceiptStatus, SessionStatus, Source, SourceKind,
 };
 pub use backupvault::{
     AbandonedSession, AllowedNamespaces, BackupVault, BackupVaultSpec, BackupVaultStatus, Functions,
     MAX_ABANDONED,
 };
+pub use checks::{ChecksStatus, FindingStatus, MAX_SHOWN_CHECKS};
 pub use condition::{Condition, ConditionStatus, MAX_MESSAGE, conditions};
 pub use logs::{GapStatus, KeptLog, LogMark, LogsSource, LogsStatus, MAX_KEPT, MAX_SHOWN_GAPS};
+pub use posture::{GuaranteeState, GuaranteeStatus, PostureStatus};
 pub use selector::{Operator, Requirement, Selector};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -30,6 +34,8 @@ use kube::CustomResourceExt as _;
 pub const SESSION_FINALIZER: &str = "drawbridge.dev/session";
 /// Set on a job, it ends the job: its session is closed first. The value is shown as the reason.
 pub const CANCEL_ANNOTATION: &str = "drawbridge.dev/cancel";
+/// Set on a vault, or set to another value, it has the stack's posture looked at now.
+pub const CHECK_POSTURE_ANNOTATION: &str = "drawbridge.dev/check-posture";
 /// The only service account that the controller mints tokens for.
 pub const GATHERER_ACCOUNT: &str = "drawbridge-gatherer";
 

@@ -84,6 +84,17 @@ pub(super) fn label_values(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "array", "maxItems": 64, "items": { "type": "string", "maxLength": 63 } })
 }
 
+/// Ids of guarantees, bounded.
+pub(super) fn guarantees(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "nullable": true,
+        "maxItems": 64,
+        "x-kubernetes-list-type": "set",
+        "items": { "type": "string", "minLength": 1, "maxLength": 48, "pattern": "^[a-z0-9-]+$" }
+    })
+}
+
 /// A list of namespaces, bounded.
 pub(super) fn namespaces(_: &mut SchemaGenerator) -> Schema {
     json_schema!({

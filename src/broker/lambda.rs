@@ -1,29 +1,33 @@
-//! The real broker: synchronous invocations of a stack's two functions.
+//! The real broker: synchronous invocations of a stack's functions.
 
-use std::{collections::HashMap, sync::Mutex, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Mutex, Once},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use aws_config::{
-    BehaviorVersion, Region, SdkConfig, environment::EnvironmentVariableRegionProvider,
+    BehaviorVersion, ConfigLoader, Region, SdkConfig, environment::EnvironmentVariableRegionProvider,
     meta::region::RegionProviderChain, retry::RetryConfig, timeout::TimeoutConfig,
 };
 use aws_sdk_lambda::{
     Client,
+    config::ProvideCredentials as _,
     error::{ProvideErrorMetadata as _, SdkError},
     operation::invoke::InvokeError,
     primitives::Blob,
 };
-use aws_smithy_http_client::{
-    Builder,
-    tls::{Provider, rustls_provider::CryptoMode},
-};
 use drawbridge_protocol::{
-    CleanupAnswer, CleanupRequest, CreateAnswer, CreateRequest, SessionId, json,
+    CleanupAnswer, CleanupRequest, CreateAnswer, CreateRequest, ExtraCa, Posture, PostureAnswer,
+    PostureRequest, SessionId, json,
+    posture::{MAX_ANSWER, PostureOutcome},
     session::{CleanupOutcome, CreateOutcome},
 };
 use serde::Serialize;
+use tracing::warn;
 
-use super::{Broker, BrokerError, Function};
+use super::{Broker, BrokerError, Credentials, Function, trust};
 
 /// A function answers in a second or two; one that hangs must not hold a reconcile for long.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -38,6 +42,8 @@ pub struct LambdaBroker {
     base: SdkConfig,
     /// One client a region; a vault's region rarely changes, so nothing is ever removed.
     clients: Mutex<HashMap<String, Client>>,
+    /// Of the warning of a long-lived key.
+    warned: Once,
 }
 
 impl std::fmt::Debug for LambdaBroker {
@@ -48,8 +54,16 @@ impl std::fmt::Debug for LambdaBroker {
 
 impl LambdaBroker {
     /// Reads credentials and endpoint from the environment as every AWS tool does.
-    pub async fn from_environment() -> Self {
-        let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build_https();
+    pub async fn from_environment(extra_ca: Option<&ExtraCa>) -> Self {
+        Self::of(Self::settings(extra_ca)).await
+    }
+
+    pub(super) async fn of(settings: ConfigLoader) -> Self {
+        Self { base: settings.load().await, clients: Mutex::default(), warned: Once::new() }
+    }
+
+    /// What the environment does not say.
+    pub(super) fn settings(extra_ca: Option<&ExtraCa>) -> ConfigLoader {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .operation_attempt_timeout(ANSWER_TIMEOUT)
@@ -58,14 +72,11 @@ impl LambdaBroker {
         let region =
             RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new()).or_else(DEFAULT_REGION);
         // The controller repeats on its own and knows why; the SDK only bridges a hiccup.
-        let base = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .http_client(http)
+        aws_config::defaults(BehaviorVersion::v2026_01_12())
+            .http_client(trust::https(extra_ca))
             .region(region)
             .timeout_config(timeouts)
             .retry_config(RetryConfig::standard().with_max_attempts(2))
-            .load()
-            .await;
-        Self { base, clients: Mutex::default() }
     }
 
     fn client(&self, region: &str) -> Client {
@@ -122,6 +133,22 @@ impl Broker for LambdaBroker {
         let answer = self.invoke(function, request).await?;
         cleanup_outcome(function, &request.session, &answer)
     }
+
+    async fn credentials(&self) -> Credentials {
+        let Some(provider) = self.base.credentials_provider() else { return Credentials::Unknown };
+        let Ok(found) = provider.provide_credentials().await else { return Credentials::Unknown };
+        let kind = Credentials::of(found.session_token());
+        if kind == Credentials::StaticKey {
+            self.warned.call_once(|| {
+                warn!("AWS is asked with a long-lived access key; docs/install.md has two ways without one")
+            });
+        }
+        kind
+    }
+
+    async fn posture(&self, function: &Function, request: &PostureRequest) -> Result<Posture, BrokerError> {
+        posture(function, &self.invoke(function, request).await?)
+    }
 }
 
 fn create_outcome(
@@ -144,6 +171,16 @@ fn cleanup_outcome(
         .map_err(|error| BrokerError::Answer { function: function.clone(), message: error.to_string() })?;
     same_session(function, session, &answer.session)?;
     Ok(answer.outcome)
+}
+
+fn posture(function: &Function, answer: &[u8]) -> Result<Posture, BrokerError> {
+    let unusable = |message: String| BrokerError::Answer { function: function.clone(), message };
+    let answer: PostureAnswer =
+        json::parse("answer of posture", answer, MAX_ANSWER).map_err(|error| unusable(error.to_string()))?;
+    match answer.outcome {
+        PostureOutcome::Checked(posture) => Ok(posture),
+        PostureOutcome::Refused { message } => Err(unusable(bounded(&message))),
+    }
 }
 
 fn same_session(function: &Function, asked: &SessionId, answered: &SessionId) -> Result<(), BrokerError> {
@@ -274,6 +311,23 @@ mod tests {
         for answer in [&unknown[..], &version[..], &long] {
             let error = cleanup_outcome(&function(), &session(), answer).unwrap_err();
             assert!(error.needs_a_person(), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_posture_is_read_and_bounded() {
+        let answer = |id: &str| {
+            format!(
+                r#"{{"version":1,"outcome":{{"checked":{{"checked_at":"2026-01-01T00:00:00Z","guarantees":[
+                {{"id":"{id}","state":"holds","message":""}}]}}}}}}"#
+            )
+        };
+        assert_eq!(super::posture(&function(), answer("key").as_bytes()).unwrap().guarantees.len(), 1);
+        let refused = r#"{"version":1,"outcome":{"refused":{"message":"what?"}}}"#.to_owned();
+        let long = format!("{}{}", " ".repeat(MAX_ANSWER), answer("key"));
+        for wrong in [answer("No Id"), refused, long, "{}".to_owned()] {
+            let error = super::posture(&function(), wrong.as_bytes()).unwrap_err();
+            assert!(matches!(error, BrokerError::Answer { .. }), "{error}");
         }
     }
 

@@ -1,18 +1,21 @@
-//! Asks for boxes, and for their end: the only two things that a cluster may ask of AWS.
+//! Asks for boxes, for their end, and how the stack stands: all that a cluster may ask of AWS.
 //!
 //! Nothing here decides when to ask or what an answer means for a job. Answers are bounded and checked before
 //! anyone sees them; errors keep their kind, because the kind decides how long to wait.
 
 mod error;
+mod identity;
 mod lambda;
+pub mod trust;
 
 use async_trait::async_trait;
 use drawbridge_protocol::{
-    CleanupRequest, CreateRequest,
+    CleanupRequest, CreateRequest, Posture, PostureRequest,
     session::{CleanupOutcome, CreateOutcome},
 };
 
 pub use error::BrokerError;
+pub use identity::Credentials;
 pub use lambda::LambdaBroker;
 
 /// One function of a stack.
@@ -45,4 +48,12 @@ pub trait Broker: Send + Sync {
         function: &Function,
         request: &CleanupRequest,
     ) -> Result<CleanupOutcome, BrokerError>;
+
+    /// What it asks with. A broker that holds no credentials cannot tell.
+    async fn credentials(&self) -> Credentials {
+        Credentials::Unknown
+    }
+
+    /// Asks `function` how its stack stands.
+    async fn posture(&self, function: &Function, request: &PostureRequest) -> Result<Posture, BrokerError>;
 }

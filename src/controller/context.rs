@@ -18,6 +18,7 @@ use kube::{
 use super::{
     Parts,
     admission::{Admission, Candidate, Open},
+    awaited::Awaited,
     backoff::Backoff,
     backupjob::{Attempts, Carrier},
     events::Events,
@@ -52,6 +53,8 @@ pub struct Context {
     pub events: Events,
     pub metrics: Arc<Metrics>,
     pub settings: Settings,
+    /// The jobs that wait until their vault's posture was looked at.
+    pub awaited: Awaited,
     wake_jobs: UnboundedSender<ObjectRef<BackupJob>>,
     wake_vaults: UnboundedSender<ObjectRef<BackupVault>>,
     pub(super) stopping: AtomicBool,
@@ -91,6 +94,7 @@ impl Context {
             attempts: Attempts::default(),
             metrics,
             settings,
+            awaited: Awaited::default(),
             wake_jobs,
             wake_vaults,
             stopping: AtomicBool::new(false),
@@ -108,6 +112,26 @@ impl Context {
     /// Has a vault looked at soon.
     pub fn wake_vault(&self, name: &str) {
         let _ = self.wake_vaults.unbounded_send(ObjectRef::new(name));
+    }
+
+    /// A job cannot begin before somebody has looked at its vault's posture.
+    pub fn await_posture(&self, vault: &str, job: ObjectRef<BackupJob>) {
+        self.awaited.add(vault, job);
+        self.wake_vault(vault);
+    }
+
+    /// The vault as it is now was read. What its posture function said lately is in the cache too, or will be with the
+    /// change that brings us here again: only then is there any use in looking at the jobs that wait for it.
+    pub fn posture_read(&self, vault: &BackupVault) {
+        let asked_at = |vault: &BackupVault| {
+            vault.status.as_ref()?.posture.as_ref().and_then(|posture| posture.asked_at)
+        };
+        let name = vault.name_any();
+        let cached = self.vaults.get(&ObjectRef::new(&name)).and_then(|cached| asked_at(&cached));
+        let Some(asked_at) = asked_at(vault).filter(|at| cached == Some(*at)) else { return };
+        for job in self.awaited.answered(&name, asked_at) {
+            self.wake(job);
+        }
     }
 
     /// From now on nothing new begins.

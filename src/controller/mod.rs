@@ -4,6 +4,7 @@
 //! takes long runs beside it as a task and wakes it.
 
 pub mod admission;
+pub mod awaited;
 pub mod backoff;
 pub mod backupjob;
 pub mod backupvault;
@@ -26,6 +27,7 @@ use kube::{
 use tokio::{sync::oneshot, time::Instant};
 use tracing::{debug, info};
 
+pub use backupvault::posture::Limits as PostureLimits;
 pub use context::{Context, Wakes};
 pub use error::ReconcileError;
 pub use events::Events;

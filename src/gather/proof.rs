@@ -10,7 +10,7 @@ use std::{
 
 use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
-use drawbridge_protocol::Sha256;
+use drawbridge_protocol::{Sha256, checks::WINDOW_LOG};
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::tar::TarScan;
@@ -18,9 +18,6 @@ use crate::transfer::Original;
 
 /// Chunks that may wait for the thread; the stream waits when it falls behind.
 const DEPTH: usize = 4;
-/// The largest window that a frame may ask for, as a power of two. `zstd -3` takes 21; a frame that wants gigabytes of
-/// memory is refused.
-const WINDOW_LOG: u32 = 23;
 
 /// A thread that looks into an archive as it passes.
 pub(super) struct Proof {

@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr};
 
-use drawbridge_protocol::{ArtifactName, ProtocolError, upload::FailureCode};
+use drawbridge_protocol::{ArtifactName, CertificateError, ProtocolError, upload::FailureCode};
 
 /// A transfer that failed.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +52,9 @@ pub enum TransferError {
     /// The box broke the protocol, or says something else than what we sent.
     #[error("the box broke the protocol: {0}")]
     Protocol(String),
+    /// The receipt may be genuine; nothing shows that it is.
+    #[error("the receipt cannot be verified under the vault's spec.receiptKey: {0}")]
+    Unverified(CertificateError),
     /// This process failed itself.
     #[error("compressing failed: {0}")]
     Pipeline(String),
@@ -64,6 +67,16 @@ impl TransferError {
     /// Whether the connection, and only the connection, is to blame, so that coming back may help.
     pub(super) fn is_broken_connection(&self) -> bool {
         matches!(self, Self::ConnectTimeout { .. } | Self::Connect { .. } | Self::Dropped { .. })
+    }
+}
+
+impl From<CertificateError> for TransferError {
+    fn from(error: CertificateError) -> Self {
+        match error {
+            // The certificate holds; the box signed something else.
+            CertificateError::Document(error) => error.into(),
+            error => Self::Unverified(error),
+        }
     }
 }
 

@@ -21,6 +21,9 @@ mod target;
 mod uploader;
 mod window;
 
+#[cfg(test)]
+mod trust_tests;
+
 pub use artifact::{Claim, Uploaded};
 pub use error::TransferError;
 pub use key::ClientKey;

@@ -12,14 +12,19 @@ pub struct SealedReceipt {
 }
 
 impl SealedReceipt {
-    /// Checks the signature under the pinned session key, and every field against what this side knows.
+    /// Checks the certificate under the pinned receipt key, the signature under the session key, and every field against
+    /// what this side knows.
     pub fn verify(
         envelope: Envelope,
         target: &Target,
         key: &ClientKey,
         entries: &[Entry],
     ) -> Result<Self, TransferError> {
+        target.believes(envelope.certificate(), key.public())?;
         let receipt = Receipt::verify(&envelope, &target.session_key)?;
+        if let Some(receipt_key) = &target.receipt_key {
+            Receipt::verify_certified(&envelope, receipt_key)?;
+        }
         let bytes: u64 = entries.iter().map(|entry| entry.bytes).sum();
         let claims = [
             ("session", receipt.session == target.session),

@@ -3,8 +3,8 @@
 use std::{net::SocketAddr, time::Duration};
 
 use drawbridge_protocol::{
-    JobRef, ObjectPrefix, SessionId, SessionPublicKey, SshPublicKey, session::ReadyBox,
-    upload::RESUME_SECONDS,
+    Certificate, CertificateError, JobRef, ObjectPrefix, ReceiptKey, SessionId, SessionPublicKey,
+    SshPublicKey, certificate::Facts, session::ReadyBox, upload::RESUME_SECONDS,
 };
 
 /// The box to send to, and what its receipt must say.
@@ -17,10 +17,16 @@ pub struct Target {
     pub job: JobRef,
     pub bucket: String,
     pub prefix: ObjectPrefix,
+    /// EC2's id of the box.
+    pub instance: String,
+    /// What vouches for the session key; the box gets it with the commit.
+    pub certificate: Option<Certificate>,
+    /// What the certificate must be signed with. Without one pinned, the session key is believed as `create` gave it.
+    pub receipt_key: Option<ReceiptKey>,
 }
 
 impl Target {
-    /// The box that `create` reported for this session and job.
+    /// The box that `create` reported for this session and job. No receipt key is pinned yet.
     pub fn new(ready: &ReadyBox, session: SessionId, job: JobRef) -> Self {
         Self {
             address: (ready.address, ready.port).into(),
@@ -30,7 +36,38 @@ impl Target {
             job,
             bucket: ready.bucket.clone(),
             prefix: ready.prefix.clone(),
+            instance: ready.instance.clone(),
+            certificate: ready.certificate.clone(),
+            receipt_key: None,
         }
+    }
+
+    /// The same, believed only under this receipt key.
+    #[must_use]
+    pub fn pinned(self, receipt_key: Option<ReceiptKey>) -> Self {
+        Self { receipt_key, ..self }
+    }
+
+    /// Fails if a receipt key is pinned and `certificate` does not vouch under it for this box's session key. `client`
+    /// is the key that the box was asked to let in.
+    pub fn believes(
+        &self,
+        certificate: Option<&Certificate>,
+        client: &SshPublicKey,
+    ) -> Result<(), CertificateError> {
+        let Some(receipt_key) = &self.receipt_key else { return Ok(()) };
+        let certified = certificate.ok_or(CertificateError::Missing)?.verify(receipt_key)?;
+        certified.must_name(&Facts {
+            session: &self.session,
+            job: &self.job,
+            client_key: &client.fingerprint(),
+            bucket: &self.bucket,
+            prefix: &self.prefix,
+            session_key: Some(&self.session_key),
+            instance: Some(&self.instance),
+            // Which program it should be, only the stack knows.
+            program: None,
+        })
     }
 }
 

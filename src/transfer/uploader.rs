@@ -165,8 +165,10 @@ impl Uploader {
 
     async fn commit_once(&mut self, entries: &[Entry]) -> Result<Envelope, TransferError> {
         let address = self.target.address;
+        let certificate = self.target.certificate.clone();
+        let commit = Commit { entries: entries.to_vec(), certificate };
         let link = self.linked().await?;
-        link.send(ClientFrame::Commit(Commit { entries: entries.to_vec() })).await?;
+        link.send(ClientFrame::Commit(commit)).await?;
         let answer = tokio::time::timeout(SEALING, link.receive()).await;
         match answer.map_err(|_| dropped(address, "no receipt came"))?? {
             BoxFrame::Sealed(sealed) => {

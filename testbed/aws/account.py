@@ -17,6 +17,10 @@ from typing import Any
 import boto3
 
 STATE = Path("/var/tmp/drawbridge")
+# Outputs of the stack: what the operator is where it has no key.
+OPERATOR_ROLES = ("OperatorRoleArn", "OperatorPodRoleArn")
+# What stands in the state bucket on purpose, and the slots, which are counted apart.
+STANDING = ("slots/", "closed/", "days/", "boot/program/", "baselines/", "sweeps/")
 
 
 class Account:
@@ -30,15 +34,16 @@ class Account:
             aws_secret_access_key=facts["root"]["secret_access_key"],
             region_name=facts["region"],
         )
-        self._endpoint = facts["endpoint"]
+        self._place = {"endpoint_url": facts["endpoint"], "verify": facts["ca_bundle"]}
         self.audit_log = Path(facts["audit_log"])
 
     def client(self, service: str) -> Any:
-        return self._session.client(service, endpoint_url=self._endpoint)
+        return self._session.client(service, **self._place)
 
 
 def leftovers(account: Account) -> dict[str, list[str]]:
-    """Everything that only a session makes. A tombstone under closed/ is meant to stay for a day and is no leftover."""
+    """Everything that only a session makes. Tombstones, the day's count and the sweeper's mark are meant to stay and are
+    no leftovers."""
     ec2 = account.client("ec2")
     tagged = [{"Name": "tag-key", "Values": ["drawbridge:session"]}]
     reservations = ec2.describe_instances(Filters=tagged)["Reservations"]
@@ -52,7 +57,7 @@ def leftovers(account: Account) -> dict[str, list[str]]:
         "interfaces": [n["NetworkInterfaceId"] for n in private["NetworkInterfaces"]],
         "security_groups": [g["GroupId"] for g in groups],
         "slots": [k for k in state if k.startswith("slots/")],
-        "state": [k for k in state if not k.startswith(("slots/", "closed/", "boot/program/"))],
+        "state": [k for k in state if not k.startswith(STANDING)],
         "uploads": [u["Key"] for u in uploads],
     }
 
@@ -63,7 +68,7 @@ def keys(account: Account, bucket: str) -> list[str]:
 
 
 def operator_actions(account: Account) -> list[str]:
-    """`action on resource` for every Allow in every policy that the operator's user has, itself or through a group."""
+    """`action on resource` for every Allow in every policy of the operator's user, of its groups, and of its roles."""
     iam, user = account.client("iam"), account.outputs["OperatorUser"]
     documents = [
         iam.get_user_policy(UserName=user, PolicyName=name)["PolicyDocument"]
@@ -77,11 +82,17 @@ def operator_actions(account: Account) -> list[str]:
             for policy in iam.list_group_policies(GroupName=name)["PolicyNames"]
         ]
         attached += iam.list_attached_group_policies(GroupName=name)["AttachedPolicies"]
+    for role in (account.outputs[name].rpartition("/")[2] for name in OPERATOR_ROLES if name in account.outputs):
+        documents += [
+            iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]
+            for policy in iam.list_role_policies(RoleName=role)["PolicyNames"]
+        ]
+        attached += iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
     for policy in attached:
         version = iam.get_policy(PolicyArn=policy["PolicyArn"])["Policy"]["DefaultVersionId"]
         found = iam.get_policy_version(PolicyArn=policy["PolicyArn"], VersionId=version)
         documents.append(found["PolicyVersion"]["Document"])
-    return sorted(line for document in documents for line in allowed(document))
+    return sorted({line for document in documents for line in allowed(document)})
 
 
 def exposure(account: Account, session: str, instance: str) -> float:

@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import secrets
+import ssl
 import subprocess
 import sys
 import urllib.request
@@ -19,16 +20,19 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from testbed.aws import namespaces  # noqa: E402
+from testbed.aws import certificates, namespaces  # noqa: E402
 from testbed.aws.layout import (  # noqa: E402
     ACCOUNT,
-    API_ADDRESS,
-    API_PORT,
+    API_URL,
     CONTROL_PORT,
+    GUEST_AUTHORITY,
     HERE,
+    ISSUERS,
+    PRIVATE_PORT,
     REGION,
     REPOSITORY,
     S3_ADDRESS,
+    S3_URL,
     Names,
     venv_python,
 )
@@ -56,10 +60,11 @@ def up(run_id: str) -> None:
     names = Names(run.index)
     namespaces.up(names, Made(directory))
     progress.say(f"aws: namespaces and network ({names.host_link})")
+    certificates.make(directory, names)
     facts = describe(run, names)
     daemons = Daemons(run.id, PART, directory)
     _start(python, daemons, names, directory, facts)
-    _wait(daemons, names, directory)
+    _wait(daemons, directory, facts)
     path = run.facts(PART)
     path.touch(mode=0o600)
     path.write_text(json.dumps(facts, indent=2))
@@ -70,9 +75,14 @@ def describe(run: Run, names: Names) -> dict[str, Any]:
     """How the run's AWS is reached: its section of testbed.json."""
     directory = run.part(PART)
     return {
-        "endpoint": f"http://{names.services_address}:{API_PORT}",
-        "api_endpoint": f"http://{API_ADDRESS}:{API_PORT}",
-        "s3_endpoint": f"http://{S3_ADDRESS}:{API_PORT}",
+        "endpoint": f"https://{names.services_address}",
+        "api_endpoint": API_URL,
+        "s3_endpoint": S3_URL,
+        # What the endpoints' certificate is signed by: AWS_CA_BUNDLE.
+        "ca_bundle": str(directory / certificates.AUTHORITY),
+        # S3 without TLS, for those who show that it refuses.
+        "plain_endpoint": f"http://{names.services_address}",
+        "plain_s3_endpoint": f"http://{S3_ADDRESS}",
         "region": REGION,
         "account": ACCOUNT,
         # Made anew for each run: a key that everyone knows would make every other refusal worthless.
@@ -106,13 +116,15 @@ def _start(python: str, daemons: Daemons, names: Names, directory: Path, facts: 
         **key,
         "AUTH": "true",
         "LAMBDA_EXECUTOR": "local",
-        "GATEWAY_PORT": str(API_PORT),
+        "GATEWAY_PORT": str(PRIVATE_PORT),
         "IOT_MTLS_ENABLED": "0",
         "AWS_ENDPOINT_URL": facts["api_endpoint"],
         "AWS_ENDPOINT_URL_S3": facts["s3_endpoint"],
+        "AWS_CA_BUNDLE": facts["ca_bundle"],
         "STATE_DIR": str(emulator_directory / "state"),
         "LOG_LEVEL": "INFO",
         "DRAWBRIDGE_AUDIT_LOG": facts["audit_log"],
+        "DRAWBRIDGE_ISSUERS": str(directory / ISSUERS),
     }
     consoles = str(directory / "machines")
     module = "testbed.aws"
@@ -124,7 +136,7 @@ def _start(python: str, daemons: Daemons, names: Names, directory: Path, facts: 
     )
     daemons.start(
         "emulator",
-        [python, "-m", f"{module}.cloud.launch", names.services_address, names.functions],
+        [python, "-m", f"{module}.cloud.launch", names.services_address, names.functions, *certificates.server(directory)],
         inside=inside,
         environment=emulator,
     )
@@ -136,15 +148,15 @@ def _start(python: str, daemons: Daemons, names: Names, directory: Path, facts: 
     )
 
 
-def _wait(daemons: Daemons, names: Names, directory: Path) -> None:
+def _wait(daemons: Daemons, directory: Path, facts: dict[str, Any]) -> None:
+    trust = ssl.create_default_context(cafile=facts["ca_bundle"])
+
     def running() -> None:
         daemons.expect("backend", "emulator", "host")
 
     def answers() -> bool:
         try:
-            with urllib.request.urlopen(
-                f"http://{names.services_address}:{API_PORT}/_ministack/health", timeout=5
-            ) as answer:
+            with urllib.request.urlopen(f"{facts['endpoint']}/_ministack/health", timeout=5, context=trust) as answer:
                 return bool(answer.status == 200)
         except OSError:
             return False
@@ -153,6 +165,19 @@ def _wait(daemons: Daemons, names: Names, directory: Path) -> None:
     progress.say("aws: API answers")
     ready = directory / "host-ready"
     wait_until("the instance host is ready", ready.exists, seconds=START_SECONDS, meanwhile=running)
+
+
+def connect(run: Run, node_pid: int) -> None:
+    """Plugs the cluster's node in, and starts the agent that gives its pods credentials."""
+    names, daemons = Names(run.index), Daemons(run.id, PART, run.part(PART))
+    namespaces.connect(names, node_pid)
+    daemons.stop("pod-agent")
+    daemons.start(
+        "pod-agent",
+        [venv_python(), "-m", "testbed.aws.cloud.pod_agent", str(node_pid)],
+        inside=["nsenter", f"--net=/run/netns/{names.services}"],
+        environment={"PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"},
+    )
 
 
 def _control(run: Run, path: str) -> Any:
@@ -188,7 +213,8 @@ def execute(run: Run, instance_id: str, command: list[str]) -> None:
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "HOME": "/root",
         "LANG": "C.UTF-8",
-        "AWS_ENDPOINT_URL_S3": f"http://{S3_ADDRESS}:{API_PORT}",
+        "AWS_ENDPOINT_URL_S3": S3_URL,
+        "AWS_CA_BUNDLE": GUEST_AUTHORITY,
         "AWS_REGION": REGION,
     }
     os.execvpe(argv[0], argv, environment)
@@ -230,7 +256,7 @@ def main() -> int:
         case "down":
             take_down(runs.check_id(given.run), PART, first=["host"], patience=0)
         case "connect":
-            namespaces.connect(Names(runs.load(given.run).index), given.node_pid)
+            connect(runs.load(given.run), given.node_pid)
         case "instances":
             print(json.dumps(instances(runs.load(given.run)), indent=2))
         case "credentials":

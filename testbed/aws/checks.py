@@ -17,13 +17,21 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from testbed.aws import aws  # noqa: E402
-from testbed.aws.checking import events, instances, network, policies, rights, stack  # noqa: E402
+from testbed.aws.checking import (  # noqa: E402
+    events,
+    filtering,
+    instances,
+    keys,
+    network,
+    policies,
+    rights,
+    stack,
+    transport,
+)
 from testbed.aws.checking.kit import Bed, Checks, until  # noqa: E402
 from testbed.aws.layout import Names  # noqa: E402
 from testbed.common import run as runs  # noqa: E402
 from testbed.common.process import Daemons  # noqa: E402
-
-RUN, BESIDE = "aws-checks", "aws-checks-2"
 
 
 def command(*arguments: str) -> None:
@@ -39,8 +47,8 @@ def on_host(index: int) -> list[str]:
     return [*spaces, *links, *groups]
 
 
-def behaviour(checks: Checks, slow: bool) -> None:
-    bed = Bed(runs.load(RUN))
+def behaviour(run: str, checks: Checks, slow: bool) -> None:
+    bed = Bed(runs.load(run))
     made = stack.make(bed)
     life = instances.Instances(bed, made, checks)
     life.refused_launches()
@@ -49,7 +57,10 @@ def behaviour(checks: Checks, slow: bool) -> None:
     wires.way_in()
     wires.public_side_out()
     wires.endpoint()
+    filtering.Filtering(bed, made, checks, wires).everything()
     wires.s3_address()
+    transport.trust(bed, checks)
+    transport.plain_http(bed, checks)
     life.bounded(box)
     life.visibility()
     life.shutdown_inside()
@@ -59,6 +70,8 @@ def behaviour(checks: Checks, slow: bool) -> None:
     rights.authorization(bed, made, checks)
     policies.write_once(bed, checks)
     policies.presigned(bed, checks)
+    keys.signing(bed, checks)
+    policies.called_via(bed, checks)
     heard = events.Events(bed, made, checks)
     heard.place()
     heard.instance_state(life)
@@ -69,9 +82,9 @@ def behaviour(checks: Checks, slow: bool) -> None:
         heard.schedule()
 
 
-def teardown(checks: Checks) -> None:
+def teardown(run: str, beside: str, checks: Checks) -> None:
     """Two runs stand side by side with the same addresses inside; a run is undone after its programs were killed."""
-    first, second = runs.load(RUN), runs.load(BESIDE)
+    first, second = runs.load(run), runs.load(beside)
     beds = [Bed(first), Bed(second)]
     made = stack.make(beds[1])
     life = instances.Instances(beds[1], made, checks)
@@ -82,11 +95,11 @@ def teardown(checks: Checks) -> None:
     for name in daemons.names():
         os.kill(daemons.pid(name), signal.SIGKILL)
     checks.that("after kill -9 of everything its machine is still there", on_host(second.index))
-    command("down", "--run", BESIDE)
+    command("down", "--run", beside)
     checks.that("down leaves nothing of it on the host", not on_host(second.index), on_host(second.index))
-    command("down", "--run", BESIDE)
+    command("down", "--run", beside)
     checks.that("down again is no error, and the first run goes on", Bed(first).client("sts").get_caller_identity())
-    command("down", "--run", RUN)
+    command("down", "--run", run)
     checks.that("down of the first leaves nothing", not on_host(first.index), on_host(first.index))
 
 
@@ -96,17 +109,19 @@ def main() -> int:
     parser.add_argument(
         "--keep", action="store_true", help="leave the run up to look around, and skip teardown's checks"
     )
+    parser.add_argument("--run", default="aws-checks", metavar="ID", help="names the run, and with -2 the one beside it")
     given = parser.parse_args()
+    run, beside = given.run, f"{given.run}-2"
     checks, begun = Checks(), time.monotonic()
-    command("down", "--run", RUN)
-    command("up", "--run", RUN)
+    command("down", "--run", run)
+    command("up", "--run", run)
     try:
-        behaviour(checks, given.slow)
+        behaviour(run, checks, given.slow)
         if not given.keep:
-            command("up", "--run", BESIDE)
-            teardown(checks)
+            command("up", "--run", beside)
+            teardown(run, beside, checks)
     finally:
-        for run_id in () if given.keep else (RUN, BESIDE):
+        for run_id in () if given.keep else (run, beside):
             command("down", "--run", run_id)
     print(f"{checks.passed} passed, {len(checks.failed)} failed, {time.monotonic() - begun:.0f} s")
     for name in checks.failed:

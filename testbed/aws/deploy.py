@@ -1,16 +1,18 @@
 #!/usr/bin/env python3
-"""Puts a stack of infra/ into a run's local AWS, as a user puts it into an account.
+"""Puts the stacks of infra/ into a run's local AWS, as a user does in an account: the cluster's, and what watches it.
 
-    deploy.py up --run ID --code create.zip cleanup.zip --out stack.json [--parameter NAME=VALUE ...]
+    deploy.py up --run ID --code create.zip cleanup.zip posture.zip --out stack.json [--parameter NAME=VALUE ...]
     deploy.py update --run ID --stack stack.json [--policies DIR] [--code ...] [--parameter NAME=VALUE ...]
 
 `--endpoint URL` instead of `--run ID` works on any local AWS. The stack file has the template's outputs under
-`outputs` and an access key of the operator under `operator`.
+`outputs`, an access key of the operator under `operator`, and the other stack under `watch`. A parameter that both
+templates have goes to both; `--watch-parameter` goes to the other stack alone.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
 import hashlib
 import json
 import os
@@ -28,27 +30,39 @@ from botocore.exceptions import BotoCoreError, ClientError  # noqa: E402
 
 from infra import render  # noqa: E402
 from testbed.aws.cloudformation.stack import Deployment, Stack  # noqa: E402
-from testbed.aws.layout import ACCOUNT, API_PORT, REGION  # noqa: E402
+from testbed.aws.layout import ACCOUNT, EKS_CLUSTER, REGION  # noqa: E402
 from testbed.common import run as runs  # noqa: E402
 from testbed.common.errors import TestbedError, main_wrapper  # noqa: E402
 from testbed.common.progress import say  # noqa: E402
+from testbed.kubernetes.control_plane import ISSUER  # noqa: E402
 
 CODE_BUCKET = f"drawbridge-code-{ACCOUNT}"
-CODE_KEYS = ("CreateCodeKey", "CleanupCodeKey")
-# What differs from a real account: S3 has a port of its own and speaks no TLS.
+CODE_KEYS = ("CreateCodeKey", "CleanupCodeKey", "PostureCodeKey")
+# Which of them the posture function is told the digest of; its own it could not judge.
+CODE_DIGESTS = {"CreateCodeKey": "CreateCodeSha256", "CleanupCodeKey": "CleanupCodeSha256"}
 LOCAL_PARAMETERS = {
     "ClusterName": "local",
     "ClientCidrs": "203.0.113.10/32",
-    "S3Port": str(API_PORT),
-    "RequireTls": "false",
+    # The operator is known by its tokens too; whether a cluster is there that signs any makes no difference to a stack.
+    "OidcIssuer": ISSUER.removeprefix("https://"),
+    "EksCluster": EKS_CLUSTER,
+    # A test bed opens more sessions in an hour than a cluster on a day.
+    "MaxSessionsPerDay": "100000",
+    # Whom probes ask as; they make the role.
+    "DeployerArn": f"arn:aws:iam::{ACCOUNT}:role/drawbridge-deployer",
+    "BreakGlassArn": f"arn:aws:iam::{ACCOUNT}:role/drawbridge-break-glass",
 }
+# A minute's silence is noticed, since no test can wait for a day's.
+LOCAL_WATCH = {"SilenceHours": "1", "SilencePeriodSeconds": "60"}
+SHARED = ("ClusterName", "DeployerArn")
 
 
 class Account:
-    """The local AWS with its owner's key."""
+    """The local AWS with its owner's key. `authority` has signed its certificate; None leaves that to AWS_CA_BUNDLE."""
 
-    def __init__(self, endpoint: str, key: str, secret: str) -> None:
-        self._endpoint = endpoint
+    def __init__(self, endpoint: str, key: str, secret: str, authority: Path | None = None) -> None:
+        self._place = {"endpoint_url": endpoint, "verify": str(authority) if authority else None}
+        self.authority = authority
         self._session = boto3.Session(key, secret, region_name=REGION)
         self._clients: dict[str, Any] = {}
 
@@ -56,18 +70,23 @@ class Account:
         if service not in self._clients:
             # A retry would hide that a call failed once; the account next door must not.
             options = Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"})
-            self._clients[service] = self._session.client(service, endpoint_url=self._endpoint, config=options)
+            self._clients[service] = self._session.client(service, config=options, **self._place)
         return self._clients[service]
 
 
 def find_account(arguments: argparse.Namespace) -> Account:
     if arguments.endpoint:
         return Account(arguments.endpoint, "test", "test")
-    facts_file = runs.load(arguments.run).dir / "testbed.json"
+    return account_of(arguments.run)
+
+
+def account_of(run: str) -> Account:
+    facts_file = runs.load(run).dir / "testbed.json"
     if not facts_file.exists():
-        raise TestbedError(f"{facts_file} does not exist: is the run '{arguments.run}' up?")
+        raise TestbedError(f"{facts_file} does not exist: is the run '{run}' up?")
     facts = json.loads(facts_file.read_text())["aws"]
-    return Account(facts["endpoint"], facts["root"]["access_key_id"], facts["root"]["secret_access_key"])
+    root = facts["root"]
+    return Account(facts["endpoint"], root["access_key_id"], root["secret_access_key"], Path(facts["ca_bundle"]))
 
 
 def upload_code(account: Account, archives: list[Path]) -> dict[str, str]:
@@ -79,7 +98,10 @@ def upload_code(account: Account, archives: list[Path]) -> dict[str, str]:
         if not archive.exists():
             raise TestbedError(f"{archive} does not exist: `cargo xtask package` makes it")
         content = archive.read_bytes()
-        found[parameter] = f"{archive.stem}-{hashlib.sha256(content).hexdigest()[:16]}.zip"
+        digest = hashlib.sha256(content)
+        found[parameter] = f"{archive.stem}-{digest.hexdigest()[:16]}.zip"
+        if parameter in CODE_DIGESTS:
+            found[CODE_DIGESTS[parameter]] = base64.b64encode(digest.digest()).decode()
         s3.put_object(Bucket=CODE_BUCKET, Key=found[parameter], Body=content)
     return found
 
@@ -90,11 +112,11 @@ def operator_key(account: Account, user: str) -> dict[str, str]:
     return {"access_key_id": key["AccessKeyId"], "secret_access_key": key["SecretAccessKey"]}
 
 
-def write_stack(path: Path, stack: Stack, operator: dict[str, str]) -> None:
+def write_stack(path: Path, stack: Stack, watch: Stack, operator: dict[str, str]) -> None:
     """The stack file holds a key: for its owner only, and never half written."""
     draft = path.with_suffix(".new")
     with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        json.dump({**stack.facts(), "operator": operator}, file, indent=1)
+        json.dump({**stack.facts(), "operator": operator, "watch": watch.facts()}, file, indent=1)
     draft.replace(path)
 
 
@@ -105,14 +127,31 @@ def load_template(policies: Path | None) -> dict[str, Any]:
     return json.loads(render.RENDERED.read_text())
 
 
+def load_watch_template(policies: Path | None) -> dict[str, Any]:
+    """The other committed template, or that with other policies in it."""
+    if policies is not None:
+        return render.render(policies, render.WATCH_SOURCE)
+    return json.loads(render.WATCH_RENDERED.read_text())
+
+
+def watch_parameters(stack: Stack, given: dict[str, str]) -> dict[str, str]:
+    shared = {name: stack.parameters[name] for name in SHARED}
+    key = {"BackupKeyArn": stack.outputs["BackupKeyArn"]} if "BackupKeyArn" in stack.outputs else {}
+    return {**LOCAL_WATCH, **shared, **key, **given}
+
+
 def up(arguments: argparse.Namespace) -> int:
     account = find_account(arguments)
     code = upload_code(account, arguments.code)
-    parameters = {**LOCAL_PARAMETERS, **code, **dict(arguments.parameter)}
+    # The one thing that differs from a real account: no system trusts the CA of a run.
+    trust = {"ExtraCa": account.authority.read_text()} if account.authority else {}
+    parameters = {**LOCAL_PARAMETERS, **trust, **code, **dict(arguments.parameter)}
     stack = Stack(arguments.stack_name, REGION, ACCOUNT, parameters)
     Deployment(load_template(arguments.policies), stack, account.client).create()
-    write_stack(arguments.out, stack, operator_key(account, stack.outputs["OperatorUser"]))
-    say(f"stack {stack.name} deployed: {len(stack.resources)} resources")
+    watch = Stack(f"{stack.name}-watch", REGION, ACCOUNT, watch_parameters(stack, dict(arguments.watch_parameter)))
+    Deployment(load_watch_template(arguments.policies), watch, account.client).create()
+    write_stack(arguments.out, stack, watch, operator_key(account, stack.outputs["OperatorUser"]))
+    say(f"stacks {stack.name} and {watch.name} deployed: {len(stack.resources) + len(watch.resources)} resources")
     return 0
 
 
@@ -121,7 +160,11 @@ def update(arguments: argparse.Namespace) -> int:
     code = upload_code(account, arguments.code) if arguments.code else {}
     stack.parameters |= {**code, **dict(arguments.parameter)}
     changed = Deployment(load_template(arguments.policies), stack, account.client).update()
-    write_stack(arguments.stack, stack, json.loads(arguments.stack.read_text())["operator"])
+    standing = json.loads(arguments.stack.read_text())
+    watch = Stack.of(standing["watch"])
+    watch.parameters = watch_parameters(stack, {**watch.parameters, **dict(arguments.watch_parameter)})
+    changed += Deployment(load_watch_template(arguments.policies), watch, account.client).update()
+    write_stack(arguments.stack, stack, watch, standing["operator"])
     say(f"stack {stack.name} updated: {', '.join(changed) or 'nothing differs'}")
     return 0
 
@@ -141,13 +184,15 @@ def parse() -> tuple[Callable[[argparse.Namespace], int], argparse.Namespace]:
     where.add_argument("--run", help="the run's id")
     where.add_argument("--endpoint", help="the URL of a local AWS")
     both.add_argument("--parameter", type=_parameter, action="append", default=[], metavar="NAME=VALUE")
+    both.add_argument("--watch-parameter", type=_parameter, action="append", default=[], metavar="NAME=VALUE")
     both.add_argument("--policies", type=Path, help="a directory of other policy files than infra/policies")
     make = commands.add_parser("up", parents=[both], help="make the stack")
-    make.add_argument("--code", type=Path, nargs=2, required=True, metavar=("CREATE.ZIP", "CLEANUP.ZIP"))
+    zips = ("CREATE.ZIP", "CLEANUP.ZIP", "POSTURE.ZIP")
+    make.add_argument("--code", type=Path, nargs=3, required=True, metavar=zips)
     make.add_argument("--stack-name", default="drawbridge")
     make.add_argument("--out", type=Path, required=True, help="the stack file to write")
     change = commands.add_parser("update", parents=[both], help="bring the stack to other policies, code or parameters")
-    change.add_argument("--code", type=Path, nargs=2, metavar=("CREATE.ZIP", "CLEANUP.ZIP"))
+    change.add_argument("--code", type=Path, nargs=3, metavar=zips)
     change.add_argument("--stack", type=Path, required=True, help="the stack file, which is rewritten")
     arguments = parser.parse_args()
     return {"up": up, "update": update}[arguments.command], arguments

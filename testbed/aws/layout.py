@@ -13,12 +13,20 @@ from pathlib import Path
 
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
-API_PORT = 4566
+# Somebody else's account, for what may not get there.
+NEIGHBOUR_ACCOUNT = "222222222222"
+# Every AWS API speaks TLS here. S3 answers plain HTTP too, as in AWS, and only it.
+API_PORT = 443
+PLAIN_PORT = 80
+# Of the services' own loopback: the instance host's way to the emulator, which nobody else reaches.
+PRIVATE_PORT = 4566
 BACKEND_PORT = 5000
 CONTROL_PORT = 4567
 
 API_ADDRESS = "198.51.100.2"
 S3_ADDRESS = "198.51.100.3"
+API_URL = f"https://{API_ADDRESS}"
+S3_URL = f"https://{S3_ADDRESS}"
 LAMBDA_ADDRESS = "198.51.100.4"
 INTERNET_ROUTER = "198.51.100.1"
 # The direct link between the services and the functions' namespace; only Lambda's runtime API is on it.
@@ -30,10 +38,24 @@ INSTANCE_PUBLIC_ADDRESSES = [f"198.51.100.{host}" for host in range(20, 220)]
 CLIENTS_ROUTER = "203.0.113.1"
 CLIENTS_RANGE = "203.0.113.0/24"
 CLUSTER_ADDRESS = "203.0.113.10"
+# Where pods ask EKS's agent for credentials, on real nodes too.
+POD_AGENT_ADDRESS = "169.254.170.23"
+# How the account calls the run's cluster.
+EKS_CLUSTER = "testbed"
+# Of somebody else in the account; tokens of the run's cluster serve for it, too.
+OTHER_EKS_CLUSTER = "another"
 OUTSIDER_ADDRESS = "203.0.113.20"
 
 AMI = "ami-0d4b1d9e2a7c3f586"
+# The image's, as data/images.json has it.
+ROOT_DEVICE = "/dev/xvda"
 AMI_PARAMETER = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
+
+# What each token issuer publishes, by its name. Within the run's directory.
+ISSUERS = "issuers.json"
+
+# Where a guest finds the CA of its run's AWS; it is in no system's trust store.
+GUEST_AUTHORITY = "/etc/ssl/local-aws.pem"
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent

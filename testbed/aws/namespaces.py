@@ -9,6 +9,8 @@ The fabric has no link to the host and no default route: what is not routed ther
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from testbed.common.made import Made
 from testbed.common.shell import run, succeeds
 
@@ -22,6 +24,7 @@ from .layout import (
     INTERNET_ROUTER,
     LAMBDA_ADDRESS,
     OUTSIDER_ADDRESS,
+    POD_AGENT_ADDRESS,
     RUNTIME_ADDRESS,
     S3_ADDRESS,
     Names,
@@ -77,6 +80,8 @@ def _link_fabric(names: Names) -> None:
         ],
     )
     settings(names.fabric, {f"net.ipv4.{name}": value for name, value in _ROUTER_SETTINGS.items()})
+    if Path("/proc/sys/net/ipv6").exists():  # no VPC here has IPv6
+        settings(names.fabric, {f"net.ipv6.conf.{which}.disable_ipv6": 1 for which in ("all", "default")})
 
 
 # Source addresses are checked by the fabric's rules, interface by interface, not by routes.
@@ -127,6 +132,7 @@ def connect(names: Names, node_pid: int) -> None:
     settings(names.fabric, {"net.ipv4.conf.ext.proxy_arp": 1, "net.ipv4.neigh.ext.proxy_delay": 0})
     commands = f"""\
 addr add {CLUSTER_ADDRESS}/{CLIENTS_RANGE.rpartition("/")[2]} dev ext0
+addr replace {POD_AGENT_ADDRESS}/32 dev lo
 link set ext0 up
 route replace {INTERNET_RANGE} via {CLIENTS_ROUTER} dev ext0
 """

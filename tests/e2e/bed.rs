@@ -162,6 +162,7 @@ impl Bed {
         let aws = &self.facts["aws"];
         let mut cli = Command::new(self.aws_cli.join("bin/aws"));
         cli.env("AWS_ENDPOINT_URL", aws["endpoint"].as_str().unwrap())
+            .env("AWS_CA_BUNDLE", aws["ca_bundle"].as_str().unwrap())
             .env("AWS_DEFAULT_REGION", aws["region"].as_str().unwrap())
             .env("AWS_ACCESS_KEY_ID", aws["root"]["access_key_id"].as_str().unwrap())
             .env("AWS_SECRET_ACCESS_KEY", aws["root"]["secret_access_key"].as_str().unwrap())

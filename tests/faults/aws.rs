@@ -48,7 +48,7 @@ impl Drop for Rule<'_> {
 }
 
 fn ask(bed: &Bed, asked: &Value) -> Value {
-    post(&format!("{}/_testbed/faults", bed.fact("/aws/endpoint")), asked)
+    post(bed, &format!("{}/_testbed/faults", bed.fact("/aws/endpoint")), asked)
 }
 
 /// An instance type that has no capacity while this lives.
@@ -62,6 +62,7 @@ impl<'a> NoCapacity<'a> {
 
     fn set(bed: &Bed, kind: &str, available: bool) {
         post(
+            bed,
             &format!("{}/capacity", bed.fact("/aws/control")),
             &json!({"type": kind, "available": available}),
         );
@@ -74,9 +75,10 @@ impl Drop for NoCapacity<'_> {
     }
 }
 
-fn post(url: &str, body: &Value) -> Value {
+fn post(bed: &Bed, url: &str, body: &Value) -> Value {
     let body = body.to_string();
     let output = Command::new("curl")
+        .env("CURL_CA_BUNDLE", bed.fact("/aws/ca_bundle"))
         .args(["-fsS", "--max-time", "20", "-H", "Content-Type: application/json", "-d", &body, url])
         .output()
         .unwrap();

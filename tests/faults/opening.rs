@@ -41,11 +41,31 @@ fn create_refuses() {
     Case::begin(&bed, "create refused: the stack is stopped", "fault-refused", "stopped", &spec)
         .fails("CreateRefusedStopped", &["MaxBoxes is 0", "ask whoever runs the stack"]);
     drop(stopped);
+    let bucket = bed.output("StateBucket");
+    let why = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(why.path(), "incident 7").unwrap();
+    let (body, key) = (why.path().to_str().unwrap(), "switch/stop");
+    cli(&bed, &["s3api", "put-object", "--bucket", &bucket, "--key", key, "--body", body]);
+    Case::begin(
+        &bed,
+        "create refused: an administrator has stopped the stack",
+        "fault-refused",
+        "stop",
+        &spec,
+    )
+    .fails("CreateRefusedStopped", &["switch/stop", "incident 7", "ask whoever runs the stack"]);
+    cli(&bed, &["s3api", "delete-object", "--bucket", &bucket, "--key", key]);
     let newer = Rule::always(&bed, "Invoke", "*-create", "newer");
     Case::begin(&bed, "create refused: a request of another version", "fault-refused", "version", &spec)
         .fails("CreateRefusedBadRequest", &["version 2", "one version"]);
     drop(newer);
     Case::twin(&bed, "fault-refused", "job", &spec);
+    // That job had a session today.
+    let used_up = Setting::of(&bed, "DRAWBRIDGE_MAX_SESSIONS_PER_DAY", "1");
+    Case::begin(&bed, "create refused: the day's sessions are used up", "fault-refused", "day", &spec)
+        .fails("CreateRefusedDailyQuota", &["opens again at", "MaxSessionsPerDay"]);
+    drop(used_up);
+    Case::twin(&bed, "fault-refused", "next", &spec);
 }
 
 #[test]

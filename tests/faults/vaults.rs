@@ -10,6 +10,13 @@ use crate::{
     pods::{LONG, Place, SMALL},
 };
 
+/// A key of the right kind that is not the stack's.
+const ANOTHER_KEY: &str = "-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEdd6/qiwb1TxfjErLWWkYSA4eQ0ka
+JjHheC37+RhTBruVx/UHfCVVIRx3RDIiLWEdO6GRC2QZVurTED3d5sPxtw==
+-----END PUBLIC KEY-----
+";
+
 /// A vault of the bed's stack under another name.
 fn vault(bed: &Bed, name: &str, cleanup: &str) -> Value {
     json!({"apiVersion": "drawbridge.dev/v1alpha1", "kind": "BackupVault", "metadata": {"name": name},
@@ -46,6 +53,42 @@ fn a_vault_that_is_not_ready() {
             &["BackupVault fault-unready is not ready", "drawbridge-demo-nothing"],
             || {
                 bed.apply(&vault(&bed, "fault-unready", &bed.output("CleanupFunctionArn"))).unwrap();
+            },
+        );
+}
+
+#[test]
+fn a_vault_that_pins_another_receipt_key() {
+    let bed = Bed::open();
+    let place = Place::new(&bed, "fault-other-key");
+    place.pod("app", SMALL);
+    let mut pins = vault(&bed, "fault-other-key", &bed.output("CleanupFunctionArn"));
+    pins["spec"]["receiptKey"] = json!(ANOTHER_KEY);
+    bed.apply(&pins).unwrap();
+    let spec = Spec { vault: "fault-other-key", ..Spec::of("app") };
+    Case::begin(&bed, "a vault that pins another receipt key", "fault-other-key", "job", &spec).fails(
+        "ReceiptUnverified",
+        &["not signed with the pinned receipt key", "nothing was sent to it", "ReceiptKeyArn"],
+    );
+    // The default vault pins the stack's own.
+    Case::twin(&bed, "fault-other-key", "twin", &Spec::of("app"));
+}
+
+#[test]
+fn a_vault_whose_receipt_key_is_none() {
+    let bed = Bed::open();
+    let place = Place::new(&bed, "fault-no-key");
+    place.pod("app", SMALL);
+    let mut pins = vault(&bed, "fault-no-key", &bed.output("CleanupFunctionArn"));
+    pins["spec"]["receiptKey"] = json!(ANOTHER_KEY.replace("MFkw", "MFkx"));
+    bed.apply(&pins).unwrap();
+    let spec = Spec { vault: "fault-no-key", ..Spec::of("app") };
+    Case::begin(&bed, "a vault whose receipt key is no key", "fault-no-key", "job", &spec)
+        .waits_until_mended(
+            "VaultNotReady",
+            &["BackupVault fault-no-key is not ready", "ReceiptKeyInvalid", "aws kms get-public-key"],
+            || {
+                bed.apply(&vault(&bed, "fault-no-key", &bed.output("CleanupFunctionArn"))).unwrap();
             },
         );
 }

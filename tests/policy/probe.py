@@ -20,12 +20,13 @@ class Place(enum.Enum):
 
     INTERNET = "internet"
     ENDPOINT = "endpoint"  # from a box's private subnet, so through the S3 gateway endpoint
+    SIDE = "side"  # through the same endpoint, from a subnet of the probes' own that lets plain HTTP out, too
 
 
 class World(Protocol):
     """What a probe may use; `world.py` has the real one."""
 
-    def client(self, service: str, who: str, where: Place = Place.INTERNET) -> Any: ...
+    def client(self, service: str, who: str, where: Place = Place.INTERNET, plain: bool = False) -> Any: ...
     def within(self, where: Place, request: Callable[[], Any]) -> Any: ...
 
 

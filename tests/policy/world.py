@@ -7,6 +7,7 @@ import ctypes
 import itertools
 import json
 import os
+import ssl
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,12 +18,13 @@ import boto3
 from botocore.config import Config
 
 from testbed.aws.cloudformation.stack import Deployment, Stack
-from testbed.aws.deploy import load_template
+from testbed.aws.deploy import load_template, load_watch_template
 from testbed.aws.layout import Names
 from testbed.common import run as runs
 from testbed.common.errors import TestbedError
 from tests.policy.belongings import Belongings
 from tests.policy.probe import Place
+from tests.policy.tokens import Tokens
 
 METADATA = "http://169.254.169.254/latest"
 CLONE_NEWNET = 0x40000000
@@ -31,17 +33,18 @@ Credentials = dict[str, str]
 
 class World:
     """Clients by identity and place. Identities: root, admin (an IAM user that may do everything as far as its own
-    policy goes), operator, create, cleanup, box."""
+    policy goes), cloudformation (the same when CloudFormation acts for it), deployer, break-glass, operator,
+    create, cleanup, posture, box."""
 
     def __init__(self, run_id: str, stack_file: Path) -> None:
         self._run = runs.load(run_id)
         self._facts = json.loads((self._run.dir / "testbed.json").read_text())["aws"]
         self._stack_file = stack_file
         self.stack = Stack.load(stack_file)
-        self.outputs = self.stack.outputs
+        self.watch = Stack.of(json.loads(stack_file.read_text())["watch"])
+        self.outputs = {**self.stack.outputs, **self.watch.outputs}
         self.cluster = self.stack.parameters["ClusterName"]
-        self._policies: Path | None = None
-        self._clients: dict[tuple[str, str, Place], Any] = {}
+        self._clients: dict[tuple[str, str, Place, bool], Any] = {}
         self._numbers = itertools.count()
         self._marker = os.urandom(4).hex()
         root = self._facts["root"]
@@ -50,8 +53,8 @@ class World:
             "root": _credentials(root["access_key_id"], root["secret_access_key"]),
             "operator": _credentials(operator["access_key_id"], operator["secret_access_key"]),
         }
-        self.belongings = Belongings(self)
-        self._box_thread: ThreadPoolExecutor | None = None
+        self.belongings, self.tokens = Belongings(self), Tokens(self._run)
+        self._threads: dict[Place, ThreadPoolExecutor] = {}
 
     @contextlib.contextmanager
     def set_up(self) -> Iterator[World]:
@@ -59,22 +62,29 @@ class World:
         self.belongings.remove()
         try:
             self.belongings.make()
-            self._credentials["admin"] = self.belongings.admin_key()
-            for who in ("create", "cleanup"):
+            self._credentials["admin"] = self._credentials["cloudformation"] = self.belongings.admin_key()
+            for role, arn in self.belongings.powerful.items():
+                self._credentials[role.removeprefix("drawbridge-")] = self._role_session(arn)
+            for who in ("create", "cleanup", "posture"):
                 self._credentials[who] = self._role_session(self.outputs[f"{who.capitalize()}RoleArn"])
-            namespace = Names(self._run.index).machine(self.belongings.own_instance)
-            self._box_thread = ThreadPoolExecutor(1, initializer=_enter_network, initargs=(namespace,))
+            machines = {Place.ENDPOINT: self.belongings.own_instance, Place.SIDE: self.belongings.side_instance}
+            for where, instance in machines.items():
+                namespace = Names(self._run.index).machine(instance)
+                self._threads[where] = ThreadPoolExecutor(1, initializer=_enter_network, initargs=(namespace,))
             self._credentials["box"] = self.within(Place.ENDPOINT, _instance_credentials)
             yield self
         finally:
-            if self._box_thread:
-                self._box_thread.shutdown()
+            for thread in self._threads.values():
+                thread.shutdown()
+            self._threads.clear()
             self.belongings.remove()
 
-    def client(self, service: str, who: str, where: Place = Place.INTERNET) -> Any:
-        key = (service, who, where)
+    def client(self, service: str, who: str, where: Place = Place.INTERNET, plain: bool = False) -> Any:
+        """`plain`: without TLS, which S3 alone answers."""
+        key = (service, who, where, plain)
         if key not in self._clients:
-            endpoint = self._facts["s3_endpoint" if where is Place.ENDPOINT else "endpoint"]
+            name = "endpoint" if where is Place.INTERNET else "s3_endpoint"
+            endpoint = self._facts[f"plain_{name}" if plain else name]
             # One attempt: a retry would turn a refusal that comes and goes into none.
             options = Config(
                 retries={"total_max_attempts": 1},
@@ -84,40 +94,55 @@ class World:
                 connect_timeout=5,
             )
             session = boto3.Session(**self._credentials[who], region_name=self._facts["region"])
-            self._clients[key] = session.client(service, endpoint_url=endpoint, config=options)
+            trust = self._facts["ca_bundle"]
+            self._clients[key] = session.client(service, endpoint_url=endpoint, verify=trust, config=options)
+            if who == "cloudformation":
+                self._clients[key].meta.events.register("before-send", _called_via_cloudformation)
         return self._clients[key]
+
+    def client_with(self, service: str, keys: tuple[str, str, str]) -> Any:
+        """A client with credentials that a probe got itself."""
+        options = Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}, read_timeout=20)
+        session = boto3.Session(*keys, region_name=self._facts["region"])
+        where = {"endpoint_url": self._facts["endpoint"], "verify": self._facts["ca_bundle"]}
+        return session.client(service, config=options, **where)
+
+    def pod_identity(self, token: str, cluster: str) -> dict[str, str]:
+        """What EKS answers its agent in a cluster."""
+        url = f"{self._facts['endpoint']}/_testbed/pod-identity"
+        with self.open(urllib.request.Request(url, json.dumps({"token": token, "cluster": cluster}).encode())) as answer:
+            found: dict[str, str] = json.loads(answer.read())
+        return found
+
+    def open(self, request: urllib.request.Request) -> Any:
+        """A request that no client of an SDK makes."""
+        trust = ssl.create_default_context(cafile=self._facts["ca_bundle"])
+        return urllib.request.urlopen(request, timeout=10, context=trust)  # noqa: S310 - the address is the testbed's
 
     def within(self, where: Place, request: Callable[[], Any]) -> Any:
         """Runs a request in its place: sockets belong to the network namespace of the thread that makes them."""
         if where is Place.INTERNET:
             return request()
-        if self._box_thread is None:
+        if where not in self._threads:
             raise TestbedError("no box is there to make a request from: use set_up()")
-        return self._box_thread.submit(request).result()
+        return self._threads[where].submit(request).result()
 
     def fresh(self) -> str:
         """A name that was never used."""
         return f"probe-{self._marker}-{next(self._numbers)}"
 
-    def deploy(self, policies: Path | None, **parameters: str) -> list[str]:
+    def deploy(self, policies: Path | None) -> list[str]:
         """Brings the stack to other policy files, or back with None; returns what changed."""
-        self._policies = policies
-        kept = dict(self.stack.parameters)
-        self.stack.parameters |= parameters
-        try:
-            template = load_template(policies)
-            return Deployment(template, self.stack, lambda service: self.client(service, "root")).update()
-        finally:
-            self.stack.parameters = kept
+        root = lambda service: self.client(service, "root")  # noqa: E731
+        changed = []
+        for template, stack in ((load_template(policies), self.stack), (load_watch_template(policies), self.watch)):
+            changed += Deployment(template, stack, root).update()
+        return changed
 
-    @contextlib.contextmanager
-    def tls_required(self) -> Iterator[None]:
-        """The stack as it is in a real account, where the buckets refuse plain HTTP; everything here is plain HTTP."""
-        self.deploy(self._policies, RequireTls="true")
-        try:
-            yield
-        finally:
-            self.deploy(self._policies)
+    def audit(self) -> list[dict[str, Any]]:
+        """Every decision of the local AWS."""
+        with open(self._facts["audit_log"]) as log:
+            return [json.loads(line) for line in log if line.endswith("\n")]
 
     def _role_session(self, role: str) -> Credentials:
         """As Lambda gets it. The local AWS takes the owner for any service."""
@@ -128,6 +153,11 @@ class World:
 def _credentials(key: str, secret: str, token: str | None = None) -> Credentials:
     found = {"aws_access_key_id": key, "aws_secret_access_key": secret}
     return {**found, "aws_session_token": token} if token else found
+
+
+def _called_via_cloudformation(request: Any, **_: Any) -> None:
+    """What the local AWS takes for CloudFormation that acts in its caller's name."""
+    request.headers["x-testbed-called-via"] = "cloudformation.amazonaws.com"
 
 
 def _enter_network(namespace: str) -> None:

@@ -21,8 +21,8 @@ from testbed.common import run as runs
 REPOSITORY = Path(__file__).resolve().parents[2]
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBEVUQqC8dYvB1zhRE0sJ7vjE4BqJ4Zf3o7gVZJQ4b8o"
 OTHER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBEVUQqC8dYvB1zhRE0sJ7vjE4BqJ4Zf3o7gVZJQ4b8p"
-# Kept beyond a session: tombstones, and the box's program.
-KEPT = ("closed/", "boot/program/")
+# Kept beyond a session: tombstones, the day's count, an administrator's stop, the sweeper's mark, and the box's program.
+KEPT = ("closed/", "days/", "switch/", "sweeps/", "boot/program/", "baselines/")
 Answer = dict[str, Any]
 T = TypeVar("T")
 
@@ -55,9 +55,11 @@ class Account:
         self._facts = json.loads((runs.load(run_id).dir / "testbed.json").read_text())["aws"]
         stack = json.loads(stack_file.read_text())
         self.outputs: dict[str, str] = stack["outputs"]
+        self.stack: str = stack["name"]
         self.cluster: str = stack["parameters"]["ClusterName"]
         self.max_boxes = int(stack["parameters"].get("MaxBoxes", 4))
         self.instance_types: list[str] = stack["parameters"].get("InstanceTypes", "t3.small,t3a.small").split(",")
+        self.client_cidrs: list[str] = stack["parameters"]["ClientCidrs"].split(",")
         self._operator = self._client("lambda", stack["operator"])
         self._owner = self._client("lambda", self._facts["root"])
         self.ec2 = self._client("ec2", self._facts["root"])
@@ -68,7 +70,11 @@ class Account:
             retries={"total_max_attempts": 1}, read_timeout=120, max_pool_connections=40, s3={"addressing_style": "path"}
         )
         session = boto3.Session(key["access_key_id"], key["secret_access_key"], region_name=self._facts["region"])
-        return session.client(service, endpoint_url=self._facts["endpoint"], config=options)
+        return session.client(service, endpoint_url=self._facts["endpoint"], verify=self._facts["ca_bundle"], config=options)
+
+    def client(self, service: str) -> Any:
+        """A client with the account owner's key."""
+        return self._client(service, self._facts["root"])
 
     # What the cluster does
 
@@ -78,7 +84,11 @@ class Account:
         return self._invoke(self._operator, "CreateFunctionArn", request)
 
     def cleanup(self, session: str) -> Answer:
-        return self._invoke(self._operator, "CleanupFunctionArn", {"version": 1, "session": session})
+        return self.ask_cleanup({"version": 1, "session": session})
+
+    def ask_cleanup(self, payload: Answer) -> Answer:
+        """Anything that the cluster may think of."""
+        return self._invoke(self._operator, "CleanupFunctionArn", payload)
 
     def box(self, session: str, seconds: float = 60) -> Answer:
         """Asks until there is an answer other than pending."""
@@ -98,7 +108,7 @@ class Account:
         until("cleanup destroys", lambda: self.cleanup(session)["outcome"] == "destroyed" or None)
 
     def sweep(self) -> Answer:
-        return self._invoke(self._owner, "CleanupFunctionArn", {"sweep": True})
+        return self._invoke(self._owner, "SweepFunctionArn", {"sweep": True})
 
     def _invoke(self, client: Any, function: str, payload: Answer) -> Answer:
         answer = client.invoke(FunctionName=self.outputs[function], Payload=json.dumps(payload))
@@ -142,6 +152,13 @@ class Account:
     def control(self, path: str, body: Answer) -> None:
         request = urllib.request.Request(f"{self._facts['control']}/{path}", json.dumps(body).encode(), method="POST")
         urllib.request.urlopen(request, timeout=10).close()
+
+    def private(self, path: str, body: Answer) -> Answer:
+        """What only the test bed's host may ask of the emulator."""
+        url = f"{self._facts['endpoint']}/_testbed/{path}"
+        request = urllib.request.Request(url, json.dumps(body).encode(), method="POST")
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return dict(json.loads(answer.read()))
 
     @contextmanager
     def sold_out(self, *types: str) -> Iterator[None]:

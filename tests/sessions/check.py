@@ -9,6 +9,7 @@ The Lambdas, EC2, S3 and the boxes are the run's own; nothing here stands in for
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import sys
 import threading
@@ -20,6 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from testbed.common.errors import main_wrapper  # noqa: E402
+from tests.sessions import flood, sweeping  # noqa: E402
 from tests.sessions.account import OTHER_KEY, Account, Failed, expect, new_session, until  # noqa: E402
 
 Check = Callable[[Account], None]
@@ -38,6 +40,21 @@ def a_session_gets_a_box_and_closing_it_leaves_nothing(account: Account) -> None
     expect([group["IpPermissionsEgress"] for group in groups] == [[]], "the box's group must let nothing out", groups)
     account.close(session)
     expect(account.left(session) == [], "nothing may be left", account.left(session))
+
+
+def the_port_opens_when_the_box_has_reported(account: Account) -> None:
+    session = new_session()
+
+    def rules() -> list[tuple[str, int, int]]:
+        tagged = [{"Name": "tag:drawbridge:session", "Values": [session]}]
+        (group,) = account.ec2.describe_security_groups(Filters=tagged)["SecurityGroups"]
+        return [(rule["IpProtocol"], rule["FromPort"], rule["ToPort"]) for rule in group["IpPermissions"]]
+
+    answer = account.create(session)["outcome"]
+    expect("pending" in answer and rules() == [], "nobody may reach a box that has not reported", (answer, rules()))
+    account.ready(session)
+    expect(rules() == [("tcp", 22, 22)], "the clients must reach one that has", rules())
+    account.close(session)
 
 
 def asked_by_ten_at_once_it_makes_one_box(account: Account) -> None:
@@ -133,6 +150,25 @@ def unfinished_uploads_are_aborted_and_those_of_others_are_not(account: Account)
     account.close(sessions[1])
 
 
+def a_session_on_a_used_up_day_is_refused_and_takes_no_slot(account: Account) -> None:
+    bucket = account.outputs["StateBucket"]
+    key = next(e["Key"] for e in account.s3.list_objects_v2(Bucket=bucket, Prefix="days/")["Contents"])
+    before = account.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    session = new_session()
+    full = {**json.loads(before), "sessions": 4_000_000_000}
+    account.s3.put_object(Bucket=bucket, Key=key, Body=json.dumps(full).encode())
+    try:
+        refused = account.create(session)["outcome"]["refused"]
+        expect(refused["reason"] == "daily_quota", "it must be refused for the day", refused)
+        expect("opens again at" in refused["message"], "and told when to come back", refused)
+        slots = account.s3.list_objects_v2(Bucket=bucket, Prefix="slots/").get("Contents", [])
+        expect(slots == [], "it must hold no slot", slots)
+    finally:
+        account.s3.put_object(Bucket=bucket, Key=key, Body=before)
+    account.ready(session)
+    account.close(session)
+
+
 def the_sweep_ends_what_has_no_state_and_leaves_what_lives(account: Account) -> None:
     lost, alive = new_session(), new_session()
     account.ready(lost)
@@ -175,6 +211,7 @@ def closed_at_any_moment_of_its_making_nothing_is_left(account: Account) -> None
 
 CHECKS: list[Check] = [
     a_session_gets_a_box_and_closing_it_leaves_nothing,
+    the_port_opens_when_the_box_has_reported,
     asked_by_ten_at_once_it_makes_one_box,
     a_session_is_bound_to_its_key_and_once_closed_stays_closed,
     past_the_last_slot_a_session_waits,
@@ -184,8 +221,11 @@ CHECKS: list[Check] = [
     a_box_whose_program_dies_takes_its_machine_along,
     the_ended_marker_cleans_up,
     unfinished_uploads_are_aborted_and_those_of_others_are_not,
+    a_session_on_a_used_up_day_is_refused_and_takes_no_slot,
     the_sweep_ends_what_has_no_state_and_leaves_what_lives,
     closed_at_any_moment_of_its_making_nothing_is_left,
+    *sweeping.CHECKS,
+    *flood.CHECKS,
 ]
 
 

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use drawbridge::broker::{Broker, BrokerError, Function};
 use drawbridge_lambdas::{cleanup::Answer, events::CleanupEvent};
 use drawbridge_protocol::{
-    CleanupRequest, CreateRequest,
+    CleanupRequest, CreateRequest, Posture, PostureRequest,
     session::{CleanupOutcome, CreateOutcome},
 };
 
@@ -80,6 +80,11 @@ impl Broker for Invoker {
                 Ok(outcome)
             }
         }
+    }
+
+    async fn posture(&self, function: &Function, _: &PostureRequest) -> Result<Posture, BrokerError> {
+        // The stacks of the simulation have no such function, and its vaults name none.
+        Err(BrokerError::Missing { function: function.clone(), message: "there is none".to_owned() })
     }
 }
 

@@ -18,7 +18,7 @@ use drawbridge::{
     transfer::{SealedReceipt, Target},
 };
 use drawbridge_lambdas::{machines::InstanceState, names::InstanceId, uploads::Upload};
-use drawbridge_protocol::{ArtifactName, Envelope, Receipt, Sha256, Version, upload::Entry};
+use drawbridge_protocol::{ArtifactName, Envelope, Receipt, Sha256, Sources, Version, upload::Entry};
 use kube::Client;
 
 use crate::{
@@ -65,7 +65,8 @@ impl Carrier for Bridge {
         }
         sealing();
         let envelope = self.commit(crossing, &entries).await?;
-        let target = Target::new(&crossing.ready, crossing.session.clone(), crossing.job.clone());
+        let target = Target::new(&crossing.ready, crossing.session.clone(), crossing.job.clone())
+            .pinned(crossing.receipt_key.clone());
         SealedReceipt::verify(envelope, &target, &crossing.key, &entries)
             .map_err(|error| Failure::from(&error))
     }
@@ -173,11 +174,13 @@ impl Bridge {
         let calm = world.faults.are_over(&world.time);
         if world.without(Guard::ReceiptSignature) || (!calm && world.dice.per_mille(IMPOSTOR)) {
             world.note("  an impostor signs a receipt");
-            return Ok(world.impostor.sign(&receipt.to_statement().unwrap()).unwrap());
+            let envelope = world.impostor.sign(&receipt.to_statement().unwrap()).unwrap();
+            return Ok(envelope.certified_by(crossing.ready.certificate.clone()));
         }
         let sealed = self
             .talk(crossing, "box commit", |world, node| {
                 let (envelope, first) = node.seal(entries, &receipt)?;
+                let envelope = envelope.certified_by(crossing.ready.certificate.clone());
                 if first {
                     let manifest = receipt.manifest.to_string();
                     let who = format!("session {} manifest", crossing.session);
@@ -204,6 +207,7 @@ impl Bridge {
             artifacts: u32::try_from(entries.len()).unwrap(),
             bytes: entries.iter().map(|entry| entry.bytes).sum(),
             sealed_at: self.world.time.now(),
+            sources: Sources::default(),
         }
     }
 }

@@ -14,7 +14,7 @@ use std::{
 use drawbridge::{
     api::{BackupJob, BackupVault},
     controller::{
-        Context, Parts, Wakes,
+        Context, Parts, PostureLimits, Wakes,
         backoff::Backoff,
         backupjob, backupvault,
         ports::{Clock, Entropy, NoEntropy},
@@ -134,6 +134,11 @@ impl Controller {
             concurrency: 16,
             parallel_uploads: 4,
             backoff: Backoff { first: Duration::from_secs(10), longest: Duration::from_mins(10) },
+            posture: PostureLimits {
+                every: Duration::from_mins(10),
+                max_age: Duration::from_mins(1),
+                grace: Duration::from_mins(30),
+            },
             shutdown: Duration::from_secs(20),
         };
         let port = || Arc::new(Ports(Arc::clone(world)));

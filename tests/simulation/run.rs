@@ -236,6 +236,7 @@ fn vault(world: &World) -> Value {
         "maxConcurrentSessions": scenario.vault_concurrency,
         "sessionTimeoutSeconds": scenario.vault_session,
         "graceSeconds": scenario.vault_grace,
+        "receiptKey": world.receipt_key.pem(),
     })
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use drawbridge_protocol::SessionSigner;
 
 use crate::{
-    aws::Aws,
+    aws::{Aws, ReceiptKey},
     dice::Dice,
     faults::{Fault, Faults},
     guards::Guard,
@@ -27,6 +27,8 @@ pub(crate) struct World {
     pub(crate) aws: Aws,
     /// A key of somebody who signs receipts without being a box.
     pub(crate) impostor: SessionSigner,
+    /// What KMS signs with.
+    pub(crate) receipt_key: ReceiptKey,
     trace: Mutex<Vec<String>>,
 }
 
@@ -48,6 +50,7 @@ impl World {
             kube: Kubernetes::default(),
             aws: Aws::default(),
             impostor: SessionSigner::generate().unwrap(),
+            receipt_key: ReceiptKey::default(),
             trace: Mutex::default(),
         })
     }

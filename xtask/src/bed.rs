@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
+    docs,
     package::{self, Package},
     shell::{command, output, say, step},
     tools::{self, Tools},
@@ -68,7 +69,7 @@ impl Bed {
         deploy
             .env("DRAWBRIDGE_VENV", &tools.venv)
             .args(["testbed/aws/deploy.py", "up", "--run", run, "--code"])
-            .args([&package.create_zip, &package.cleanup_zip])
+            .args([&package.create_zip, &package.cleanup_zip, &package.posture_zip])
             .args(["--parameter", &format!("ClusterName={CLUSTER}"), "--out"])
             .arg(&stack_file);
         step(
@@ -102,7 +103,7 @@ impl Bed {
             .arg(&self.package.image);
         load.env("DRAWBRIDGE_BIN", &self.tools.bin);
         step("loading the controller's image into the cluster", &format!("load-{}", self.run), &mut load)?;
-        self.apply(&self.credentials())?;
+        self.apply(&self.credentials()?)?;
         let mut crds = self.helm();
         crds.args([
             "upgrade",
@@ -130,30 +131,66 @@ impl Bed {
         step("helm install drawbridge", &format!("helm-{}", self.run), &mut chart)
     }
 
-    /// The namespace and the operator's only credentials: an access key of the stack's operator user.
-    fn credentials(&self) -> Value {
-        let key = &self.stack["operator"];
-        json!({"apiVersion": "v1", "kind": "List", "items": [
+    /// The namespace, the CA of the run's AWS, and the operator's only credentials: an access key of the stack's operator
+    /// user.
+    fn credentials(&self) -> Result<Value> {
+        let (key, ca) = (&self.stack["operator"], self.ca_bundle());
+        let ca = fs::read_to_string(ca).with_context(|| format!("reading {ca}"))?;
+        Ok(json!({"apiVersion": "v1", "kind": "List", "items": [
             {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE,
                 "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}},
             {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "drawbridge-aws", "namespace": NAMESPACE},
                 "stringData": {"AWS_ACCESS_KEY_ID": key["access_key_id"], "AWS_SECRET_ACCESS_KEY": key["secret_access_key"]}},
-        ]})
+            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "local-aws-ca", "namespace": NAMESPACE},
+                "data": {"ca.crt": ca}},
+        ]}))
+    }
+
+    /// The file that the AWS endpoints' certificate is verified by.
+    pub(crate) fn ca_bundle(&self) -> &str {
+        self.facts["aws"]["ca_bundle"].as_str().unwrap_or_default()
     }
 
     /// Chart values of this run. Only what differs on a test bed from what docs/install.md sets.
     fn values(&self) -> Result<PathBuf> {
         let outputs = &self.stack["outputs"];
+        let receipt_key = fs::read_to_string(self.pin_receipt_key()?).context("reading the receipt key")?;
         let values = json!({
             "aws": {"region": self.facts["aws"]["region"], "endpointUrl": self.facts["aws"]["api_endpoint"],
-                "credentialsSecret": "drawbridge-aws"},
+                "caConfigMap": "local-aws-ca", "credentialsSecret": "drawbridge-aws"},
             "vault": {"create": true, "name": "default", "functions": {"create": outputs["CreateFunctionArn"],
-                "cleanup": outputs["CleanupFunctionArn"]}},
+                "cleanup": outputs["CleanupFunctionArn"], "posture": outputs["PostureFunctionArn"]},
+                "receiptKey": receipt_key},
         });
         let path = PathBuf::from("/var/tmp/drawbridge").join(&self.run).join("values.json");
         fs::write(&path, serde_json::to_vec_pretty(&values)?)
             .with_context(|| format!("writing {}", path.display()))?;
         Ok(path)
+    }
+
+    /// Where the public half of the stack's receipt key lies. It is fetched as docs/restore.md says.
+    pub(crate) fn pin_receipt_key(&self) -> Result<PathBuf> {
+        let path = PathBuf::from("/var/tmp/drawbridge").join(&self.run).join("receipt-key.pem");
+        let arn = self.stack["outputs"]["ReceiptKeyArn"].as_str().context("the stack has no receipt key")?;
+        let mut pin = docs::block("restore.md", "pin")?;
+        self.as_engineer(&mut pin).env("RECEIPT_KEY_ARN", arn).env("RECEIPT_KEY", &path);
+        output(&mut pin)?;
+        Ok(path)
+    }
+
+    /// Lets `command` use the AWS command line with the credentials of the recovering engineer, which the cluster never has.
+    pub(crate) fn as_engineer<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        let facts = &self.facts["aws"];
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let path = std::env::var("PATH").unwrap_or_default();
+        command
+            .env("PATH", format!("{}:{path}", self.tools.aws_cli.join("bin").display()))
+            .env("AWS_ENDPOINT_URL", text(&facts["endpoint"]))
+            .env("AWS_REGION", text(&facts["region"]))
+            // What version 1 of the command line reads.
+            .env("AWS_DEFAULT_REGION", text(&facts["region"]))
+            .env("AWS_ACCESS_KEY_ID", text(&facts["root"]["access_key_id"]))
+            .env("AWS_SECRET_ACCESS_KEY", text(&facts["root"]["secret_access_key"]))
     }
 
     pub(crate) fn kubeconfig(&self) -> &str {

@@ -45,6 +45,8 @@ pub(crate) fn all(tools: &Tools) -> Result<()> {
         "deny",
         command(&tools.cargo_deny).args([
             "--offline",
+            // Without it, the controller's graph alone.
+            "--workspace",
             "--all-features",
             "check",
             "bans",
@@ -54,15 +56,26 @@ pub(crate) fn all(tools: &Tools) -> Result<()> {
     )?;
     crds_match()?;
     step(
-        "the rendered template is what its sources say",
+        "the rendered templates are what their sources say",
         "render",
         command(tools.python()).args(["infra/render.py", "--check"]),
+    )?;
+    step(
+        "Terraform's form is what the same sources say",
+        "terraform",
+        command(tools.python()).args(["infra/forms/write.py", "--check"]),
+    )?;
+    step(
+        "both forms name the same resources and load the same policies",
+        "forms",
+        command(tools.python()).arg("infra/forms/check.py"),
     )?;
     let mut lint = command(tools.venv.join("bin/cfn-lint"));
     step(
         "cfn-lint",
         "cfn-lint",
-        lint.args(["--non-zero-exit-code", "warning", "infra/drawbridge.template.json"]),
+        lint.args(["--non-zero-exit-code", "warning"])
+            .args(["infra/drawbridge.template.json", "infra/watch.template.json"]),
     )?;
     let mut charts = command(tools.python());
     charts
@@ -82,7 +95,8 @@ pub(crate) fn generate(tools: &Tools) -> Result<()> {
             say(&format!("wrote {path}"));
         }
     }
-    step("rendering infra/drawbridge.template.json", "render", command(tools.python()).arg("infra/render.py"))
+    step("rendering infra/*.template.json", "render", command(tools.python()).arg("infra/render.py"))?;
+    step("writing infra/terraform", "terraform", command(tools.python()).arg("infra/forms/write.py"))
 }
 
 fn crds_match() -> Result<()> {

@@ -68,7 +68,7 @@ fn backup_and_restore(bed: &Bed) -> Result<String> {
         bed.kubectl().args(["apply", "-f", "examples/backupjob.yaml"]),
     )?;
     let watched = watch::until_complete(bed, DEMO_NAMESPACE, JOB, Duration::from_mins(5))?;
-    say("restoring with aws s3 cp, sha256sum, zstd and tar alone");
+    say("restoring with aws s3 cp, openssl, sha256sum, zstd and tar alone");
     let dir = paths::target().join(format!("demo-restore-{}", bed.run));
     let restored = restore::and_compare(bed, &watched.job, &dir)?;
     say(&format!(
@@ -125,11 +125,12 @@ fn look_around(bed: &Bed) -> String {
     let aws = &bed.facts["aws"];
     format!(
         "\nKept. Look around:\n  export KUBECONFIG={} PATH={}:{}:$PATH\n  kubectl get backupjobs -A; kubectl -n drawbridge-system logs deploy/drawbridge\n  \
-         export AWS_ENDPOINT_URL={} AWS_REGION={} AWS_ACCESS_KEY_ID={} AWS_SECRET_ACCESS_KEY={}\n  aws s3 ls --recursive s3://{}\nRemove it: cargo xtask demo --down --run {}",
+         export AWS_ENDPOINT_URL={} AWS_CA_BUNDLE={} AWS_REGION={} AWS_ACCESS_KEY_ID={} AWS_SECRET_ACCESS_KEY={}\n  aws s3 ls --recursive s3://{}\nRemove it: cargo xtask demo --down --run {}",
         bed.kubeconfig(),
         bed.tools.bin.display(),
         bed.tools.aws_cli.join("bin").display(),
         aws["endpoint"].as_str().unwrap_or_default(),
+        bed.ca_bundle(),
         aws["region"].as_str().unwrap_or_default(),
         aws["root"]["access_key_id"].as_str().unwrap_or_default(),
         aws["root"]["secret_access_key"].as_str().unwrap_or_default(),

@@ -6,6 +6,7 @@
 mod bed;
 mod checks;
 mod demo;
+mod docs;
 mod package;
 mod paths;
 mod prove;

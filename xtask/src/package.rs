@@ -20,6 +20,7 @@ use crate::{
 pub(crate) struct Package {
     pub(crate) create_zip: PathBuf,
     pub(crate) cleanup_zip: PathBuf,
+    pub(crate) posture_zip: PathBuf,
     pub(crate) image: PathBuf,
 }
 
@@ -59,6 +60,8 @@ pub(crate) fn build(tools: &Tools) -> Result<Package> {
     )?;
     let cleanup_zip = out.join("cleanup.zip");
     write_zip(&cleanup_zip, &[("bootstrap", &release.join("cleanup"))])?;
+    let posture_zip = out.join("posture.zip");
+    write_zip(&posture_zip, &[("bootstrap", &release.join("posture"))])?;
 
     let image = out.join("controller.tar");
     let image_name = format!("drawbridge.dev/controller:{}", env!("CARGO_PKG_VERSION"));
@@ -70,7 +73,7 @@ pub(crate) fn build(tools: &Tools) -> Result<Package> {
         .args(["--name", &image_name, "--out"])
         .arg(&image);
     step("packing the Lambdas and the controller's image", "image", &mut python)?;
-    Ok(Package { create_zip, cleanup_zip, image })
+    Ok(Package { create_zip, cleanup_zip, posture_zip, image })
 }
 
 /// Writes executables into a zip with fixed times, so that the same programs give the same bytes. Under another name

@@ -1,4 +1,5 @@
-//! Restores a finished job with `aws s3 cp`, `sha256sum`, `zstd` and `tar` alone, and compares with the pods.
+//! Restores a finished job with `aws s3 cp`, `openssl`, `sha256sum`, `zstd` and `tar` alone, as docs/restore.md says, and
+//! compares with the pods.
 
 use std::{
     fs,
@@ -11,7 +12,8 @@ use serde_json::Value;
 
 use crate::{
     bed::Bed,
-    shell::{command, output, say},
+    docs, paths,
+    shell::{command, output, say, succeeds},
 };
 
 /// Prints everything that counts of a tree, the same in a pod and in a restore: digests, links, modes, types.
@@ -49,7 +51,8 @@ pub(crate) fn and_compare(bed: &Bed, job: &Value, dir: &Path) -> Result<Restored
     fs::create_dir_all(dir).with_context(|| format!("making {}", dir.display()))?;
 
     say(&format!("  aws s3 cp --recursive s3://{bucket}/{prefix} ."));
-    output(aws(bed).current_dir(dir).args([
+    let mut aws = command(bed.tools.aws_cli.join("bin/aws"));
+    output(bed.as_engineer(&mut aws).current_dir(dir).args([
         "s3",
         "cp",
         "--quiet",
@@ -57,8 +60,7 @@ pub(crate) fn and_compare(bed: &Bed, job: &Value, dir: &Path) -> Result<Restored
         &format!("s3://{bucket}/{prefix}"),
         ".",
     ]))?;
-    say("  sha256sum -c SHA256SUMS");
-    output(command("sha256sum").current_dir(dir).args(["--strict", "--quiet", "-c", "SHA256SUMS"]))?;
+    verify(bed, dir)?;
     let expected =
         receipt["manifestSha256"].as_str().context("the job's receipt has no digest of the manifest")?;
     let found = output(command("sha256sum").current_dir(dir).arg("manifest.json"))?;
@@ -88,10 +90,37 @@ fn aws(bed: &Bed) -> Command {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let mut aws = command(bed.tools.aws_cli.join("bin/aws"));
     aws.env("AWS_ENDPOINT_URL", text(&facts["endpoint"]))
+        .env("AWS_CA_BUNDLE", bed.ca_bundle())
         .env("AWS_REGION", text(&facts["region"]))
         .env("AWS_ACCESS_KEY_ID", text(&facts["root"]["access_key_id"]))
         .env("AWS_SECRET_ACCESS_KEY", text(&facts["root"]["secret_access_key"]));
     aws
+}
+
+/// The chain from the pinned key to every byte, by the commands of docs/restore.md and by `drawbridge verify`. Both must
+/// take what was fetched, and neither may take it with a byte more.
+fn verify(bed: &Bed, dir: &Path) -> Result<()> {
+    let key = bed.pin_receipt_key()?;
+    let by_hand = || -> Result<Command> {
+        let mut script = docs::block("restore.md", "verify")?;
+        script.current_dir(dir).env("RECEIPT_KEY", &key);
+        Ok(script)
+    };
+    let by_program = || {
+        let mut program = command(paths::target().join("release/drawbridge"));
+        program.arg("verify").arg(dir).arg("--receipt-key").arg(&key);
+        program
+    };
+    say("  openssl, jq, sha256sum: certificate, manifest and objects, from the pinned receipt key");
+    output(&mut by_hand()?)?;
+    say("  drawbridge verify . --receipt-key receipt-key.pem");
+    output(&mut by_program())?;
+    let stray = dir.join("stray");
+    fs::write(&stray, "x").with_context(|| format!("writing {}", stray.display()))?;
+    let taken = succeeds(&mut by_hand()?) || succeeds(&mut by_program());
+    fs::remove_file(&stray).with_context(|| format!("removing {}", stray.display()))?;
+    ensure!(!taken, "a file that no manifest names was taken for part of the backup");
+    Ok(())
 }
 
 fn unpack(dir: &Path, artifact: &Value, tree: &Path) -> Result<()> {

@@ -64,7 +64,11 @@ fn parts(tools: &Tools) -> Result<()> {
         "unittest",
         "testbed.test_common",
         "testbed.test_cloudformation",
+        "testbed.test_network",
+        "testbed.test_watching",
+        "infra.forms.test_forms",
         "tests.policy.test_catalogue",
+        "tests.network.test_traits",
     ];
     shown("the test bed's units", &mut python(&modules))?;
     // Its two runs stand side by side, are killed, and must leave nothing.
@@ -93,8 +97,24 @@ fn on_the_bed(bed: &Bed) -> Result<()> {
         script("tests/policy/probes.py").arg("--stack").arg(&bed.stack_file),
     )?;
     shown(
+        "every other way out of a box, tried by its root",
+        script("tests/network/check.py").arg("--stack").arg(&bed.stack_file),
+    )?;
+    shown(
+        "a stack with a lock and a key: nobody deletes, shortens or disables",
+        script("tests/policy/options.py").arg("--stack").arg(&bed.stack_file),
+    )?;
+    shown(
+        "silence is noticed, and every touch of the buckets recorded",
+        script("tests/watch/check.py").arg("--stack").arg(&bed.stack_file),
+    )?;
+    shown(
         "sessions opened and closed, also at the wrong moment",
         script("tests/sessions/check.py").arg("--stack").arg(&bed.stack_file),
+    )?;
+    shown(
+        "the operator's AWS identity: a key, its token, EKS Pod Identity",
+        script("tests/identity/check.py").arg("--stack").arg(&bed.stack_file),
     )?;
     shown(
         "Kubernetes identities: what each may and may not",

@@ -37,7 +37,7 @@ const PACKAGES: &[&str] = &[
     "util-linux",
     "zstd",
 ];
-/// Python's packages of the local AWS, and the linter of the template.
+/// Python's packages of the local AWS, the linter of the templates, and a reader of Terraform's form.
 const PYTHON: &[&str] = &[
     "ministack==1.5.33",
     "moto[server]==5.2.5",
@@ -45,6 +45,7 @@ const PYTHON: &[&str] = &[
     "cfn-lint==1.58.0",
     "cryptography==50.0.2",
     "PyYAML==6.0.3",
+    "python-hcl2==8.1.4",
 ];
 /// The command line that an engineer restores with; apart, since it pins its own botocore.
 const AWS_CLI: &[&str] = &["awscli==1.46.2"];

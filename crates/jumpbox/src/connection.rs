@@ -40,6 +40,8 @@ enum Phase {
     Receiving(Attachment),
     /// The artifact was stored before; its `End` may be said again.
     Stored(Accepted),
+    /// The artifact was rejected on its way: so many bytes of it may still be under way, and nobody wants them.
+    Discarding { left: u64 },
     /// `End` was said: the outcome is on its way.
     Checking(Attachment),
     /// `Commit` was said: the receipt is on its way.
@@ -121,7 +123,7 @@ impl Dialogue {
     fn take(&mut self, frame: ClientFrame) -> Result<(), Over> {
         match (&self.phase, frame) {
             (Phase::Greeting, ClientFrame::Hello(hello)) => self.greet(&hello),
-            (Phase::Idle, ClientFrame::Begin(begin)) => self.begin(&begin),
+            (Phase::Idle | Phase::Discarding { .. }, ClientFrame::Begin(begin)) => self.begin(&begin),
             (Phase::Receiving(attachment), ClientFrame::Data(data)) => {
                 self.session.reserve(data.bytes.len() as u64)?;
                 Ok(attachment.push(data)?)
@@ -136,10 +138,25 @@ impl Dialogue {
                 self.answer(Answer::Frame(frame))
             }
             (Phase::Stored(stored), ClientFrame::Data(_)) => Err(overwrite(stored).into()),
-            (Phase::Idle, ClientFrame::Commit(Commit { entries })) => {
+            (Phase::Discarding { left }, ClientFrame::Data(data)) => {
+                let Some(left) = left.checked_sub(data.bytes.len() as u64) else {
+                    return Err(broken("data of an artifact that was rejected").into());
+                };
+                self.phase = Phase::Discarding { left };
+                Ok(())
+            }
+            (Phase::Discarding { .. }, ClientFrame::End(_)) => {
+                self.phase = Phase::Idle;
+                Ok(())
+            }
+            (
+                Phase::Idle | Phase::Discarding { .. },
+                ClientFrame::Commit(Commit { entries, certificate }),
+            ) => {
                 let session = Arc::clone(&self.session);
                 // A task of its own: once begun, sealing does not depend on this connection any more.
-                self.phase = Phase::Sealing(tokio::spawn(async move { session.commit(entries).await }));
+                self.phase =
+                    Phase::Sealing(tokio::spawn(async move { session.commit(entries, certificate).await }));
                 Ok(())
             }
             (phase, ClientFrame::Error(failure)) => {
@@ -163,6 +180,7 @@ impl Dialogue {
     }
 
     fn begin(&mut self, Begin { name }: &Begin) -> Result<(), Over> {
+        self.phase = Phase::Idle;
         match self.session.begin(name)? {
             Beginning::Open(attachment) => {
                 let (offset, acks) = (attachment.offset, attachment.acks());
@@ -196,7 +214,12 @@ impl Dialogue {
                 PhaseResult::Artifact(Outcome::Stored(stored)),
                 Phase::Receiving(held) | Phase::Checking(held),
             ) => BoxFrame::Accepted(accepted(held.name(), &observed(&stored))),
-            (PhaseResult::Artifact(Outcome::Rejected(rejected)), _) => BoxFrame::Rejected(rejected),
+            (PhaseResult::Artifact(Outcome::Rejected(rejected)), phase) => {
+                if matches!(phase, Phase::Receiving(_)) {
+                    self.phase = Phase::Discarding { left: self.session.settings.window };
+                }
+                BoxFrame::Rejected(rejected)
+            }
             (PhaseResult::Artifact(Outcome::Failed(failure)), _) => return Err(failure.into()),
             (PhaseResult::Receipt(receipt), _) => BoxFrame::Sealed(Box::new(Sealed { receipt: receipt? })),
             (PhaseResult::Artifact(Outcome::Stored(_)), _) => {
@@ -235,7 +258,9 @@ impl Phase {
                 Ok(receipt) => receipt,
                 Err(error) => Err(refuse(FailureCode::Storage, error.to_string())),
             }),
-            Self::Greeting | Self::Idle | Self::Stored(_) => std::future::pending().await,
+            Self::Greeting | Self::Idle | Self::Stored(_) | Self::Discarding { .. } => {
+                std::future::pending().await
+            }
         }
     }
 
@@ -245,6 +270,7 @@ impl Phase {
             Self::Idle => "no artifact is under way",
             Self::Receiving(_) => "an artifact comes in",
             Self::Stored(_) => "an artifact is stored already",
+            Self::Discarding { .. } => "an artifact was rejected",
             Self::Checking(_) => "an artifact is being checked",
             Self::Sealing(_) => "the session is being sealed",
         }

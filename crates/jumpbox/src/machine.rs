@@ -28,7 +28,7 @@ pub enum MachineError {
 impl Machine {
     /// Asks the instance metadata service, version 2. It is link-local, so it may be reached over any interface.
     pub async fn from_instance_metadata() -> Result<Self, MachineError> {
-        let provider = ProviderConfig::without_region().with_http_client(http::client(None));
+        let provider = ProviderConfig::without_region().with_http_client(http::client(None, None));
         let client = imds::Client::builder()
             .configure(&provider)
             .connect_timeout(Duration::from_secs(1))

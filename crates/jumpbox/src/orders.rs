@@ -49,7 +49,7 @@ pub(crate) fn check(orders: &Orders, now: Timestamp) -> Result<(), OrdersError> 
     if orders.ended_key != ObjectKey::ended(&orders.cluster, &orders.session) {
         return inconsistent("the ended marker is not the one of this cluster and session");
     }
-    let Limits { session_bytes, part_bytes, parts_in_memory, artifacts } = orders.limits;
+    let Limits { session_bytes, part_bytes, parts_in_memory, artifacts, lock_days: _ } = orders.limits;
     if !PART_BYTES.contains(&part_bytes) {
         return inconsistent("part_bytes must lie between 5 MiB and 64 MiB");
     }

@@ -11,7 +11,7 @@ use aws_smithy_runtime_api::{
     http::StatusCode,
 };
 use aws_smithy_types::body::SdkBody;
-use drawbridge_protocol::{ProtocolError, ReadyReport, json};
+use drawbridge_protocol::{Orders, ProtocolError, ReadyReport, json};
 
 use crate::store::http;
 
@@ -33,16 +33,20 @@ pub enum ReadyError {
     Unreachable { last: String },
 }
 
-/// Puts `report` to `url`, leaving by `interface`.
-pub(crate) async fn send(report: &ReadyReport, url: &str, interface: Option<&str>) -> Result<(), ReadyError> {
-    let connector = http::connector(interface, None);
+/// Puts `report` to where the orders say, leaving by `interface`.
+pub(crate) async fn send(
+    report: &ReadyReport,
+    orders: &Orders,
+    interface: Option<&str>,
+) -> Result<(), ReadyError> {
+    let connector = http::connector(interface, orders.extra_ca.as_ref(), None);
     let body = json::write("ready report", report)?;
     let mut last = String::new();
     for attempt in 0..ATTEMPTS {
         if attempt > 0 {
             tokio::time::sleep(PAUSE * 2_u32.pow(attempt - 1)).await;
         }
-        match put(&connector, url, body.clone()).await {
+        match put(&connector, &orders.ready_url, body.clone()).await {
             Ok((status, _)) if status.is_success() => return Ok(()),
             // After an attempt whose answer got lost this may have been ourselves. It cannot be told apart, so the
             // box gives up its life here too: `create` finds a report and no box, and the session's next attempt is cheap.

@@ -5,6 +5,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use aws_lc_rs::digest;
 use bytes::Bytes;
 use drawbridge_protocol::{ObjectKey, Orders, ReadyReport, Sha256, Version};
+use drawbridge_rules::Rules;
 use jiff::Timestamp;
 use tokio::net::TcpListener;
 
@@ -46,6 +47,8 @@ pub enum BoxError {
     Keys(String),
     #[error("cannot read the box's own program: {0}")]
     Program(io::Error),
+    #[error("the rules could not be compiled: {0}")]
+    Rules(io::Error),
     #[error(transparent)]
     Ready(#[from] ReadyError),
     #[error("no connection can be taken any more: {0}")]
@@ -97,6 +100,7 @@ impl Jumpbox {
         machine: Machine,
     ) -> Result<Self, BoxError> {
         orders::check(&orders, Timestamp::now())?;
+        let (rules, orders) = rules(orders).await.map_err(BoxError::Rules)?;
         let settings = Settings::new(bounds);
         let listener = listen(place.listen).await?;
         let keys = Keys::generate()?;
@@ -112,7 +116,7 @@ impl Jumpbox {
         let store = Store::new(&orders, &machine, place.interface.as_deref());
         let (deadline, ended_key, client_key) =
             (orders.deadline, orders.ended_key.clone(), orders.client_key.clone());
-        ready::send(&report, &orders.ready_url, place.interface.as_deref()).await?;
+        ready::send(&report, &orders, place.interface.as_deref()).await?;
         tracing::info!(session = %orders.session, instance = machine.instance, %deadline, "ready");
         let session = Arc::new(Session::new(
             orders,
@@ -120,6 +124,7 @@ impl Jumpbox {
             report.program.clone(),
             settings,
             store.clone(),
+            rules,
             keys.signer,
         ));
         let gatehouse = Gatehouse::new(session, keys.host, &client_key).map_err(KeyError::from)?;
@@ -146,7 +151,7 @@ impl Jumpbox {
         let put = self.store.put_new(&self.ended_key, Bytes::new(), "text/plain");
         match tokio::time::timeout(MARKING, put).await {
             // The marker of an earlier run of this box serves as well.
-            Ok(Ok(()) | Err(StoreError::Exists { .. })) => Ok(Ending::Deadline),
+            Ok(Ok(_) | Err(StoreError::Exists { .. })) => Ok(Ending::Deadline),
             Ok(Err(error)) => Err(BoxError::Marker(error)),
             Err(_) => Err(BoxError::Marker(StoreError::Failed {
                 operation: "PutObject",
@@ -162,6 +167,21 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, BoxError> {
         io::ErrorKind::AddrInUse => BoxError::PortTaken { address },
         _ => BoxError::Listen { address, source },
     })
+}
+
+/// The rules, compiled where CPU may be burnt, or why they cannot be used: the box tells whoever begins an artifact, since
+/// one that ends before it reports leaves nobody who could say why.
+async fn rules(orders: Orders) -> io::Result<(Result<Arc<Rules>, String>, Orders)> {
+    let compile = move || {
+        let baseline = orders.baseline.as_deref().cloned();
+        let rules = Rules::new(orders.checks.clone(), &orders.rules, baseline);
+        (rules.map(Arc::new).map_err(|error| error.to_string()), orders)
+    };
+    let (rules, orders) = tokio::task::spawn_blocking(compile).await.map_err(io::Error::other)?;
+    if let Err(why) = &rules {
+        tracing::error!(why, "no artifact can be taken");
+    }
+    Ok((rules, orders))
 }
 
 /// The digest of the program that runs, as the kernel holds it.

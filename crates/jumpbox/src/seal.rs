@@ -7,7 +7,9 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 use drawbridge_protocol::{
-    Envelope, Manifest, ObjectKey, ObjectPrefix, ProtocolError, Receipt, SessionSigner, Sha256, Version,
+    Certificate, CertificateError, Envelope, Manifest, ObjectKey, ObjectPrefix, ProtocolError, Receipt,
+    SessionSigner, Sha256, Version,
+    certificate::Facts,
     json,
     manifest::ArtifactRecord,
     upload::{Entry, Failure},
@@ -22,6 +24,8 @@ pub(crate) struct Sealer(SessionSigner);
 /// A sealed session, whole or on its way into the bucket.
 pub(crate) struct Seal {
     pub(crate) entries: Vec<Entry>,
+    /// Stands beside the signatures of manifest and receipt.
+    pub(crate) certificate: Option<Certificate>,
     receipt: Envelope,
     /// Not written yet, in order.
     documents: Vec<(ObjectKey, Bytes, &'static str)>,
@@ -32,12 +36,34 @@ impl Sealer {
         Self(signer)
     }
 
+    /// Fails unless the certificate is for this box's key and session. Who signed it, the box cannot know: it has no
+    /// receipt key, and whoever verifies has.
+    pub(crate) fn is_meant(
+        &self,
+        session: &Session,
+        certificate: &Certificate,
+    ) -> Result<(), CertificateError> {
+        let orders = &session.orders;
+        let session_key = self.0.public().map_err(CertificateError::Document)?;
+        certificate.claims()?.must_name(&Facts {
+            session: &orders.session,
+            job: &orders.job,
+            client_key: &orders.client_key.fingerprint(),
+            bucket: &orders.bucket,
+            prefix: &orders.prefix,
+            session_key: Some(&session_key),
+            instance: Some(&session.instance),
+            program: Some(&session.program),
+        })
+    }
+
     /// Fixes what will be written.
     pub(crate) fn seal(
         &self,
         session: &Session,
         entries: Vec<Entry>,
         artifacts: Vec<ArtifactRecord>,
+        certificate: Option<Certificate>,
     ) -> Result<Seal, ProtocolError> {
         let orders = &session.orders;
         let sealed_at = Timestamp::now();
@@ -54,6 +80,7 @@ impl Sealer {
             bucket: orders.bucket.clone(),
             prefix: orders.prefix.clone(),
             sealed_at,
+            checks: session.checks.policy().collect(),
             artifacts,
         };
         let manifest = manifest.to_statement()?;
@@ -64,7 +91,8 @@ impl Sealer {
                 max: json::MAX_MANIFEST,
             });
         }
-        let envelope = json::write("manifest envelope", &self.0.sign(&manifest)?)?;
+        let envelope = self.0.sign(&manifest)?.certified_by(certificate.clone());
+        let envelope = json::write("manifest envelope", &envelope)?;
         let receipt = Receipt {
             version: Version,
             session: orders.session.clone(),
@@ -76,15 +104,16 @@ impl Sealer {
             artifacts: count,
             bytes,
             sealed_at,
+            sources: session.sources(),
         };
-        let receipt = self.0.sign(&receipt.to_statement()?)?;
+        let receipt = self.0.sign(&receipt.to_statement()?)?.certified_by(certificate.clone());
         // The manifest is last: who finds it finds everything that it names.
         let documents = vec![
             (orders.prefix.sums(), Bytes::from(sums), "text/plain"),
             (orders.prefix.manifest_envelope(), Bytes::from(envelope), "application/json"),
             (orders.prefix.manifest(), Bytes::from(manifest), "application/json"),
         ];
-        Ok(Seal { entries, receipt, documents })
+        Ok(Seal { entries, certificate, receipt, documents })
     }
 }
 

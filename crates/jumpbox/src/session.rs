@@ -5,15 +5,19 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use drawbridge_checks::{Inspectors, NoInspectors};
 use drawbridge_protocol::{
-    ArtifactName, Envelope, Orders, SessionSigner, Sha256,
+    ArtifactName, Certificate, Envelope, Orders, SessionSigner, Sha256, Sources,
+    checks::Finding,
     manifest::{ArtifactRecord, Claimed, Observed, Verdict},
+    measures::MAX_SOURCES,
     upload::{Accepted, Entry, Failure, FailureCode, Rejected},
 };
+use drawbridge_rules::{Rules, source_of};
 use jiff::Timestamp;
 
 use crate::{
-    ingest::{Attachment, Ingest, Outcome, Settings, Stored, drive},
+    ingest::{Attachment, Checks, Ingest, Outcome, Settings, Stored, drive},
     seal::{Seal, Sealer},
     store::Store,
 };
@@ -22,6 +26,8 @@ use crate::{
 pub(crate) const MAX_OPEN: usize = 8;
 /// What clients may claim in one session, in bytes of JSON: it all ends up in the manifest.
 const MAX_CLAIMS: usize = 6 << 20;
+/// What examples of findings may take of the manifest in one session, in bytes of JSON.
+const MAX_FINDINGS: usize = 1 << 20;
 
 /// One session.
 pub(crate) struct Session {
@@ -30,6 +36,9 @@ pub(crate) struct Session {
     pub(crate) program: Sha256,
     pub(crate) settings: Settings,
     pub(crate) store: Store,
+    pub(crate) checks: Checks,
+    /// Or why they cannot be used: then nothing is taken.
+    rules: Result<Arc<Rules>, String>,
     sealer: Sealer,
     state: Mutex<State>,
     /// Held while sealing; sealing twice at once would race for the same keys.
@@ -42,6 +51,10 @@ struct State {
     /// Bytes of artifacts that are stored or under way.
     bytes: u64,
     claims: usize,
+    /// What findings take of the manifest, in bytes of JSON.
+    findings: usize,
+    /// What is stored of each source.
+    sources: Sources,
     /// No artifact begins any more.
     sealing: bool,
 }
@@ -69,15 +82,24 @@ impl Session {
         program: Sha256,
         settings: Settings,
         store: Store,
+        rules: Result<Arc<Rules>, String>,
         signer: SessionSigner,
     ) -> Self {
         let sealer = Sealer::new(signer);
+        let inspectors: Arc<dyn Inspectors> = match &rules {
+            Ok(rules) => Arc::<Rules>::clone(rules),
+            Err(_) => Arc::new(NoInspectors),
+        };
+        let checks = Checks::new(orders.checks.clone(), inspectors);
         let (state, seal) = (Mutex::default(), tokio::sync::Mutex::default());
-        Self { orders, instance, program, settings, store, sealer, state, seal }
+        Self { orders, instance, program, settings, store, checks, rules, sealer, state, seal }
     }
 
     /// Begins an artifact, or goes on with it.
     pub(crate) fn begin(self: &Arc<Self>, name: &ArtifactName) -> Result<Beginning, Failure> {
+        if let Err(why) = &self.rules {
+            return Err(refuse(FailureCode::State, why.clone()));
+        }
         let mut state = self.state();
         match state.artifacts.get(name) {
             Some(Artifact::Open(ingest)) => return Ok(Beginning::Open(ingest.attach())),
@@ -105,7 +127,8 @@ impl Session {
         let session = Arc::clone(self);
         tokio::spawn(async move {
             let (prefix, store) = (session.orders.prefix.clone(), session.store.clone());
-            drive(&ingest, prefix, store, intakes, |outcome| session.settle(&ingest, outcome)).await;
+            let settle = |outcome: &Outcome| session.settle(&ingest, outcome);
+            drive(&ingest, prefix, store, &session.checks, intakes, settle).await;
         });
         Ok(Beginning::Open(attachment))
     }
@@ -134,15 +157,26 @@ impl Session {
     }
 
     /// Seals the session over exactly `entries`, or gives the receipt again.
-    pub(crate) async fn commit(&self, mut entries: Vec<Entry>) -> Result<Envelope, Failure> {
+    pub(crate) async fn commit(
+        &self,
+        mut entries: Vec<Entry>,
+        certificate: Option<Certificate>,
+    ) -> Result<Envelope, Failure> {
         entries.sort();
+        if let Some(certificate) = &certificate {
+            let meant = self.sealer.is_meant(self, certificate);
+            meant.map_err(|error| refuse(FailureCode::State, error.to_string()))?;
+        }
         let mut seal = self.seal.lock().await;
         if seal.is_none() {
             let records = self.close(&entries)?;
-            let made = self.sealer.seal(self, entries.clone(), records);
+            let made = self.sealer.seal(self, entries.clone(), records, certificate.clone());
             *seal = Some(made.map_err(|error| refuse(FailureCode::Storage, error.to_string()))?);
         }
         match seal.as_mut() {
+            Some(seal) if seal.certificate != certificate => {
+                Err(refuse(FailureCode::State, "the session is sealed with another certificate".to_owned()))
+            }
             Some(seal) if seal.entries == entries => seal.write(&self.store).await,
             _ => Err(refuse(FailureCode::State, "the session is sealed over other artifacts".to_owned())),
         }
@@ -176,7 +210,13 @@ impl Session {
         match outcome {
             Outcome::Stored(stored) => {
                 tracing::info!(artifact = %name, bytes = stored.bytes, objects = stored.objects.len(), "stored");
-                let record = ArtifactRecord { observed: observed(stored), claimed: stored.claimed.clone() };
+                let mut observed = observed(stored);
+                for Finding { check, count, example, .. } in &observed.findings {
+                    tracing::warn!(artifact = %name, check, count, example, "flagged");
+                }
+                state.bound(&mut observed.findings);
+                state.measure(&self.rules, &name);
+                let record = ArtifactRecord { observed, claimed: stored.claimed.clone() };
                 state.artifacts.insert(name, Artifact::Stored(Box::new(record)));
             }
             Outcome::Rejected(rejected) => {
@@ -192,12 +232,38 @@ impl Session {
         }
     }
 
+    /// What is stored of each source, for the next run to be compared with.
+    pub(crate) fn sources(&self) -> Sources {
+        self.state().sources.clone()
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
+    /// Keeps the manifest within its bound: past [`MAX_FINDINGS`] no example is kept, past twice that the verdict alone.
+    fn bound(&mut self, findings: &mut Vec<Finding>) {
+        let size = |findings: &[Finding]| serde_json::to_vec(findings).map_or(usize::MAX, |json| json.len());
+        if self.findings.saturating_add(size(findings)) > MAX_FINDINGS {
+            findings.iter_mut().for_each(|finding| finding.example.clear());
+        }
+        if self.findings.saturating_add(size(findings)) > 2 * MAX_FINDINGS {
+            findings.clear();
+        }
+        self.findings += size(findings);
+    }
+
+    /// Adds what the artifact came to. Sources past the bound are not measured.
+    fn measure(&mut self, rules: &Result<Arc<Rules>, String>, name: &ArtifactName) {
+        let measures = rules.as_ref().ok().and_then(|rules| rules.take_measures(name));
+        let (Some(measures), Some(source)) = (measures, source_of(name)) else { return };
+        if self.sources.len() < MAX_SOURCES || self.sources.contains_key(&source) {
+            self.sources.entry(source).or_default().add(&measures);
+        }
+    }
+
     fn open(&self) -> impl Iterator<Item = &ArtifactName> {
         self.artifacts
             .iter()
@@ -218,13 +284,29 @@ impl State {
 
 /// What `Accepted` says of a stored artifact; the same however often it is asked.
 pub(crate) fn accepted(name: &ArtifactName, observed: &Observed) -> Accepted {
-    let Observed { objects, bytes, sha256, verdict, .. } = observed.clone();
-    Accepted { name: name.clone(), objects, bytes, sha256, verdict }
+    let Observed { objects, bytes, sha256, verdict, findings, .. } = observed.clone();
+    Accepted { name: name.clone(), objects, bytes, sha256, verdict, findings }
 }
 
 pub(crate) fn observed(stored: &Stored) -> Observed {
-    let Stored { objects, bytes, sha256, .. } = stored.clone();
-    Observed { objects, bytes, sha256, accepted_at: Timestamp::now(), verdict: Verdict::Accepted }
+    let Stored { objects, bytes, sha256, report, .. } = stored.clone();
+    let measures = report.as_ref().map(|report| report.measures);
+    let (original, findings) =
+        report.map_or_else(Default::default, |report| (report.original, report.findings));
+    let (original_bytes, original_sha256) = original.unzip();
+    let verdict = if findings.is_empty() { Verdict::Accepted } else { Verdict::Flagged };
+    let accepted_at = Timestamp::now();
+    Observed {
+        objects,
+        bytes,
+        sha256,
+        accepted_at,
+        verdict,
+        original_bytes,
+        original_sha256,
+        findings,
+        measures,
+    }
 }
 
 pub(crate) fn refuse(code: FailureCode, message: String) -> Failure {

@@ -7,6 +7,7 @@ program_url='@PROGRAM_URL@'
 program_sha256='@PROGRAM_SHA256@'
 orders_url='@ORDERS_URL@'
 orders_sha256='@ORDERS_SHA256@'
+extra_ca='@EXTRA_CA@'
 
 trap 'shutdown -h now' EXIT
 umask 077
@@ -20,10 +21,11 @@ priority=90      # before the rules that Amazon Linux makes, from 10000 on
 say() { printf 'drawbridge: %s\n' "$*"; }
 fail() { say "$*; shutting down"; exit 1; }
 
-# Nothing but the box's program may answer on port 22.
-stop_stock_sshd() {
+# Nothing but the box's program may answer on port 22, and nobody manages this machine. The security group lets nobody
+# in before the box has reported.
+stop_stock_access() {
   if command -v systemctl >/dev/null; then
-    for unit in sshd.socket sshd.service ssh.socket ssh.service; do
+    for unit in sshd.socket sshd.service ssh.socket ssh.service amazon-ssm-agent.service; do
       systemctl stop "$unit"; systemctl mask "$unit"
     done >/dev/null 2>&1
   fi
@@ -104,6 +106,14 @@ set_routes() {
 # systemd-networkd removes rules that it does not know whenever it is reloaded, so they are set again and again.
 keep_routes() { while sleep 5; do set_routes; done; }
 
+# trust_extra_ca: whom the downloads trust besides the system's CAs, if the stack names somebody. curl takes one file.
+trust_extra_ca() {
+  [ -n "$extra_ca" ] || return 0
+  export CURL_CA_BUNDLE=${orders%/*}/trusted.pem
+  cat /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/certs/ca-certificates.crt >"$CURL_CA_BUNDLE" 2>/dev/null
+  printf '%s\n' "$extra_ca" >>"$CURL_CA_BUNDLE"
+}
+
 # fetch NAME URL SHA256 FILE: a presigned URL is a key, so it goes through standard input.
 fetch() {
   local round
@@ -118,13 +128,14 @@ fetch() {
 }
 
 say "armed: shutting down in @MINUTES@ minutes at the latest"
-stop_stock_sshd
+stop_stock_access
 mkdir -p "${program%/*}" "${orders%/*}"
 wait_for_interface
 set_address
 set_routes
 keep_routes &
 say "private interface $device has $address"
+trust_extra_ca
 fetch program "$program_url" "$program_sha256" "$program"
 fetch orders "$orders_url" "$orders_sha256" "$orders"
 unset program_url orders_url

@@ -5,10 +5,13 @@ use drawbridge_protocol::{
     session::{CleanupOutcome, Refusal},
 };
 use jiff::Timestamp;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::{
     create::{Creator, Interrupt, Step, refused},
+    error::Error,
+    names::key,
+    quota::Today,
     state::{Moment, Phase, Remains, Session, Slot},
     store::{Loaded, Saved, TakenSlot},
 };
@@ -21,26 +24,46 @@ pub(crate) enum Claim {
 }
 
 impl Creator {
+    /// Why no box is made for anybody: no slots, or an administrator's stop.
+    pub(crate) async fn why_stopped(&self) -> Result<Option<String>, Error> {
+        if self.config.max_boxes == 0 {
+            return Ok(Some("the stack makes no boxes: its parameter MaxBoxes is 0".to_owned()));
+        }
+        let stopped = self.store().stopped().await?;
+        Ok(stopped.map(|why| {
+            let why = if why.is_empty() { "no reason is given".to_owned() } else { why };
+            format!("the stack makes no boxes while '{}' is in its state bucket: {why}", key::STOP)
+        }))
+    }
+
     /// Takes a slot and saves the session with it.
     pub(crate) async fn claim(&self, request: &CreateRequest, moment: Moment) -> Step<Claim> {
-        if self.config.max_boxes == 0 {
-            let message = "the stack makes no boxes: its parameter MaxBoxes is 0";
-            return Err(Interrupt::Answer(refused(Refusal::Stopped, message)));
-        }
         let Some((number, deadline)) = self.take_slot(request, moment).await? else {
             return Ok(Claim::NoSlot);
         };
+        // With a slot in hand: who waits for one is not counted again and again.
+        let max = self.config.max_sessions_per_day;
+        if let Today::Full { again_at } = self.store().count(&request.session, max, moment.now).await? {
+            self.store().free_slots_of(&request.session, None).await?;
+            warn!(session = %request.session, max, "the day's sessions are used up");
+            let message = format!(
+                "the stack's {max} sessions of this UTC day are used up; it opens again at {again_at}"
+            );
+            return Err(Interrupt::Answer(refused(Refusal::DailyQuota, message)));
+        }
         let session = Session {
             version: Version,
             session: request.session.clone(),
             job: request.job.clone(),
             client_key: request.client_key.clone(),
+            series: request.series.clone(),
             slot: number,
             deadline,
             saved_at: moment.now,
             in_flight_until: None,
             unanswered: false,
             phase: Phase::Claimed,
+            certificate: None,
         };
         let saved = match self.store().save(session, None).await? {
             Some(saved) => saved,

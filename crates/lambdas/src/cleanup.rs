@@ -23,6 +23,7 @@ use crate::{
     machines::{Ec2ErrorKind, Of},
     names::InstanceId,
     state::{Moment, Remains},
+    sweep::Tally,
 };
 
 /// What of an invocation's time is kept for the last pass.
@@ -57,6 +58,9 @@ pub struct Swept {
     pub destroyed: BTreeSet<SessionId>,
     /// Not within this invocation's time, or not without an error.
     pub left: BTreeSet<SessionId>,
+    /// What a sweep found, how often each. Nothing when it was no sweep.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub found: Option<Tally>,
 }
 
 impl Cleaner {
@@ -84,12 +88,21 @@ impl Cleaner {
                 session.map(|session| (session, Some(instance))).into_iter().collect()
             }
             CleanupEvent::Nothing => Due::new(),
-            CleanupEvent::Sweep => alone(self.due(moment.now).await?),
+            CleanupEvent::Sweep => {
+                let survey = self.survey(moment.now).await?;
+                let swept = self.end_all(alone(survey.due), moment).await;
+                self.destroyer.store.mark_sweep((self.clock)()).await?;
+                return Ok(Answer::Event(Swept { found: Some(survey.tally), ..swept }));
+            }
         };
         Ok(Answer::Event(self.end_all(due, moment).await))
     }
 
     async fn answer(&self, request: CleanupRequest, moment: Moment) -> Result<CleanupAnswer, Error> {
+        // First of all: what it is read from goes with the session.
+        if let Some(receipt) = &request.receipt {
+            self.destroyer.remember(&request.session, receipt).await;
+        }
         let outcome = self.destroyer.destroy(&request.session, Remains::default(), None, moment.now).await?;
         Ok(answer(request.session, outcome))
     }
@@ -132,7 +145,7 @@ impl Cleaner {
             if left.is_empty() || (self.clock)() + pause + MARGIN >= moment.until {
                 let left: BTreeSet<_> = left.into_keys().collect();
                 info!(?destroyed, ?left, "ended");
-                return Swept { destroyed, left };
+                return Swept { destroyed, left, found: None };
             }
             tokio::time::sleep(self.pause).await;
         }

@@ -13,6 +13,7 @@ use drawbridge_protocol::{
 use tracing::{info, warn};
 
 use crate::{
+    certify::Signer,
     claim::Claim,
     config::CreateConfig,
     destroy::Destroyer,
@@ -41,6 +42,8 @@ pub struct Creator {
     pub config: CreateConfig,
     pub program: Program,
     pub destroyer: Destroyer,
+    /// The receipt key; a stack need not have one.
+    pub signer: Option<Arc<dyn Signer>>,
 }
 
 /// Why a step did not end with a saved state.
@@ -131,6 +134,10 @@ impl Creator {
                 None => ended("the session was closed"),
             });
         }
+        let launched = matches!(&loaded, Loaded::Session(saved) if saved.session.phase.is_launched());
+        if !launched && let Some(why) = self.why_stopped().await? {
+            return Ok(refused(Refusal::Stopped, why));
+        }
         let mut saved = match loaded {
             Loaded::Session(saved) => *saved,
             Loaded::Nothing => match self.claim(request, moment).await? {
@@ -144,7 +151,8 @@ impl Creator {
             },
             Loaded::Unreadable(why) => return Err(Error::State { session: session.clone(), why }.into()),
         };
-        if saved.session.client_key != request.client_key || saved.session.job != request.job {
+        let Session { client_key, job, series, .. } = &saved.session;
+        if (client_key, job, series) != (&request.client_key, &request.job, &request.series) {
             let message =
                 "the session id is in use with another client key or for another job: open a new session";
             return Ok(refused(Refusal::SessionReused, message));
@@ -169,7 +177,7 @@ impl Creator {
                 }
                 Phase::Booting { machine, .. } => {
                     let address = self.running(&machine).await?;
-                    return self.reported(&saved.session, &machine, address).await;
+                    return self.reported(saved, &machine, address, moment).await;
                 }
                 Phase::Closing(_) => return Ok(ended("the session is being closed")),
             };

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// How long EC2 may not show what it has just made.
-const VISIBLE_AFTER: SignedDuration = SignedDuration::from_mins(5);
+pub(crate) const VISIBLE_AFTER: SignedDuration = SignedDuration::from_mins(5);
 /// How often a save is tried against a `create` that is at work.
 const SAVES: usize = 8;
 const RETRY_AFTER_SECONDS: u32 = 1;

@@ -22,6 +22,9 @@ use crate::{
 
 type Result<T> = std::result::Result<T, Ec2Error>;
 
+/// What Amazon Linux calls its root volume.
+const ROOT_DEVICE: &str = "/dev/xvda";
+
 /// One stack's part of EC2.
 #[derive(Clone, Debug)]
 pub struct Ec2 {
@@ -178,6 +181,10 @@ impl Machines for Ec2 {
             .http_tokens(ec2::HttpTokensState::Required)
             .http_put_response_hop_limit(1)
             .build();
+        // With the key that every account has for its volumes. Under another name than the image's root volume has, this
+        // would be a second volume, and `create`'s policy would refuse the first.
+        let disk = ec2::EbsBlockDevice::builder().encrypted(true).delete_on_termination(true).build();
+        let disk = ec2::BlockDeviceMapping::builder().device_name(ROOT_DEVICE).ebs(disk).build();
         let profile = ec2::IamInstanceProfileSpecification::builder().arn(&launch.instance_profile).build();
         let mut run = self
             .client
@@ -188,6 +195,7 @@ impl Machines for Ec2 {
             .min_count(1)
             .max_count(1)
             .network_interfaces(public)
+            .block_device_mappings(disk)
             .metadata_options(metadata)
             .iam_instance_profile(profile)
             .instance_initiated_shutdown_behavior(ec2::ShutdownBehavior::Terminate)

@@ -2,6 +2,8 @@
 //!
 //! Only what is needed is read from AWS's documents; what they name is checked against the stack.
 
+use std::str::FromStr;
+
 use drawbridge_protocol::{CleanupRequest, ClusterName, CreateRequest, ProtocolError, SessionId, json};
 use serde::Deserialize;
 use serde_json::Value;
@@ -23,6 +25,8 @@ pub enum EventError {
     TooLarge(usize),
     #[error("the {kind} is not valid: {why}")]
     Invalid { kind: &'static str, why: String },
+    #[error("this function serves only {0}")]
+    Misdirected(&'static str),
 }
 
 /// A request that names its session but is not valid otherwise: it gets an answer, not an error.
@@ -44,6 +48,55 @@ pub enum CleanupEvent {
     /// A machine changed to a state that ends nothing, or a marker of nobody's was put.
     Nothing,
     Sweep,
+}
+
+/// Which callers this copy of `cleanup` serves. The cluster may invoke one of the two; AWS's events and the schedule
+/// come to the other, so that a flood from the cluster cannot hold them up, and so that the cluster can send no event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Serves {
+    Requests,
+    Events,
+}
+
+impl FromStr for Serves {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "requests" => Ok(Self::Requests),
+            "events" => Ok(Self::Events),
+            other => Err(format!("'{other}' is neither")),
+        }
+    }
+}
+
+impl Serves {
+    /// The event, unless it is another copy's.
+    pub fn admit(self, event: CleanupEvent) -> Result<CleanupEvent, EventError> {
+        let request = matches!(event, CleanupEvent::Request(_) | CleanupEvent::BadRequest(_));
+        match (self, request) {
+            (Self::Requests, true) | (Self::Events, false) => Ok(event),
+            (Self::Requests, false) => Err(EventError::Misdirected("requests of the cluster")),
+            (Self::Events, true) => Err(EventError::Misdirected("events of AWS and the schedule")),
+        }
+    }
+}
+
+/// Reads a request to `create` as it came. Nothing is asked of AWS before it is read.
+pub fn read_create(payload: &[u8]) -> Result<Result<CreateRequest, BadRequest>, EventError> {
+    create_request(&value(payload)?)
+}
+
+/// Reads whatever invoked `cleanup`, as it came.
+pub fn read_cleanup(payload: &[u8], cluster: &ClusterName, bucket: &str) -> Result<CleanupEvent, EventError> {
+    cleanup_event(&value(payload)?, cluster, bucket)
+}
+
+fn value(payload: &[u8]) -> Result<Value, EventError> {
+    if payload.len() > MAX_EVENT {
+        return Err(EventError::TooLarge(payload.len()));
+    }
+    serde_json::from_slice(payload).map_err(|error| EventError::Unknown(error.to_string()))
 }
 
 /// Reads a request to `create`.
@@ -241,6 +294,63 @@ mod tests {
         let mut other = change("terminated", "i-0a");
         other["source"] = json!("aws.rds");
         assert!(read(&other).is_err());
+    }
+
+    const CREATE: &str = r#"{"version":1,"session":"0123456789abcdef0123456789abcdef",
+        "client_key":"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBEVUQqC8dYvB1zhRE0sJ7vjE4BqJ4Zf3o7gVZJQ4b8o",
+        "job":{"namespace":"default","name":"nightly","uid":"0a","attempt":1}}"#;
+
+    #[test]
+    fn nothing_but_a_whole_request_to_create_is_read_as_one() {
+        assert!(matches!(read_create(CREATE.as_bytes()), Ok(Ok(_))));
+        for end in 0..CREATE.len() {
+            assert!(!matches!(read_create(&CREATE.as_bytes()[..end]), Ok(Ok(_))), "cut off at {end}");
+        }
+        let with = |from: &str, to: &str| CREATE.replacen(from, to, 1).into_bytes();
+        let spoilt = [
+            with("{", r#"{"instance_type":"p5.48xlarge","#),
+            with("{", r#"{"image":"ami-1","#),
+            with("{", r#"{"clients":["0.0.0.0/0"],"#),
+            with("{", r#"{"session_seconds":43200,"#),
+            with("{", r#"{"prefix":"clusters/other/","#),
+            with("version\":1", "version\":2"),
+            with("version\":1", "version\":\"1\""),
+            with("0123456789abcdef0123456789abcdef", "0123456789ABCDEF0123456789ABCDEF"),
+            with("0123456789abcdef0123456789abcdef", "../0123456789abcdef0123456789ab"),
+            with("ssh-ed25519", "ssh-rsa"),
+            with("\"default\"", "\"../default\""),
+            with("\"default\"", "null"),
+            with("\"attempt\":1", "\"attempt\":-1"),
+            with("}}", "}}}"),
+            with("}}", "}} {}"),
+            with("nightly", &"x".repeat(20_000)),
+            with("nightly", "night\u{0}ly"),
+            [&CREATE.as_bytes()[..40], &[0xff, 0xfe], &CREATE.as_bytes()[40..]].concat(),
+            format!("{}{}", "[".repeat(10_000), "]".repeat(10_000)).into_bytes(),
+            vec![b' '; 6 << 20],
+            b"null".to_vec(),
+            Vec::new(),
+        ];
+        for payload in spoilt {
+            let shown = String::from_utf8_lossy(&payload[..payload.len().min(200)]).into_owned();
+            assert!(!matches!(read_create(&payload), Ok(Ok(_))), "{shown}");
+        }
+    }
+
+    #[test]
+    fn each_copy_of_cleanup_serves_its_own_callers_alone() {
+        let request =
+            CleanupEvent::BadRequest(BadRequest { session: SESSION.parse().unwrap(), message: "x".into() });
+        let gone = CleanupEvent::Gone(InstanceId::new("i-0a"));
+        for event in [CleanupEvent::Sweep, CleanupEvent::Nothing, gone, CleanupEvent::Ended(Vec::new())] {
+            assert_eq!(
+                Serves::Requests.admit(event.clone()),
+                Err(EventError::Misdirected("requests of the cluster"))
+            );
+            assert_eq!(Serves::Events.admit(event.clone()), Ok(event));
+        }
+        assert!(Serves::Events.admit(request.clone()).is_err());
+        assert_eq!(Serves::Requests.admit(request.clone()), Ok(request));
     }
 
     #[test]

@@ -84,7 +84,7 @@ impl Creator {
         ours.map(|instance| instance.id).ok_or(error)
     }
 
-    /// The session's group: SSH in from the stack's networks, nothing out. Goes on where an earlier call stopped.
+    /// The session's group: nothing in yet, nothing out ever. Goes on where an earlier call stopped.
     async fn ensure_group(&self, session: &Session) -> Step<GroupId> {
         let group = match self.machines().create_group(&self.config.vpc, &owner(session)).await {
             Ok(group) => group,
@@ -96,10 +96,16 @@ impl Creator {
             Err(error) => return Err(quota_or_error(error)),
         };
         settled(self.machines().revoke_default_egress(&group).await, Ec2ErrorKind::NotFound)?;
-        for network in &self.config.clients {
-            settled(self.machines().authorize_ssh(&group, *network).await, Ec2ErrorKind::Duplicate)?;
-        }
         Ok(group)
+    }
+
+    /// Lets SSH in from the stack's networks. Not before the box has reported: until then whatever the image has
+    /// on port 22 might answer there.
+    pub(crate) async fn open_to_clients(&self, group: &GroupId) -> Step<()> {
+        for network in &self.config.clients {
+            settled(self.machines().authorize_ssh(group, *network).await, Ec2ErrorKind::Duplicate)?;
+        }
+        Ok(())
     }
 
     async fn first_launch(&self, session: &Session, group: GroupId, moment: Moment) -> Step<Launch> {
@@ -115,6 +121,7 @@ impl Creator {
             lifetime,
             program: (&program_url, &self.program.digest),
             orders: (&orders_url, &orders_digest),
+            extra_ca: self.config.extra_ca.as_ref(),
         })?;
         Ok(Launch {
             client_token: id.to_string(),
@@ -149,11 +156,19 @@ impl Creator {
             bucket: stack.backup_bucket.clone(),
             region: self.config.region.clone(),
             s3_endpoint: self.config.s3_endpoint.clone(),
+            extra_ca: self.config.extra_ca.clone(),
             prefix: ObjectPrefix::of_session(&stack.cluster, &session.job, &session.session)?,
             ended_key: ObjectKey::ended(&stack.cluster, &session.session),
             ready_url: self.store().ready_url(&session.session, lifetime).await?,
             deadline: session.deadline,
-            limits: Limits { session_bytes: self.config.max_session_bytes, ..Limits::default() },
+            limits: Limits {
+                session_bytes: self.config.max_session_bytes,
+                lock_days: self.config.lock_days,
+                ..Limits::default()
+            },
+            checks: self.config.checks.clone(),
+            rules: self.config.rules.clone(),
+            baseline: self.store().baseline(&session.job, session.series.as_ref()).await?.map(Box::new),
         })
     }
 }

@@ -188,6 +188,7 @@ pub trait Machines: Send + Sync {
     async fn authorize_ssh(&self, group: &GroupId, from: Cidr) -> Result<()>;
     async fn delete_group(&self, group: &GroupId) -> Result<()>;
 
+    /// A machine with one public interface, an encrypted disk, no key pair, and metadata for its own processes only.
     async fn run(&self, launch: &Launch) -> Result<InstanceId>;
     async fn instance(&self, id: &InstanceId) -> Result<Instance>;
     /// By tag, terminated ones included.

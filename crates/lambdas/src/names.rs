@@ -19,12 +19,26 @@ pub mod tag {
 
 /// Keys of the state bucket.
 pub mod key {
+    use drawbridge_protocol::{JobRef, SeriesName};
+    use jiff::civil::Date;
+
     use super::{SessionId, Sha256};
 
     pub const SLOTS: &str = "slots/";
     pub const SESSIONS: &str = "sessions/";
     pub const BOOT: &str = "boot/";
     pub const READY: &str = "ready/";
+    /// Where the sweeper leaves its mark.
+    pub const SWEEPS: &str = "sweeps/";
+
+    /// The mark of the last sweep that came to its end. Its age says whether the sweeper is alive.
+    pub fn last_sweep() -> String {
+        format!("{SWEEPS}last.json")
+    }
+    const PROGRAM: &str = "boot/program/";
+    pub const DAYS: &str = "days/";
+    /// While it is there no box is made. No role of the stack may write or delete it: it is an administrator's.
+    pub const STOP: &str = "switch/stop";
 
     pub fn slot(number: u32) -> String {
         format!("{SLOTS}{number}")
@@ -40,16 +54,33 @@ pub mod key {
 
     /// The box's program; it lies there for every session, under its digest.
     pub fn program(digest: &Sha256) -> String {
-        format!("{BOOT}program/{digest}")
+        format!("{PROGRAM}{digest}")
     }
 
     pub fn ready(session: &SessionId) -> String {
         format!("{READY}{session}.json")
     }
 
+    /// How many sessions were opened on that day.
+    pub fn day(day: Date) -> String {
+        format!("{DAYS}{day}")
+    }
+
     /// The tombstone of a closed session; the bucket's lifecycle removes it after a day.
     pub fn closed(session: &SessionId) -> String {
         format!("closed/{session}")
+    }
+
+    /// The newest stored run of a job's series. A job without a series is its own.
+    pub fn baseline(job: &JobRef, series: Option<&SeriesName>) -> String {
+        let series = series.map_or(job.name.as_str(), SeriesName::as_str);
+        format!("baselines/{}/{series}.json", job.namespace)
+    }
+
+    /// Whether a key under one of the prefixes above is one that we make.
+    pub fn is_ours(key: &str) -> bool {
+        let of_slot = key.strip_prefix(SLOTS).is_some_and(|number| number.parse::<u32>().is_ok());
+        of_slot || key.starts_with(PROGRAM) || session_of(key).is_some()
     }
 
     /// The session that a key under one of the prefixes above belongs to.
@@ -120,6 +151,19 @@ mod tests {
             [key::program(&Sha256::of(b"x")), key::slot(1), key::closed(&session), "sessions/x.json".into()]
         {
             assert_eq!(key::session_of(&key), None, "{key}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_neither_a_slot_s_nor_a_session_s_is_not_ours() {
+        let session: SessionId = "0123456789abcdef0123456789abcdef".parse().unwrap();
+        for ours in
+            [key::slot(7), key::session(&session), key::orders(&session), key::program(&Sha256::of(b"x"))]
+        {
+            assert!(key::is_ours(&ours), "{ours}");
+        }
+        for strange in ["slots/x", "slots/", "sessions/x.json", "ready/x", "boot/x/orders.json"] {
+            assert!(!key::is_ours(strange), "{strange}");
         }
     }
 }

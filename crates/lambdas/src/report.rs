@@ -10,20 +10,22 @@ use tracing::warn;
 
 use crate::{
     create::{Creator, Step, refused, wait},
-    state::{Machine, Session},
-    store::StoreError,
+    state::{Machine, Moment},
+    store::{Saved, StoreError},
 };
 
 const SSH_PORT: u16 = 22;
 
 impl Creator {
-    /// Looks for the box's own report and checks it.
+    /// Looks for the box's own report, checks it, and certifies its session key; then the box's port is opened.
     pub(crate) async fn reported(
         &self,
-        session: &Session,
+        saved: Saved,
         machine: &Machine,
         address: Ipv4Addr,
+        moment: Moment,
     ) -> Step<CreateOutcome> {
+        let session = &saved.session;
         let report = match self.store().report(&session.session).await {
             Ok(Some(report)) => report,
             Ok(None) => return Err(wait(Waiting::Report)),
@@ -37,15 +39,20 @@ impl Creator {
             warn!(session = %session.session, why, "the box's report is refused");
             return Ok(refused(Refusal::BoxEnded, format!("the box's report is not valid: {why}")));
         }
+        let prefix = ObjectPrefix::of_session(&self.config.stack.cluster, &session.job, &session.session)?;
+        let deadline = session.deadline;
+        let certificate = self.certify(saved, &report, &prefix, moment).await?;
+        self.open_to_clients(&machine.group).await?;
         Ok(CreateOutcome::Ready(Box::new(ReadyBox {
             address,
             port: SSH_PORT,
             host_key: report.host_key,
             session_key: report.session_key,
             instance: report.instance,
-            deadline: session.deadline,
+            deadline,
             bucket: self.config.stack.backup_bucket.clone(),
-            prefix: ObjectPrefix::of_session(&self.config.stack.cluster, &session.job, &session.session)?,
+            prefix,
+            certificate,
         })))
     }
 }

@@ -3,7 +3,7 @@
 //! A phase is saved before the call that it announces and again with what the call made, so whoever reads the
 //! state knows what exists and what may be about to exist.
 
-use drawbridge_protocol::{JobRef, SessionId, Sha256, SshPublicKey, Version};
+use drawbridge_protocol::{Certificate, JobRef, SeriesName, SessionId, Sha256, SshPublicKey, Version};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,9 @@ pub struct Session {
     pub session: SessionId,
     pub job: JobRef,
     pub client_key: SshPublicKey,
+    /// As the request named it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub series: Option<SeriesName>,
     pub slot: u32,
     pub deadline: Timestamp,
     pub saved_at: Timestamp,
@@ -31,6 +34,9 @@ pub struct Session {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unanswered: bool,
     pub phase: Phase,
+    /// Of the session key that the box reported; saved before anyone gets it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Certificate>,
 }
 
 /// How far a session is.
@@ -87,6 +93,11 @@ impl Phase {
         }
     }
 
+    /// Whether EC2 was asked for the machine and said yes: nothing more is made for it than its private interface.
+    pub fn is_launched(&self) -> bool {
+        !matches!(self, Self::Claimed | Self::Launching(_))
+    }
+
     /// For logs.
     pub fn name(&self) -> &'static str {
         match self {
@@ -125,6 +136,16 @@ pub struct Slot {
     pub version: Version,
     pub session: SessionId,
     pub deadline: Timestamp,
+}
+
+/// How many sessions were opened on a day, as `days/<date>` holds it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Day {
+    pub version: Version,
+    pub sessions: u32,
+    /// The newest of them: a call that is made again counts its session once.
+    pub newest: Vec<SessionId>,
 }
 
 /// The moment of one invocation: when it is, and when Lambda ends it.

@@ -7,6 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use drawbridge_protocol::{Orders, ReadyReport, SessionId, Sha256, Version, json, orders::MAX_ORDERS};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -16,9 +17,10 @@ use crate::{
 
 /// The largest saved session: a launch request with 16 KiB of user data, escaped.
 const MAX_SESSION: usize = 64 << 10;
-const MAX_SLOT: usize = 4 << 10;
+pub(crate) const MAX_SLOT: usize = 4 << 10;
 const MAX_TOMBSTONE: usize = 1 << 10;
 const MAX_REPORT: usize = 16 << 10;
+const MAX_MARK: usize = 1 << 10;
 
 /// The state bucket failed, or holds something that is not ours.
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +102,14 @@ struct Tombstone {
     gone: Option<InstanceId>,
 }
 
+/// What a sweep leaves.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SweepMark {
+    version: Version,
+    swept_at: Timestamp,
+}
+
 /// A slot that is taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TakenSlot {
@@ -111,7 +121,7 @@ pub struct TakenSlot {
 
 /// The state bucket.
 #[derive(Clone)]
-pub struct Store(Arc<dyn Objects>);
+pub struct Store(pub(crate) Arc<dyn Objects>);
 
 impl Store {
     pub fn new(objects: Arc<dyn Objects>) -> Self {
@@ -235,6 +245,14 @@ impl Store {
         self.0.delete(&key::ready(session), None).await
     }
 
+    /// Leaves the mark of a sweep that came to its end. Whoever is first of two at once leaves it for both.
+    pub async fn mark_sweep(&self, now: Timestamp) -> Result<(), StoreError> {
+        let key = key::last_sweep();
+        let before = self.0.get(&key, MAX_MARK).await?;
+        let condition = before.as_ref().map_or(Condition::Absent, |mark| Condition::Matches(&mark.etag));
+        self.put_json(&key, &SweepMark { version: Version, swept_at: now }, condition).await.map(|_| ())
+    }
+
     /// Every session that has an object under `sessions/`, `boot/` or `ready/`.
     pub async fn sessions(&self) -> Result<Vec<SessionId>, StoreError> {
         let mut found = Vec::new();
@@ -286,7 +304,7 @@ impl std::fmt::Debug for Store {
     }
 }
 
-fn to_json<T: Serialize>(key: &str, value: &T) -> Result<Vec<u8>, StoreError> {
+pub(crate) fn to_json<T: Serialize>(key: &str, value: &T) -> Result<Vec<u8>, StoreError> {
     json::write("state", value)
         .map_err(|error| StoreError::Unwritable { key: key.to_owned(), why: error.to_string() })
 }

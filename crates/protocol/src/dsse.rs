@@ -6,7 +6,7 @@ use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublic
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde::{Deserialize, Serialize};
 
-use crate::{ProtocolError, SessionPublicKey};
+use crate::{Certificate, ProtocolError, SessionPublicKey};
 
 /// The type of every payload that we sign.
 pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
@@ -29,9 +29,26 @@ pub struct Signature {
     /// The public key in base64; a hint only: verifiers use the key that they were given.
     pub keyid: String,
     pub sig: String,
+    /// Vouches for the key that signed. It is beside what is signed, so that it can be verified first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Certificate>,
 }
 
 impl Envelope {
+    /// The certificate of the first signature; ours have one signature.
+    pub fn certificate(&self) -> Option<&Certificate> {
+        self.signatures.first()?.certificate.as_ref()
+    }
+
+    /// The same envelope with a certificate of the key that signed it.
+    #[must_use]
+    pub fn certified_by(mut self, certificate: Option<Certificate>) -> Self {
+        if let Some(signature) = self.signatures.first_mut() {
+            signature.certificate = certificate;
+        }
+        self
+    }
+
     /// The payload, if one of the signatures verifies under `key`. `what` names the document in the error.
     pub fn verify(&self, what: &'static str, key: &SessionPublicKey) -> Result<Vec<u8>, ProtocolError> {
         if self.payload_type != PAYLOAD_TYPE {
@@ -52,7 +69,7 @@ impl Envelope {
 }
 
 /// `DSSEv1 <len type> <type> <len body> <body>`, as the specification has it.
-fn pre_authentication_encoding(payload_type: &str, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn pre_authentication_encoding(payload_type: &str, payload: &[u8]) -> Vec<u8> {
     let mut bytes = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len()).into_bytes();
     bytes.extend_from_slice(payload);
     bytes
@@ -83,6 +100,7 @@ impl SessionSigner {
             signatures: vec![Signature {
                 keyid: self.public()?.as_str().to_owned(),
                 sig: BASE64.encode(signature.as_ref()),
+                certificate: None,
             }],
         })
     }

@@ -281,6 +281,11 @@ fn hex_digits(text: &str, count: usize) -> Result<(), String> {
     }
 }
 
+/// A DNS label of at most 63 bytes.
+pub(crate) fn dns_label(text: &str) -> Result<(), String> {
+    dns_name(text, 63)
+}
+
 /// A DNS label, or several joined by dots where `max` allows more than 63 bytes.
 fn dns_name(text: &str, max: usize) -> Result<(), String> {
     let label = |part: &str| {

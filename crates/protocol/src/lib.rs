@@ -3,15 +3,24 @@
 //! Nothing here does I/O. Everything that is read from another party is bounded in size, denies unknown
 //! fields and carries a version; what a value of these types says about itself has been checked when it was made.
 
+pub mod ca;
+pub mod certificate;
+pub mod checks;
+pub mod details;
 pub mod dsse;
 pub mod error;
 pub mod ids;
 pub mod json;
 pub mod manifest;
+pub mod measures;
 pub mod orders;
+pub mod posture;
+pub mod receipt_key;
 pub mod session;
 pub mod upload;
 
+pub use ca::ExtraCa;
+pub use certificate::{Certificate, CertificateError, CertifiedSession};
 pub use dsse::{Envelope, SessionSigner};
 pub use error::ProtocolError;
 pub use ids::{
@@ -19,7 +28,10 @@ pub use ids::{
     SshPublicKey,
 };
 pub use manifest::{Manifest, Receipt};
+pub use measures::{Baseline, SeriesName, SourceMeasures, Sources};
 pub use orders::{Orders, ReadyReport};
+pub use posture::{Posture, PostureAnswer, PostureRequest};
+pub use receipt_key::ReceiptKey;
 pub use session::{CleanupAnswer, CleanupRequest, CreateAnswer, CreateRequest};
 
 use serde::{Deserialize, Serialize};

@@ -8,7 +8,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Envelope, JobRef, ObjectKey, ObjectPrefix, ProtocolError, SessionId, SessionPublicKey, Sha256, Version,
+    CertificateError, CertifiedSession, Envelope, JobRef, ObjectKey, ObjectPrefix, ProtocolError, ReceiptKey,
+    SessionId, SessionPublicKey, Sha256, Sources, Version,
+    certificate::Facts,
+    checks::{Effect, Finding, Measures},
     json,
 };
 
@@ -59,6 +62,9 @@ pub struct Manifest {
     pub prefix: ObjectPrefix,
     /// The box's clock.
     pub sealed_at: Timestamp,
+    /// The checks that were made of every artifact, and what was to follow from each. Words, as in a finding.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub checks: BTreeMap<String, Effect>,
     pub artifacts: Vec<ArtifactRecord>,
 }
 
@@ -82,6 +88,18 @@ pub struct Observed {
     pub sha256: Sha256,
     pub accepted_at: Timestamp,
     pub verdict: Verdict,
+    /// Bytes before compression. This and the next are absent where nobody looked, or could not look to the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original_bytes: Option<u64>,
+    /// Digest before compression.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original_sha256: Option<Sha256>,
+    /// Why the verdict is flagged. Cut short where a session has a great many.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
+    /// Absent where no check was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measures: Option<Measures>,
 }
 
 /// One object as S3 holds it.
@@ -91,6 +109,9 @@ pub struct StoredObject {
     pub key: ObjectKey,
     pub bytes: u64,
     pub sha256: Sha256,
+    /// S3's id of the version, where the bucket keeps versions and S3's answer came back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
 }
 
 /// What the checks said of an artifact that was stored. A rejected one is not stored and has no record.
@@ -195,6 +216,33 @@ impl Manifest {
     pub fn verify(envelope: &Envelope, key: &SessionPublicKey) -> Result<Self, ProtocolError> {
         open("manifest", MANIFEST_TYPE, envelope, key)
     }
+
+    /// The manifest in `envelope`, if its certificate is signed with `key`, the certified key signed the manifest, and
+    /// the two speak of the same session.
+    pub fn verify_certified(
+        envelope: &Envelope,
+        key: &ReceiptKey,
+    ) -> Result<(Self, CertifiedSession), CertificateError> {
+        let certified = certified(envelope, key)?;
+        let manifest = Self::verify(envelope, &certified.session_key).map_err(CertificateError::Document)?;
+        certified.must_name(&manifest.facts())?;
+        certified.must_last_until(manifest.sealed_at)?;
+        Ok((manifest, certified))
+    }
+
+    /// What a certificate of the session must name.
+    pub fn facts(&self) -> Facts<'_> {
+        Facts {
+            session: &self.session,
+            job: &self.job,
+            client_key: &self.client_key,
+            bucket: &self.bucket,
+            prefix: &self.prefix,
+            session_key: None,
+            instance: Some(&self.instance),
+            program: Some(&self.program),
+        }
+    }
 }
 
 /// What the client keeps: small, and enough to find and check the manifest.
@@ -213,6 +261,9 @@ pub struct Receipt {
     /// Bytes stored, the manifest not counted.
     pub bytes: u64,
     pub sealed_at: Timestamp,
+    /// What the box measured, for the next run of the series to be compared with.
+    #[serde(default, skip_serializing_if = "Sources::is_empty")]
+    pub sources: Sources,
 }
 
 impl Receipt {
@@ -226,6 +277,46 @@ impl Receipt {
     pub fn verify(envelope: &Envelope, key: &SessionPublicKey) -> Result<Self, ProtocolError> {
         open("receipt", RECEIPT_TYPE, envelope, key)
     }
+
+    /// As [`Manifest::verify_certified`].
+    pub fn verify_certified(
+        envelope: &Envelope,
+        key: &ReceiptKey,
+    ) -> Result<(Self, CertifiedSession), CertificateError> {
+        let certified = certified(envelope, key)?;
+        let receipt = Self::verify(envelope, &certified.session_key).map_err(CertificateError::Document)?;
+        let Self { session, job, client_key, bucket, .. } = &receipt;
+        let prefix = receipt.prefix().map_err(CertificateError::Document)?;
+        let (session_key, instance, program) = (None, None, None);
+        let prefix = &prefix;
+        certified.must_name(&Facts {
+            session,
+            job,
+            client_key,
+            bucket,
+            prefix,
+            session_key,
+            instance,
+            program,
+        })?;
+        certified.must_last_until(receipt.sealed_at)?;
+        Ok((receipt, certified))
+    }
+
+    /// Where the manifest lies, and with it everything else of the session.
+    fn prefix(&self) -> Result<ObjectPrefix, ProtocolError> {
+        let key = self.manifest.as_str();
+        let end = key.rfind('/').map_or(0, |slash| slash + 1);
+        let prefix: ObjectPrefix = key[..end].parse()?;
+        if prefix.manifest() == self.manifest {
+            return Ok(prefix);
+        }
+        Err(ProtocolError::invalid("receipt", format!("'{key}' is no manifest's key")))
+    }
+}
+
+fn certified(envelope: &Envelope, key: &ReceiptKey) -> Result<CertifiedSession, CertificateError> {
+    envelope.certificate().ok_or(CertificateError::Missing)?.verify(key)
 }
 
 fn statement<P>(predicate_type: &str, subject: Vec<Subject>, predicate: P) -> Statement<P> {

@@ -3,15 +3,20 @@
 //! The orders lie in the state bucket and reach the box through a presigned URL whose digest stands in user data.
 //! They hold no secret but the presigned URL of the report, which can be used once.
 
+use std::num::NonZeroU16;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ClusterName, JobRef, ObjectKey, ObjectPrefix, SessionId, SessionPublicKey, Sha256, SshPublicKey, Version,
+    Baseline, ClusterName, ExtraCa, JobRef, ObjectKey, ObjectPrefix, SessionId, SessionPublicKey, Sha256,
+    SshPublicKey, Version, checks::ChecksConfig,
 };
 
-/// The largest orders, in bytes: two presigned URLs with session tokens of up to 4 KiB.
-pub const MAX_ORDERS: usize = 32 << 10;
+/// The largest orders, in bytes: the stack's rules, two presigned URLs with session tokens of up to 4 KiB, the run before.
+pub const MAX_ORDERS: usize = 512 << 10;
+/// The most that a stack's own YARA rules may have, all files together, in bytes.
+pub const MAX_RULES: usize = 256 << 10;
 
 /// What one box is to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,9 +30,12 @@ pub struct Orders {
     pub client_key: SshPublicKey,
     pub bucket: String,
     pub region: String,
-    /// Another S3 than AWS's, `http://host:port`; path-style addressing then.
+    /// Another S3 than AWS's, `https://host:port`; path-style addressing then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub s3_endpoint: Option<String>,
+    /// Whom the box trusts to vouch for S3, besides the system's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extra_ca: Option<ExtraCa>,
     /// All objects of the session lie under it.
     pub prefix: ObjectPrefix,
     /// The marker to put when the box's own timer runs out.
@@ -37,6 +45,24 @@ pub struct Orders {
     /// When the box's own timer runs out.
     pub deadline: Timestamp,
     pub limits: Limits,
+    /// What to check, and what follows.
+    #[serde(default)]
+    pub checks: ChecksConfig,
+    /// YARA rules of the stack's own, beside those that every box has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<RulesFile>,
+    /// The newest stored run of the job's series, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<Box<Baseline>>,
+}
+
+/// One file of YARA rules.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RulesFile {
+    /// For messages.
+    pub name: String,
+    pub text: String,
 }
 
 /// Bounds of one session, configured in the stack.
@@ -51,11 +77,20 @@ pub struct Limits {
     pub parts_in_memory: u32,
     /// Artifacts in one session.
     pub artifacts: u32,
+    /// Days for which nobody can delete what the session stores; absent where the bucket has no lock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock_days: Option<NonZeroU16>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { session_bytes: 50 << 30, part_bytes: 5 << 20, parts_in_memory: 9, artifacts: 10_000 }
+        Self {
+            session_bytes: 50 << 30,
+            part_bytes: 5 << 20,
+            parts_in_memory: 9,
+            artifacts: 10_000,
+            lock_days: None,
+        }
     }
 }
 

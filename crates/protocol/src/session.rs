@@ -3,7 +3,10 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Envelope, JobRef, ObjectPrefix, SessionId, SessionPublicKey, SshPublicKey, Version};
+use crate::{
+    Certificate, Envelope, JobRef, ObjectPrefix, SeriesName, SessionId, SessionPublicKey, SshPublicKey,
+    Version,
+};
 
 /// Asks for a box. Asked again with the same session and key, `create` goes on from what it saved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +17,9 @@ pub struct CreateRequest {
     /// The only key that the box will let in.
     pub client_key: SshPublicKey,
     pub job: JobRef,
+    /// The series whose run before this one is compared with; absent: the job's name is the series.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub series: Option<SeriesName>,
 }
 
 /// What `create` says.
@@ -67,14 +73,46 @@ pub enum Refusal {
     BoxEnded,
     /// The session's deadline has passed.
     DeadlinePassed,
-    /// A quota of the stack is used up for now.
+    /// A quota of the AWS account is used up for now.
     Quota,
+    /// The stack has opened all the sessions that it opens on one UTC day.
+    DailyQuota,
     /// The stack's operator has stopped it.
     Stopped,
     /// EC2 has no capacity for any of the stack's instance types.
     Capacity,
     /// The request is not one that this version takes.
     BadRequest,
+}
+
+impl Refusal {
+    /// Every refusal there is.
+    pub const ALL: &[Self] = &[
+        Self::SessionReused,
+        Self::SessionEnded,
+        Self::BoxEnded,
+        Self::DeadlinePassed,
+        Self::Quota,
+        Self::DailyQuota,
+        Self::Stopped,
+        Self::Capacity,
+        Self::BadRequest,
+    ];
+
+    /// As it stands on the wire, and in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SessionReused => "session_reused",
+            Self::SessionEnded => "session_ended",
+            Self::BoxEnded => "box_ended",
+            Self::DeadlinePassed => "deadline_passed",
+            Self::Quota => "quota",
+            Self::DailyQuota => "daily_quota",
+            Self::Stopped => "stopped",
+            Self::Capacity => "capacity",
+            Self::BadRequest => "bad_request",
+        }
+    }
 }
 
 /// A box that listens.
@@ -95,6 +133,9 @@ pub struct ReadyBox {
     pub bucket: String,
     /// Where the session's objects will lie.
     pub prefix: ObjectPrefix,
+    /// Vouches for the session key, where the stack has a receipt key. The client hands it to the box with its commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Certificate>,
 }
 
 /// Asks that the session's box, and all that was made for it, be destroyed.

@@ -20,7 +20,9 @@ use serde::{Deserialize, Serialize};
 use tokio_util::codec::{Decoder, Encoder};
 
 use crate::{
-    ArtifactName, Envelope, ProtocolError, SessionId, Sha256, Version, json,
+    ArtifactName, Certificate, Envelope, ProtocolError, SessionId, Sha256, Version,
+    checks::Finding,
+    json,
     manifest::{Claimed, StoredObject, Verdict},
 };
 
@@ -98,6 +100,9 @@ pub struct Accepted {
     pub bytes: u64,
     pub sha256: Sha256,
     pub verdict: Verdict,
+    /// Why it is flagged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
 }
 
 /// The artifact is not stored, and will not be.
@@ -105,7 +110,7 @@ pub struct Accepted {
 #[serde(deny_unknown_fields)]
 pub struct Rejected {
     pub name: ArtifactName,
-    /// The check that failed: `digest`, `size`, ...
+    /// The check that failed: `digest`, `size`, `empty`, or one of [`crate::checks::CheckId`].
     pub check: String,
     pub reason: String,
 }
@@ -116,6 +121,9 @@ pub struct Rejected {
 pub struct Commit {
     /// Every artifact that the client got an `Accepted` for; the box must agree.
     pub entries: Vec<Entry>,
+    /// The certificate of the box's session key, from the answer of `create`. The box puts it beside its signatures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Certificate>,
 }
 
 /// One artifact of a `Commit`.

@@ -151,7 +151,7 @@ fn the_largest_session_fits_into_a_commit() {
     let entry = samples::commit().entries[0].clone();
     let name = format!("{}.tar.zst", "a".repeat(192)).parse().unwrap();
     let entries = vec![Entry { name, bytes: u64::MAX, ..entry }; 10_000];
-    let mut wire = encode(ClientFrame::Commit(Commit { entries }));
+    let mut wire = encode(ClientFrame::Commit(Commit { entries, certificate: None }));
     let frame = UploadCodec::<ClientFrame>::default().decode(&mut wire).unwrap();
     assert!(matches!(frame, Some(ClientFrame::Commit(commit)) if commit.entries.len() == 10_000));
 }

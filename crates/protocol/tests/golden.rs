@@ -8,6 +8,7 @@ mod samples;
 
 use std::{fmt::Debug, fs, path::PathBuf};
 
+use drawbridge_protocol::session::Refusal;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -73,9 +74,12 @@ fn with_an_unknown_field(value: &Value) -> Vec<Value> {
 #[test]
 fn requests_and_answers() {
     golden("create_request", &samples::create_request());
+    golden("create_request_in_a_series", &samples::create_request_in_a_series());
     golden("create_answer_pending", &samples::create_pending());
     golden("create_answer_ready", &samples::create_ready());
+    golden("create_answer_ready_certified", &samples::create_ready_certified());
     golden("create_answer_refused", &samples::create_refused());
+    golden("refusals", &Refusal::ALL.to_vec());
     golden("cleanup_request", &samples::cleanup_request(None));
     golden("cleanup_request_with_receipt", &samples::cleanup_request(Some(samples::envelope())));
     golden("cleanup_answer_destroying", &samples::cleanup_destroying());
@@ -84,9 +88,26 @@ fn requests_and_answers() {
 }
 
 #[test]
+fn posture() {
+    golden("posture_request", &samples::posture_request());
+    golden("posture_answer", &samples::posture_checked());
+    golden("posture_answer_refused", &samples::posture_refused());
+}
+
+#[test]
+fn a_refusal_s_name_is_what_stands_on_the_wire() {
+    for refusal in Refusal::ALL {
+        assert_eq!(serde_json::to_value(refusal).unwrap(), refusal.name());
+    }
+}
+
+#[test]
 fn orders_and_report() {
     golden("orders", &samples::orders());
+    golden("orders_with_rules_and_baseline", &samples::orders_with_rules_and_baseline());
+    golden("baseline", &samples::baseline());
     golden("ready_report", &samples::ready_report());
+    golden("limits_locked", &samples::locked_limits());
 }
 
 #[test]
@@ -99,6 +120,7 @@ fn upload_frames() {
     golden("accepted", &samples::accepted());
     golden("rejected", &samples::rejected());
     golden("commit", &samples::commit());
+    golden("commit_certified", &samples::commit_certified());
     golden("sealed", &samples::sealed());
     golden("error", &samples::failure());
     golden("error_codes", &samples::failure_codes());
@@ -108,9 +130,14 @@ fn upload_frames() {
 fn manifest_and_receipt() {
     golden("manifest", &samples::manifest());
     golden("receipt", &samples::receipt());
+    golden("receipt_with_sources", &samples::receipt_with_sources());
     golden("envelope", &samples::envelope());
+    golden("envelope_certified", &samples::envelope_certified());
+    golden("certificate", &samples::certificate());
+    golden("certified_session", &samples::certified_session());
     let statement: drawbridge_protocol::manifest::Statement<drawbridge_protocol::Manifest> =
         serde_json::from_slice(&samples::manifest().to_statement().unwrap()).unwrap();
     golden("manifest_statement", &statement);
     golden("claimed_log", &samples::claimed_log());
+    golden("stored_object_locked", &samples::locked_object());
 }

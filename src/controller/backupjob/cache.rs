@@ -40,6 +40,7 @@ fn sealing_time(receipt: &ReceiptStatus) -> ReceiptStatus {
         bytes: 0,
         sealed_at: receipt.sealed_at,
         session_key: String::new(),
+        certified: false,
         envelope: Envelope { payload_type: String::new(), payload: String::new(), signatures: Vec::new() },
     }
 }

@@ -12,14 +12,15 @@ use std::{
 };
 
 use drawbridge_protocol::{
-    Envelope, Receipt,
+    Envelope, Receipt, ReceiptKey,
     session::{ReadyBox, Refusal, Waiting},
 };
 use jiff::Timestamp;
 use tokio::task::AbortHandle;
 
+use super::Met;
 use crate::{
-    api::LogsStatus,
+    api::{ChecksStatus, LogsStatus},
     broker::Function,
     fault::Fault,
     transfer::{self, ClientKey, SealedReceipt},
@@ -37,6 +38,10 @@ pub enum Opening {
         again_at: Timestamp,
     },
     Ready(Box<ReadyBox>),
+    /// A box, and nothing that vouches for its session key under the vault's receipt key. Nothing is sent to it.
+    Unverified {
+        message: String,
+    },
     Refused {
         reason: Refusal,
         message: String,
@@ -87,11 +92,18 @@ pub struct Sealed {
     pub receipt: Receipt,
     /// What it holds of logs, if it does.
     pub logs: Option<LogsStatus>,
+    /// What its artifacts were flagged for, if one was.
+    pub checks: Option<ChecksStatus>,
 }
 
 impl From<&SealedReceipt> for Sealed {
     fn from(sealed: &SealedReceipt) -> Self {
-        Self { envelope: sealed.envelope().clone(), receipt: sealed.receipt().clone(), logs: None }
+        Self {
+            envelope: sealed.envelope().clone(),
+            receipt: sealed.receipt().clone(),
+            logs: None,
+            checks: None,
+        }
     }
 }
 
@@ -105,6 +117,8 @@ pub struct Progress {
     pub sealing: AtomicBool,
     /// What was found in logs, as their artifacts are stored.
     pub logs: Mutex<Option<LogsStatus>>,
+    /// What the box's checks found.
+    pub met: Mutex<Met>,
 }
 
 /// The counts at one moment.
@@ -119,6 +133,11 @@ impl Progress {
     /// What was found in logs so far.
     pub fn logs(&self) -> Option<LogsStatus> {
         self.logs.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What the box's checks found so far.
+    pub fn met(&self) -> Met {
+        self.met.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub fn figures(&self) -> Figures {
@@ -146,12 +165,22 @@ enum Task {
     },
 }
 
+/// What this process alone has of a session that it opened.
+#[derive(Clone, Debug)]
+pub struct Ours {
+    /// The function that is asked for the box.
+    pub create: Function,
+    /// The key that the box will let in.
+    pub key: ClientKey,
+    /// What the vault pinned when the session was opened.
+    pub receipt_key: Option<ReceiptKey>,
+}
+
 /// One attempt of one job.
 #[derive(Debug, Default)]
 struct Attempt {
-    /// The function that is asked for the box, and the key that the box will let in. Absent for a session that
-    /// another process opened.
-    ours: Option<(Function, ClientKey)>,
+    /// Absent for a session that another process opened.
+    ours: Option<Ours>,
     opening: Opening,
     task: Task,
     closing: Closing,
@@ -178,8 +207,8 @@ pub struct Attempts(Mutex<HashMap<String, HashMap<String, Attempt>>>);
 
 impl Attempts {
     /// Keeps the key of a session that is about to be opened.
-    pub fn begin(&self, uid: &str, session: &str, create: Function, key: ClientKey) {
-        let attempt = Attempt { ours: Some((create, key)), ..Attempt::default() };
+    pub fn begin(&self, uid: &str, session: &str, ours: Ours) {
+        let attempt = Attempt { ours: Some(ours), ..Attempt::default() };
         self.lock().entry(uid.to_owned()).or_default().insert(session.to_owned(), attempt);
     }
 
@@ -205,8 +234,8 @@ impl Attempts {
         }
     }
 
-    /// The function to ask, and the key, of a session that this process opened.
-    pub fn ours(&self, uid: &str, session: &str) -> Option<(Function, ClientKey)> {
+    /// What this process has of a session that it opened.
+    pub fn ours(&self, uid: &str, session: &str) -> Option<Ours> {
         self.lock().get(uid)?.get(session)?.ours.clone()
     }
 

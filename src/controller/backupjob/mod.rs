@@ -1,6 +1,7 @@
 //! Reconciles a `BackupJob`: observe, plan, execute one step, and again.
 
 pub(super) mod cache;
+mod checks;
 mod execute;
 mod local;
 mod observe;
@@ -21,6 +22,7 @@ use tracing::Instrument as _;
 use tracing::{debug, info_span, warn};
 
 pub use cache::lean;
+pub use checks::Met;
 pub use local::{Attempts, Figures, Progress};
 pub use observe::open_sessions;
 pub use plan::StepKind;

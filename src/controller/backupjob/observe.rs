@@ -16,6 +16,7 @@ use crate::{
     controller::{
         Context, ReconcileError,
         admission::{Candidate, Open, Turn},
+        backupvault::posture::{self, Gate},
     },
     fault::Fault,
     gather::{Bases, Gatherer},
@@ -43,7 +44,7 @@ pub(super) async fn observe(
         return Ok(seen);
     }
     let vault = context.vaults.get(&ObjectRef::new(&job.spec.vault));
-    seen.vault = look_at_vault(context, job, vault.as_deref()).await?;
+    seen.vault = look_at_vault(context, job, vault.as_deref(), now).await?;
     let Some(vault) = vault.filter(|_| seen.vault == VaultView::Usable) else {
         context.leave_queue(&uid);
         return Ok(seen);
@@ -64,6 +65,7 @@ async fn look_at_vault(
     context: &Context,
     job: &BackupJob,
     vault: Option<&BackupVault>,
+    now: Timestamp,
 ) -> Result<VaultView, ReconcileError> {
     let Some(vault) = vault.filter(|vault| vault.metadata.deletion_timestamp.is_none()) else {
         return Ok(VaultView::Missing);
@@ -79,9 +81,24 @@ async fn look_at_vault(
     }
     let known = vault.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     match conditions::find(known, "Ready") {
-        Some(ready) if ready.status == ConditionStatus::True => Ok(VaultView::Usable),
+        Some(ready) if ready.status == ConditionStatus::True => Ok(posture_of(context, job, vault, now)),
         Some(ready) => Ok(VaultView::NotReady { message: format!("{}: {}", ready.reason, ready.message) }),
         None => Ok(VaultView::NotReady { message: "it has not been looked at yet".to_owned() }),
+    }
+}
+
+/// Whether the stack is in a state to be trusted with a backup. What is not fresh is looked at again, for a job that
+/// could begin on it as for one that cannot.
+fn posture_of(context: &Context, job: &BackupJob, vault: &BackupVault, now: Timestamp) -> VaultView {
+    let gate = posture::gate(vault, context.settings.posture, now);
+    if posture::is_stale(vault, context.settings.posture, now) {
+        context.await_posture(&vault.name_any(), ObjectRef::from_obj(job));
+    }
+    match gate {
+        Gate::Open => VaultView::Usable,
+        Gate::Stale => VaultView::Unchecked,
+        Gate::Broken { message } => VaultView::PostureBroken { message },
+        Gate::Unknown { message } => VaultView::PostureUnknown { message },
     }
 }
 

@@ -17,7 +17,7 @@ use super::{Carrier, Crossing, local::Progress, series};
 use crate::{
     fault::{Fault, Reason},
     gather::{self, Content, Gathered, Gatherer, Opened, Target, TokenClients},
-    transfer::{Claim, Patience, SealedReceipt, Share, Target as Landing, Uploader},
+    transfer::{Claim, Patience, SealedReceipt, Share, Target as Landing, TransferError, Uploaded, Uploader},
 };
 
 /// Carries over SSH.
@@ -82,7 +82,8 @@ async fn lane(
     share: Share,
     listed_at: Timestamp,
 ) -> Result<(Uploader, Vec<Entry>), Fault> {
-    let target = Landing::new(&crossing.ready, crossing.session.clone(), crossing.job.clone());
+    let target = Landing::new(&crossing.ready, crossing.session.clone(), crossing.job.clone())
+        .pinned(crossing.receipt_key.clone());
     let (key, across) = (crossing.key.clone(), Arc::clone(&progress.across));
     let mut connection = Uploader::connect(target, key, Patience::default(), across)
         .await
@@ -113,14 +114,25 @@ async fn lane(
                 let stream = stream.map_err(io::Error::other).boxed();
                 connection.upload_zstd(name, claim, original, stream).await
             }
-        }
-        .map_err(|error| Fault::from(&error))?;
+        };
+        note(progress, &uploaded);
+        let uploaded = uploaded.map_err(|error| Fault::from(&error))?;
         if let Some(found) = log {
             let mut logs = progress.logs.lock().unwrap_or_else(PoisonError::into_inner);
             series::note(logs.get_or_insert_default(), &target, &found, &crossing.sources);
         }
         info!(artifact = %target.artifact, bytes = uploaded.accepted.bytes, "artifact stored");
         sent.push(uploaded.entry());
+    }
+}
+
+/// Keeps what the box's checks found in an artifact.
+fn note(progress: &Progress, uploaded: &Result<Uploaded, TransferError>) {
+    let mut met = progress.met.lock().unwrap_or_else(PoisonError::into_inner);
+    match uploaded {
+        Ok(uploaded) => met.stored(&uploaded.accepted),
+        Err(TransferError::Rejected { check, .. }) => met.rejected(check),
+        Err(_) => {}
     }
 }
 

@@ -4,6 +4,7 @@ use drawbridge_protocol::session::ReadyBox;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
+    checks,
     local::{Figures, Sealed},
     plan::{Ending, Why, later},
     series,
@@ -13,6 +14,7 @@ use crate::{
         ArtifactCounts, BackupJob, BackupJobStatus, BackupVault, ByteCounts, ConditionStatus, FaultRecord,
         Phase, ReceiptStatus, SessionStatus, conditions,
     },
+    cost,
     fault::{Fault, Reason},
 };
 
@@ -118,9 +120,11 @@ impl<'a> Draft<'a> {
             bytes: signed(receipt.bytes),
             sealed_at: receipt.sealed_at,
             session_key,
+            certified: sealed.envelope.certificate().is_some(),
             envelope: sealed.envelope.clone(),
         });
         self.status.logs.clone_from(&sealed.logs);
+        self.status.checks.clone_from(&sealed.checks);
         self.progress(ConditionStatus::True, "Closing", "the backup is stored; the box is being destroyed");
         self
     }
@@ -146,7 +150,13 @@ impl<'a> Draft<'a> {
 
     /// The session is gone, one way or another.
     pub(super) fn concludes(mut self, ending: &Ending) -> Self {
-        self.status.session = None;
+        if let Some(session) = self.status.session.take() {
+            let seconds = self.now.duration_since(session.opened_at).as_secs();
+            let had_a_box = session.instance.is_some();
+            let (artifacts, bytes) = (&self.status.artifacts, &self.status.bytes);
+            self.status.cost =
+                Some(cost::add(self.status.cost.as_ref(), seconds, had_a_box, artifacts, bytes));
+        }
         if *ending != Ending::Complete {
             let counted = self.status.fault.as_ref().is_some_and(|record| counts(&fault_of(record)));
             self.status.failures += i64::from(counted);
@@ -160,9 +170,10 @@ impl<'a> Draft<'a> {
         match ending {
             Ending::Complete => {
                 let lost = series::lost(self.status.logs.as_ref());
+                let flagged = checks::flagged(self.status.checks.as_ref());
                 let message = self.status.receipt.as_ref().map_or_else(String::new, |receipt| {
                     format!(
-                        "{} artifacts stored; manifest s3://{}/{}{lost}",
+                        "{} artifacts stored; manifest s3://{}/{}{flagged}{lost}",
                         receipt.artifacts, receipt.bucket, receipt.manifest
                     )
                 });

@@ -3,7 +3,7 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use async_trait::async_trait;
-use drawbridge_protocol::{JobRef, SessionId, session::ReadyBox};
+use drawbridge_protocol::{JobRef, ReceiptKey, SessionId, session::ReadyBox};
 use kube::runtime::reflector::ObjectRef;
 use tracing::{Instrument as _, info, info_span, warn};
 
@@ -27,6 +27,8 @@ pub struct Crossing {
     pub bases: Bases,
     pub ready: ReadyBox,
     pub key: ClientKey,
+    /// What the vault pins.
+    pub receipt_key: Option<ReceiptKey>,
     /// How many artifacts were counted before the session was opened.
     pub artifacts: u64,
 }
@@ -72,8 +74,11 @@ pub(super) fn spawn(context: &Arc<Context>, crossing: Crossing) {
                 }
             }
             context.metrics.transferred(figures);
-            let result =
-                result.map(|sealed| Box::new(Sealed { logs: progress.logs(), ..Sealed::from(&sealed) }));
+            let met = progress.met();
+            context.metrics.found(&met.artifacts);
+            let checks = (met.status.flagged > 0).then_some(met.status);
+            let result = result
+                .map(|sealed| Box::new(Sealed { logs: progress.logs(), checks, ..Sealed::from(&sealed) }));
             context.attempts.set_ended(&uid, &session, result, figures, context.clock.now());
             context.wake(reference);
         }

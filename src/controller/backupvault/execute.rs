@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use drawbridge_protocol::{CleanupRequest, SessionId, Version, session::CleanupOutcome};
+use drawbridge_protocol::{
+    CleanupRequest, Posture, PostureRequest, SessionId, Version, session::CleanupOutcome,
+};
 use jiff::Timestamp;
 use kube::{Api, Client, Resource as _, ResourceExt as _, api::PostParams, runtime::reflector::ObjectRef};
 use tracing::info;
 
-use super::{plan::Step, status};
+use super::{identity, plan::Step, posture, status};
 use crate::{
-    api::{AbandonedSession, BackupVault, BackupVaultStatus, ConditionStatus, conditions},
+    api::{AbandonedSession, BackupVault, BackupVaultStatus, ConditionStatus, GuaranteeState, conditions},
     broker::{BrokerError, Function},
     controller::{Context, ReconcileError},
     fault::{Fault, Reason},
@@ -17,6 +19,8 @@ use crate::{
 
 /// A session that never was; asking for its end is harmless and answered only by the right function.
 const NO_SESSION: &str = "00000000000000000000000000000000";
+/// How many changes of guarantees are told as events at a time; the status has them all.
+const MAX_TOLD: usize = 8;
 /// How often a record is tried again when someone else writes the vault at the same time.
 const TRIES: usize = 5;
 
@@ -33,17 +37,38 @@ pub(super) async fn execute(
             write(&context.client, vault, status::counted(vault, seen)).await?;
             Ok(Duration::ZERO)
         }
+        Step::AskPosture => {
+            let answer = ask_posture(context, vault).await;
+            let changed = posture::asked(vault, answer, context.settings.posture, now);
+            write(&context.client, vault, changed.clone()).await?;
+            tell_posture(context, vault, &changed).await;
+            Ok(Duration::ZERO)
+        }
+        Step::ForgetPosture => {
+            if let Some(changed) = posture::forgotten(vault) {
+                write(&context.client, vault, changed).await?;
+            }
+            Ok(Duration::ZERO)
+        }
         Step::Ask => {
             let answer = ask(context, vault).await;
             let changed = status::asked(vault, &answer, now);
+            let changed = identity::note(vault, changed, context.broker.credentials().await, now);
             write(&context.client, vault, changed.clone()).await?;
             tell(context, vault, &changed).await;
+            identity::tell(context, vault, &changed).await;
             Ok(Duration::ZERO)
         }
     }
 }
 
 async fn ask(context: &Context, vault: &BackupVault) -> Result<(), Fault> {
+    if let Err(error) = vault.spec.pinned_receipt_key() {
+        let message = format!(
+            "{error}: set spec.receiptKey to what `aws kms get-public-key` gives of the stack's output ReceiptKeyArn, in PEM"
+        );
+        return Err(Fault::new(Reason::ReceiptKeyInvalid, message));
+    }
     let function = Function { region: vault.spec.region.clone(), name: vault.spec.functions.cleanup.clone() };
     let session: SessionId =
         NO_SESSION.parse().map_err(|error| Fault::new(Reason::BrokerFailed, format!("{error}")))?;
@@ -57,6 +82,37 @@ async fn ask(context: &Context, vault: &BackupVault) -> Result<(), Fault> {
         }
         Err(error) => Err(Fault::from(&error)),
     }
+}
+
+async fn ask_posture(context: &Context, vault: &BackupVault) -> Result<Posture, Fault> {
+    let name = vault.spec.functions.posture.clone().unwrap_or_default();
+    let function = Function { region: vault.spec.region.clone(), name };
+    let answer = context.broker.posture(&function, &PostureRequest { version: Version }).await;
+    context.metrics.asked("posture", answer.as_ref().err().map(BrokerError::kind));
+    answer.map_err(|error| Fault::from(&error))
+}
+
+/// Says what changed.
+async fn tell_posture(context: &Context, vault: &BackupVault, changed: &BackupVaultStatus) {
+    let name = vault.name_any();
+    let about = vault.object_ref(&());
+    let before = vault.status.as_ref().and_then(|status| status.posture.as_ref());
+    for guarantee in posture::changes(before, changed).into_iter().take(MAX_TOLD) {
+        let (id, state) = (guarantee.id.as_str(), guarantee.state);
+        info!(guarantee = id, state = state.as_str(), why = guarantee.message, "a guarantee changed");
+        let note = format!("{id}: {}", guarantee.message);
+        match state {
+            GuaranteeState::Holds => context.events.normal(&about, "Check", "GuaranteeHolds", &note).await,
+            GuaranteeState::Broken => context.events.warning(&about, "Check", "GuaranteeBroken", &note).await,
+            GuaranteeState::Unknown => {
+                context.events.warning(&about, "Check", "GuaranteeUnknown", &note).await;
+            }
+        }
+    }
+    let others = context.vaults.state();
+    let others = others.iter().filter(|other| other.name_any() != name);
+    let all = others.filter_map(|other| other.status.as_ref()?.posture.as_ref()).chain(&changed.posture);
+    context.metrics.posture(&posture::counted(all));
 }
 
 /// Says so when readiness changed, and has the jobs looked at that may wait for it.

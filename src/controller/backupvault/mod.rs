@@ -1,8 +1,12 @@
 //! Reconciles a `BackupVault`: whether its functions answer, and what is open and waiting there.
 
 mod execute;
+mod identity;
 mod observe;
 mod plan;
+pub(super) mod posture;
+#[cfg(test)]
+mod posture_tests;
 mod status;
 
 use std::{sync::Arc, time::Duration};
@@ -36,8 +40,9 @@ pub async fn visit(
             .map_err(|error| ReconcileError::from_kube("read", &format!("BackupVault {name}"), &error))?;
         let Some(vault) = found else { return Ok(Some(DISAGREED)) };
         let now = context.clock.now();
+        context.posture_read(&vault);
         let seen = observe::observe(&context, &vault);
-        let step = plan::plan(&vault, seen, now);
+        let step = plan::plan(&vault, seen, context.settings.posture, now);
         context.metrics.step(step.name());
         let wait = match execute::execute(&context, &vault, step, now).await {
             Err(ReconcileError::Conflict { .. }) => Duration::from_millis(100),

@@ -7,11 +7,12 @@ use crate::{
     controller::{Context, backupjob::open_sessions},
 };
 
-/// The counts that a vault's status shows.
+/// The counts that a vault's status shows, and whether a job waits for a look at its posture.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Observation {
     pub open_sessions: i64,
     pub queued_jobs: i64,
+    pub posture_wanted: bool,
 }
 
 /// Counts; no call leaves the process.
@@ -20,5 +21,9 @@ pub(super) fn observe(context: &Context, vault: &BackupVault) -> Observation {
     context.let_go_of_gone_jobs();
     let open = context.admission.open(&name, open_sessions(&context.jobs.state()), context.clock.elapsed());
     let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
-    Observation { open_sessions: count(open), queued_jobs: count(context.admission.waiting(&name)) }
+    Observation {
+        open_sessions: count(open),
+        queued_jobs: count(context.admission.waiting(&name)),
+        posture_wanted: context.awaited.is_awaited(&name),
+    }
 }

@@ -6,6 +6,7 @@ GET  /resources?account=A&id=ID&id=ID    tags and properties, for condition keys
 GET  /origin?address=A                   VPC and endpoint of a private address
 GET|POST /capacity   {type, available}   RunInstances of a type gives InsufficientInstanceCapacity
 POST /visibility     {milliseconds}      a new instance is unknown for so long
+POST /route53resolver  {action, parameters, account, region}   a call of DNS Firewall that was authorized
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import traceback
 from typing import Any, Callable, Iterable
 from urllib.parse import parse_qs
 
-from . import filters, lifecycle, snapshot
-from .registry import instances
+from . import dns_firewall, filters, lifecycle, snapshot
+from .registry import LOCK, instances
 
 Answer = tuple[int, Any]
 
@@ -40,6 +41,14 @@ def _visibility(body: dict[str, Any]) -> Answer:
     return 200, {"milliseconds": body["milliseconds"]}
 
 
+def _firewall(body: dict[str, Any]) -> Answer:
+    try:
+        with LOCK:
+            return 200, dns_firewall.STATE.call(**body)
+    except dns_firewall.Refused as refused:
+        return 400, {"__type": refused.code, "message": str(refused)}
+
+
 def answer(method: str, path: str, query: dict[str, list[str]], body: Any) -> Answer:
     parts = path.strip("/").split("/")
     match (method, *parts):
@@ -58,6 +67,8 @@ def answer(method: str, path: str, query: dict[str, list[str]], body: Any) -> An
             return _capacity(body)
         case ("POST", "visibility"):
             return _visibility(body)
+        case ("POST", "route53resolver"):
+            return _firewall(body)
     return 404, {"error": f"the control API has no {method} {path}"}
 
 

@@ -1,17 +1,22 @@
-"""RunInstances: what EC2 checks before it launches, and the interface tags that moto drops."""
+"""RunInstances: what EC2 checks before it launches, the image's root volume, and the interface tags that moto drops."""
 
 from __future__ import annotations
 
 import base64
-from typing import Any
+from typing import Any, Callable
 
 from moto.ec2.responses import instances as responses
 
+from ..layout import ROOT_DEVICE
 from .errors import refuse
 from .idempotency import idempotent
 
 USER_DATA_LIMIT = 16 * 1024
 
+# Of the image.
+ROOT_GIB = 8
+
+_original_mappings = responses.InstanceResponse._parse_block_device_mapping
 _original_run = responses.InstanceResponse.run_instances
 _original_terminate = responses.InstanceResponse.terminate_instances
 
@@ -49,6 +54,21 @@ def _check_profile(response: Any) -> None:
             ) from None
 
 
+def _mappings(response: Any) -> list[dict[str, Any]]:
+    """The image's root volume is always there. A mapping of its name changes it and needs no size, which moto asks for."""
+    asked = response._get_param("BlockDeviceMappings", [])
+    root: dict[str, Any] = next((m for m in asked if m.get("DeviceName") == ROOT_DEVICE), {})
+    ebs = {"VolumeSize": ROOT_GIB, "DeleteOnTermination": True, **root.get("Ebs", {})}
+    others = [mapping for mapping in asked if mapping is not root]
+    response._get_param = _with(response._get_param, [{"DeviceName": ROOT_DEVICE, "Ebs": ebs}, *others])
+    found: list[dict[str, Any]] = _original_mappings(response)
+    return found
+
+
+def _with(get: Callable[..., Any], mappings: list[dict[str, Any]]) -> Callable[..., Any]:
+    return lambda name, *default: mappings if name == "BlockDeviceMappings" else get(name, *default)
+
+
 def _run_instances(response: Any) -> Any:
     _check_user_data(response)
     _check_profile(response)
@@ -72,5 +92,6 @@ def _terminate_instances(response: Any) -> Any:
 
 
 def install() -> None:
+    responses.InstanceResponse._parse_block_device_mapping = _mappings
     responses.InstanceResponse.run_instances = idempotent("RunInstances", _run_instances)
     responses.InstanceResponse.terminate_instances = _terminate_instances

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..layout import S3_ADDRESS
+from . import dns_firewall, topology
 from .registry import LOCK, backends, instances, interfaces
 
 
 def everything() -> dict[str, Any]:
-    """All instances with their interfaces, all security groups, all route tables as the fabric must enforce them."""
+    """All instances with their interfaces and what each is subject to, all security groups, the DNS firewalls."""
     with LOCK:
         return {
             "instances": [_instance(*found) for found in instances()],
             "groups": {group["id"]: group for _, _, backend in backends() for group in _groups(backend)},
+            "dns_firewalls": dns_firewall.STATE.of_vpcs(),
         }
 
 
@@ -46,7 +47,6 @@ def _instance(account: str, region: str, backend: Any, instance: Any) -> dict[st
 
 
 def _interface(index: int, nic: Any, backend: Any) -> dict[str, Any]:
-    vpc = backend.get_vpc(nic.subnet.vpc_id)
     return {
         "index": int(index),
         "id": nic.id,
@@ -55,43 +55,10 @@ def _interface(index: int, nic: Any, backend: Any) -> dict[str, Any]:
         "mac": nic.mac_address,
         "subnet": nic.subnet.id,
         "subnet_range": nic.subnet.cidr_block,
-        "vpc": vpc.id,
-        "vpc_ranges": [a["cidr_block"] for a in vpc.get_cidr_block_association_set(ipv6=False)],
         "source_dest_check": nic.source_dest_check,
         "groups": [group.id for group in nic._group_set],
-        **routes(nic.subnet, backend),
+        **topology.of_subnet(nic.subnet, backend),
     }
-
-
-def route_table(subnet: Any, backend: Any) -> Any:
-    """The table associated with the subnet, or else the VPC's main one."""
-    tables = [table for table in list(backend.route_tables.values()) if table.vpc_id == subnet.vpc_id]
-    for table in tables:
-        if subnet.id in table._associations.values():
-            return table
-    return next((table for table in tables if table.main_association_id), None)
-
-
-def routes(subnet: Any, backend: Any) -> dict[str, Any]:
-    """What the subnet's table opens: the internet by an attached gateway, S3 by a gateway endpoint; nothing else is modelled."""
-    table = route_table(subnet, backend)
-    if table is None:
-        return {"internet_routes": [], "s3_endpoint": None}
-    internet = [route.destination_cidr_block for route in table.routes if _leads_out(route, subnet.vpc_id)]
-    endpoints = [e.id for e in list(backend.vpc_end_points.values()) if _serves_s3(e, table.id)]
-    return {"internet_routes": [r for r in internet if r], "s3_endpoint": endpoints[0] if endpoints else None}
-
-
-def _leads_out(route: Any, vpc_id: str) -> bool:
-    """Whether its target is an internet gateway that is attached to the VPC."""
-    gateway = route.gateway
-    return bool(gateway and gateway.id.startswith("igw-") and gateway.vpc and gateway.vpc.id == vpc_id)
-
-
-def _serves_s3(endpoint: Any, table_id: str) -> bool:
-    """moto makes the endpoint's routes for some ways of asking only; the endpoint's own list is always right."""
-    of_s3 = endpoint.service_name.endswith(".s3") and str(endpoint.vpc_endpoint_type).lower() in ("gateway", "none")
-    return of_s3 and endpoint.state == "available" and table_id in (endpoint.route_table_ids or [])
 
 
 def _groups(backend: Any) -> list[dict[str, Any]]:
@@ -126,7 +93,7 @@ def _prefix_list(prefix_list_id: str, backend: Any) -> list[str]:
     if found is None:
         return []
     if found.prefix_list_name.endswith(".s3"):
-        return [f"{S3_ADDRESS}/32"]
+        return [topology.S3_RANGE]
     return [entry["Cidr"] for entry in found.entries.get(found.version, [])]
 
 
@@ -197,7 +164,7 @@ def origin(address: str) -> dict[str, Any]:
     """Where a request from a private address comes from, and by which endpoint with which policy it came."""
     for backend, nic in interfaces():
         if nic.private_ip_address == address and nic.instance is not None:
-            endpoint_id = routes(nic.subnet, backend)["s3_endpoint"]
+            endpoint_id = topology.s3_endpoint(nic.subnet, backend)
             endpoint = backend.vpc_end_points.get(endpoint_id)
             return {
                 "instance": nic.instance.id,

@@ -25,7 +25,7 @@ api=http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation
 while :; do
     event=$(curl -fsS -D /tmp/headers.$$ "$api/next") || exit 1
     id=$(tr -d '\\r' </tmp/headers.$$ | sed -n 's/^[Ll]ambda-[Rr]untime-[Aa]ws-[Rr]equest-[Ii]d: //p')
-    curl -fsS -X PUT --aws-sigv4 "aws:amz:$AWS_REGION:s3" --user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" \\
+    curl -fsS --cacert "$LAMBDA_TASK_ROOT/ca.crt" -X PUT --aws-sigv4 "aws:amz:$AWS_REGION:s3" --user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" \\
         -H "x-amz-security-token: $AWS_SESSION_TOKEN" --data-binary "$event" "$AWS_ENDPOINT_URL_S3/%s/$AWS_LAMBDA_FUNCTION_NAME/$id"
     reached=none
     for closed in CONTROL 127.0.0.1/4567; do timeout 1 bash -c "</dev/tcp/$closed" 2>/dev/null && reached=$closed; done
@@ -55,6 +55,7 @@ class Events:
             entry = zipfile.ZipInfo("bootstrap")
             entry.external_attr = 0o100755 << 16
             archive.writestr(entry, text)
+            archive.write(self.bed.facts["ca_bundle"], "ca.crt")
         return buffer.getvalue()
 
     def seen(self, text: str, function: str = "checks-function") -> dict[str, Any] | None:

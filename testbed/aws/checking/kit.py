@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from typing import Any, Callable
@@ -12,11 +13,9 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from testbed.aws import aws
-from testbed.aws.layout import ACCOUNT, API_ADDRESS, API_PORT, REGION, S3_ADDRESS, Names
+from testbed.aws.layout import ACCOUNT, GUEST_AUTHORITY, REGION, S3_URL, Names
 from testbed.common.run import Run
 
-S3_URL = f"http://{S3_ADDRESS}:{API_PORT}"
-API_URL = f"http://{API_ADDRESS}:{API_PORT}"
 # One try, so that a refusal is seen at once and a 500 is not asked three times.
 ONCE = Config(
     retries={"max_attempts": 1, "mode": "standard"},
@@ -98,7 +97,8 @@ class Bed:
         """A client as the account's root, or with (id, secret[, token]); at the host's view of the API or elsewhere."""
         session = boto3.Session(*(key or self._root), region_name=REGION)
         config = ONCE.merge(Config(signature_version="s3v4")) if service == "s3" else ONCE
-        return session.client(service, endpoint_url=endpoint or self.facts["endpoint"], config=config)
+        where = endpoint or self.facts["endpoint"]
+        return session.client(service, endpoint_url=where, config=config, verify=self.facts["ca_bundle"])
 
     def user(self, name: str, *statements: dict[str, Any]) -> tuple[str, str]:
         """A user with one policy; its access key."""
@@ -130,10 +130,10 @@ class Bed:
         return subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
 
     def outside(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """A program as somebody on the internet who is no client."""
-        return subprocess.run(
-            [*self.facts["outside_command"], *command], capture_output=True, text=True, timeout=20, check=False
-        )
+        """A program as somebody on the internet who is no client; curl trusts the run's CA there."""
+        trust = {**os.environ, "CURL_CA_BUNDLE": self.facts["ca_bundle"]}
+        argv = [*self.facts["outside_command"], *command]
+        return subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False, env=trust)
 
     def s3_inside(self, instance: str, method: str, path: str, *options: str) -> str:
         """Status of a signed S3 request with the instance profile's credentials; `000` when nothing answers."""
@@ -143,6 +143,8 @@ class Bed:
             "-s",
             "-m",
             "2",
+            "--cacert",
+            GUEST_AUTHORITY,
             "-o",
             "/dev/null",
             "-w",

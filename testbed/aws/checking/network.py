@@ -6,9 +6,9 @@ import subprocess
 import time
 
 from testbed.aws import namespaces
-from testbed.aws.layout import API_ADDRESS, API_PORT, OUTSIDER_ADDRESS
+from testbed.aws.layout import API_ADDRESS, API_PORT, API_URL, OUTSIDER_ADDRESS, S3_ADDRESS, S3_URL
 
-from .kit import S3_URL, Bed, Checks, policy, reaches, until
+from .kit import Bed, Checks, policy, reaches, until
 from .stack import BUCKET, OTHER_BUCKET, Stack, endpoint_policy, tcp
 
 PORT = 8080
@@ -181,7 +181,7 @@ class Network:
             return self.bed.outside("curl", "-s", "-m", "3", "-o", "/dev/null", "-w", "%{http_code}", *curl).stdout
 
         sts = ["--aws-sigv4", "aws:amz:us-east-1:sts", "--user", ":".join(self.bed.facts["root"].values()), *body]
-        checks.that("STS at the API's address", status(*sts, f"http://{API_ADDRESS}:{API_PORT}/") == "200")
+        checks.that("STS at the API's address", status(*sts, f"{API_URL}/") == "200")
         checks.that("STS at S3's address is refused", status(*sts, f"{S3_URL}/") == "403")
         for path in ("/2015-03-31/functions/", "/_ministack/health", "/_testbed/ready", "/latest/meta-data/"):
             checks.that(
@@ -195,7 +195,7 @@ class Network:
         )
         checks.that(
             "the emulator's administration is closed to the internet",
-            status("-X", "POST", f"http://{API_ADDRESS}:{API_PORT}/_ministack/reset") == "403",
+            status("-X", "POST", f"{API_URL}/_ministack/reset") == "403",
         )
         s3 = ["--aws-sigv4", "aws:amz:us-east-1:s3", "--user", ":".join(self.bed.facts["root"].values())]
         checks.that("S3 at S3's address", status(*s3, f"{S3_URL}/{BUCKET}/a") == "200")
@@ -208,5 +208,5 @@ class Network:
         checks.that("nobody lists buckets", status(f"{S3_URL}/") == "403")
         checks.that("nobody makes a bucket", status("-X", "PUT", f"{S3_URL}/checks-nobody") == "403")
         checks.that(
-            "nobody asks EC2", status("-d", "Action=DescribeInstances", f"http://{API_ADDRESS}:{API_PORT}/") != "200"
+            "nobody asks EC2", status("-d", "Action=DescribeInstances", f"{API_URL}/") != "200"
         )

@@ -6,9 +6,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from testbed.aws.layout import ACCOUNT
+from testbed.aws.layout import ACCOUNT, S3_URL
 
-from .kit import S3_URL, Bed, Checks, allow, policy
+from .kit import Bed, Checks, allow, policy
 
 BUCKET = "checks-once"
 OBJECTS = f"arn:aws:s3:::{BUCKET}/*"
@@ -95,6 +95,31 @@ def presigned(bed: Bed, checks: Checks) -> None:
     checks.that("... for another key it is refused", put(url.replace("/ready", "/other"), *once) == "403")
     checks.that("... as it was signed it is taken", put(url, *once) == "200")
     checks.that("... and no second time", put(url, *once) == "412")
+
+
+def called_via(bed: Bed, checks: Checks) -> None:
+    """CloudFormation's calls in somebody's name: whoever is inside a run can say so, and is not believed."""
+    root, bucket = bed.client("s3"), "checks-called"
+    root.create_bucket(Bucket=bucket)
+    root.put_object(Bucket=bucket, Key="a", Body=b"1")
+    objects = f"arn:aws:s3:::{bucket}/*"
+    service = "cloudformation.amazonaws.com"
+    only = {"StringNotEquals": {"aws:CalledViaFirst": service}}
+    deny = {"Effect": "Deny", "Principal": "*", "Action": "s3:GetObject", "Resource": objects, "Condition": only}
+    key, claim = bed.user("checks-caller", allow("s3:GetObject", objects)), "x-testbed-called-via"
+    url = bed.client("s3", key, S3_URL).generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "a"})
+    curl = ("curl", "-s", "-m", "3", "-o", "/dev/null", "-w", "%{http_code}")
+
+    def claimed() -> str:
+        return bed.outside(*curl, "-H", f"{claim}: {service}", url).stdout
+
+    checks.that("a presigned GET is answered", claimed() == "200")
+    root.put_bucket_policy(Bucket=bucket, Policy=policy(deny))
+    checks.that("... where only CloudFormation may read, its claim counts for nothing", claimed() == "403")
+    s3 = bed.client("s3", key)
+    checks.denied("GetObject in one's own name", lambda: s3.get_object(Bucket=bucket, Key="a"), "AccessDenied")
+    s3.meta.events.register("before-send", lambda request, **_: request.headers.update({claim: service}))
+    checks.allowed("... and by the interpreter's word it passes", lambda: s3.get_object(Bucket=bucket, Key="a"))
 
 
 def unknown_keys(bed: Bed, checks: Checks) -> None:

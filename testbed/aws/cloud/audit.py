@@ -1,4 +1,4 @@
-"""The audit log: one JSON line for every decision, with who, what, on what, from where, and through which endpoint."""
+"""The audit log: one JSON line for every decision, with who, what, on what, from where, through which endpoint."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ def write(decision: str, action: str, resource: str, **more: Any) -> None:
         "resource": resource,
         "source": now.source,
         "endpoint": now.endpoint,
+        "plain_http": True if now.source and not now.secure else None,
         **more,
     }
     with _lock:

@@ -13,7 +13,7 @@ from typing import Any
 
 from ministack.core import iam_evaluator as evaluator
 
-from . import audit, request
+from . import audit, request, web_identity
 
 # Each of these is resolved, by ministack or below. A key that is only listed here would lie.
 KNOWN_KEYS = frozenset(
@@ -22,18 +22,19 @@ KNOWN_KEYS = frozenset(
         "aws:PrincipalArn aws:PrincipalAccount aws:PrincipalType aws:PrincipalOrgID aws:PrincipalIsAWSService "
         "aws:CurrentTime aws:EpochTime aws:RequestedRegion aws:SecureTransport aws:SourceIp aws:TagKeys "
         "aws:ResourceAccount aws:userid aws:username aws:MultiFactorAuthPresent aws:TokenIssueTime "
-        "aws:SourceVpce aws:SourceVpc aws:VpcSourceIp aws:SourceArn aws:SourceAccount aws:ViaAWSService "
-        "aws:Ec2InstanceSourceVpc aws:Ec2InstanceSourcePrivateIPv4 ec2:SourceInstanceARN "
+        "aws:SourceVpce aws:SourceVpc aws:VpcSourceIp aws:SourceArn aws:SourceAccount aws:SourceOwner aws:ViaAWSService "
+        "aws:CalledViaFirst aws:Ec2InstanceSourceVpc aws:Ec2InstanceSourcePrivateIPv4 ec2:SourceInstanceARN "
         "s3:ResourceAccount s3:prefix s3:delimiter s3:max-keys s3:x-amz-acl s3:x-amz-grant-read s3:x-amz-grant-write "
         "s3:x-amz-grant-read-acp s3:x-amz-grant-write-acp s3:x-amz-grant-full-control "
         "s3:x-amz-server-side-encryption s3:x-amz-server-side-encryption-aws-kms-key-id s3:x-amz-storage-class "
         "s3:x-amz-copy-source s3:x-amz-content-sha256 s3:authType s3:signatureversion s3:if-none-match s3:if-match "
-        "s3:ObjectCreationOperation s3:object-lock-mode s3:object-lock-legal-hold "
+        "s3:ObjectCreationOperation s3:object-lock-mode s3:object-lock-legal-hold s3:object-lock-remaining-retention-days "
+        "s3:x-amz-server-side-encryption-customer-algorithm "
         "ec2:Region ec2:Vpc ec2:Subnet ec2:CreateAction ec2:InstanceType ec2:InstanceProfile ec2:AvailabilityZone "
         "ec2:MetadataHttpTokens ec2:MetadataHttpEndpoint ec2:MetadataHttpPutResponseHopLimit ec2:ImageID ec2:Owner "
         "ec2:AssociatePublicIpAddress ec2:NetworkInterfaceID ec2:SecurityGroupID ec2:SubnetID ec2:InstanceID "
         "ec2:Encrypted ec2:VolumeSize ec2:VolumeType ec2:KeyPairName "
-        "iam:PassedToService sts:ExternalId sts:RoleSessionName kms:ViaService lambda:FunctionUrlAuthType"
+        "iam:PassedToService sts:ExternalId sts:RoleSessionName kms:ViaService kms:SigningAlgorithm kms:MessageType kms:KeySpec kms:KeyUsage lambda:FunctionUrlAuthType"
     ).split()
 )
 KNOWN_FAMILIES = (
@@ -77,7 +78,7 @@ def _refuse(what: str) -> None:
 
 def check_key(key: str) -> None:
     lower = key.lower()
-    if lower not in KNOWN_KEYS and not lower.startswith(KNOWN_FAMILIES):
+    if lower not in KNOWN_KEYS and not lower.startswith(KNOWN_FAMILIES) and not web_identity.condition_key(key):
         _refuse(f"condition key {key!r}")
 
 
@@ -150,8 +151,16 @@ def _resolve(key: str, context: Any) -> Any:
             return now.source if origin.get("endpoint") else None
         case "aws:sourceip" if origin.get("endpoint"):
             return None  # a request through an endpoint has a private address, which this key never holds
-        case "aws:principalisawsservice" | "aws:viaawsservice":
-            return "false"
+        case "aws:securetransport":  # AWS's services speak nothing else
+            return str(now.secure or context.principal_type == "Service").lower()
+        case "aws:principalisawsservice":
+            return "true" if context.principal_type == "Service" else "false"
+        case "aws:viaawsservice":
+            return "true" if now.called_via else "false"
+        case "aws:sourceowner":
+            return context.principal_account
+        case "aws:calledviafirst":
+            return now.called_via
     if lower.startswith("ec2:resourcetag/"):
         return context.service_context.get("aws:resourcetag/" + lower.partition("/")[2])
     return _original_resolve(key, context)

@@ -11,6 +11,7 @@ from typing import Any
 
 from ministack import app
 
+from ..layout import ROOT_DEVICE
 from . import control
 from .conditions import MISSING
 from .request import Request, current
@@ -186,7 +187,7 @@ def _run_instances(request: Request, scope: _Scope) -> list[Found]:
     image = request.parameter("ImageId") or "*"
     found: list[Found] = [
         (action, *scope.new("instance", created.get("instance", {}), _instance_properties(request, scope))),
-        (action, *scope.new("volume", created.get("volume", {}), _volume_properties(request))),
+        *[(action, *scope.new("volume", created.get("volume", {}), volume)) for volume in _volumes(request)],
         (action, scope.arn("image", image), {**scope.context, "ec2:ImageID": image, "ec2:Owner": "amazon"}),
     ]
     named: list[str] = []
@@ -229,12 +230,16 @@ def _instance_properties(request: Request, scope: _Scope) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}
 
 
-def _volume_properties(request: Request) -> dict[str, Any]:
-    values = {
-        f"ec2:{name}": request.parameter(f"BlockDeviceMapping.1.Ebs.{name}")
-        for name in ("Encrypted", "VolumeSize", "VolumeType")
-    }
-    return {key: value for key, value in values.items() if value is not None}
+def _volumes(request: Request) -> list[dict[str, Any]]:
+    """The root volume, which the image brings as it is, unencrypted, unless a mapping of its name says otherwise; and
+    each further one that the call names."""
+    found: dict[str, dict[str, Any]] = {ROOT_DEVICE: {"ec2:Encrypted": "false"}}
+    for prefix in sorted({".".join(n.split(".")[:2]) for n in request.parameters if n.startswith("BlockDeviceMapping.")}):
+        name = request.parameter(f"{prefix}.DeviceName") or ""
+        values = {f"ec2:{key}": request.parameter(f"{prefix}.Ebs.{key}") for key in ("VolumeSize", "VolumeType")}
+        encrypted = {"ec2:Encrypted": (request.parameter(f"{prefix}.Ebs.Encrypted") or "false").lower()}
+        found[name] = {**encrypted, **{key: value for key, value in values.items() if value is not None}}
+    return list(found.values())
 
 
 def _passed_role(request: Request, scope: _Scope) -> list[Found]:

@@ -13,12 +13,12 @@ import subprocess
 from typing import Any
 
 from ministack import app
-from ministack.core import iam_evaluator as evaluator, lambda_runtime
+from ministack.core import lambda_runtime
 from ministack.core.responses import get_account_id, get_region
-from ministack.services import eventbridge, lambda_svc
+from ministack.services import cloudwatch_logs, eventbridge, lambda_svc
 
 from ..layout import ACCOUNT, RUNTIME_ADDRESS
-from . import audit, faults
+from . import concurrency, faults, log_metrics, services
 
 # What a function's process sees of this process's environment, besides what Lambda itself sets.
 INHERITED = ("PATH", "LANG", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "DRAWBRIDGE_TESTBED")
@@ -27,26 +27,17 @@ INHERITED = ("PATH", "LANG", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "DRAWBRI
 def service_may_invoke(function_arn: str, service: str, source_arn: str) -> bool:
     """Whether the function's resource policy lets an AWS service invoke it for this source."""
     found = lambda_svc.function_policy_for_arn(function_arn)
-    if found is None:
-        return False
-    context = evaluator.EvalContext(
-        principal_arn=f"service:{service}",
-        principal_type="Service",
-        principal_account=get_account_id(),
-        action="lambda:InvokeFunction",
-        resource_arn=function_arn,
-        region=get_region(),
-        service_context={"aws:sourcearn": source_arn, "aws:sourceaccount": get_account_id()},
+    return found is not None and services.may(service, "lambda:InvokeFunction", function_arn, source_arn, found[0])
+
+
+def rule_may_write(group: str, rule_arn: str) -> bool:
+    """Whether the resource policies of CloudWatch Logs let a rule write to this log group."""
+    stream = f"arn:aws:logs:{get_region()}:{get_account_id()}:log-group:{group}:log-stream:rule"
+    documents = [policy["policyDocument"] for policy in cloudwatch_logs._resource_policies.values()]
+    return all(
+        any(services.may("events.amazonaws.com", action, stream, rule_arn, document) for document in documents)
+        for action in ("logs:CreateLogStream", "logs:PutLogEvents")
     )
-    decision = evaluator.evaluate_resource_policy(found[0], context, service=service).decision
-    audit.write(
-        "allow" if decision == "Allow" else "deny",
-        "lambda:InvokeFunction",
-        function_arn,
-        who=service,
-        reason=source_arn,
-    )
-    return decision == "Allow"
 
 
 def _install_event_targets() -> None:
@@ -54,6 +45,12 @@ def _install_event_targets() -> None:
 
     def invoke_target(target: dict[str, Any], event: Any, rule: dict[str, Any], view: Any = None) -> None:
         arn = target.get("Arn", "")
+        if ":logs:" in arn:
+            group = arn.partition(":log-group:")[2].removesuffix(":*")
+            if group in cloudwatch_logs._log_groups and rule_may_write(group, rule.get("Arn", "")):
+                seen = view or eventbridge._pattern_event_view(event)
+                log_metrics.put_event(group, f"{rule['Name']}-{event['EventId']}", json.dumps(seen.event_with_detail()))
+            return
         if ":lambda:" not in arn or service_may_invoke(arn, "events.amazonaws.com", rule.get("Arn", "")):
             original(target, event, rule, view)
 
@@ -192,6 +189,7 @@ def _install_newer_requests() -> None:
 
 
 def install(namespace: str) -> None:
+    concurrency.install()
     _install_newer_requests()
     _install_event_targets()
     _install_notifications()

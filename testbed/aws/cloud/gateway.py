@@ -1,7 +1,8 @@
 """The front of the emulator: which addresses serve what, where a request comes from, and failures that must be seen.
 
 The local address of the connection decides: 198.51.100.3 serves S3 and nothing else, 198.51.100.2 every service, and only
-loopback and the host's link reach the emulator's own administration and the testbed's private paths.
+loopback and the host's link reach the emulator's own administration and the testbed's private paths. Whether the connection
+is TLS decides `aws:SecureTransport`; a header that says so is dropped. Plain HTTP is for S3 alone.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from urllib.parse import parse_qs
 from ministack import app as ministack
 from ministack.core.router import detect_service
 
-from ..layout import API_ADDRESS, CLIENTS_RANGE, INTERNET_RANGE, S3_ADDRESS
-from . import answers, audit, clock, control, faults, functions, instance_credentials
+from ..layout import API_ADDRESS, CLIENTS_RANGE, INTERNET_RANGE, PRIVATE_PORT, S3_ADDRESS
+from . import answers, audit, clock, concurrency, control, faults, functions, instance_credentials, pod_identity
 from .conditions import UnjudgeablePolicy
 from .request import Request, begin
 
@@ -24,6 +25,8 @@ PRIVATE_PATH = "/_testbed/"
 ADMINISTRATION = ("/_ministack", "/_localstack", "/_aws", PRIVATE_PATH.rstrip("/"))
 # Sources that are no address of a VPC: the run's internet, the host's link, loopback.
 NOT_VPC = [ipaddress.ip_network(r) for r in (INTERNET_RANGE, CLIENTS_RANGE, "172.29.0.0/16", "127.0.0.0/8")]
+
+CALLED_VIA = b"x-testbed-called-via"
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -36,13 +39,18 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
             await ministack.app(scope, receive, send)
         return
     source, local, path = scope["client"][0], scope["server"][0], scope["path"]
-    begin(Request(source=source, local=local, origin=await _origin(source)))
+    secure = scope["scheme"] == "https"
+    scope = {**scope, "headers": _without_claims(scope["headers"])}
     public = local in (API_ADDRESS, S3_ADDRESS)
+    # Only the host's link may say that CloudFormation speaks: nobody inside a run can.
+    called_via = None if public else _header(scope, CALLED_VIA)
+    begin(Request(source=source, local=local, secure=secure, origin=await _origin(source), called_via=called_via))
     if public and path.startswith(ADMINISTRATION):
         return await _refuse(send, 403, "AccessDenied", "this path serves the testbed's host only")
-    if local == S3_ADDRESS and (wrong := _not_s3(scope)):
-        audit.write("deny", wrong, path, reason="not S3, at S3's address")
-        return await _refuse(send, 403, "AccessDenied", f"this address serves S3 only, not {wrong}")
+    only_s3 = local == S3_ADDRESS or not (secure or scope["server"][1] == PRIVATE_PORT)
+    if only_s3 and (wrong := _not_s3(scope, local)):
+        audit.write("deny", wrong, path, reason="not S3, where only S3 answers")
+        return await _refuse(send, 403, "AccessDenied", f"only S3 answers here, not {wrong}")
     if path.startswith(PRIVATE_PATH):
         return await _private(path, receive, send)
     if skewed := clock.refusal(scope["headers"]):
@@ -71,11 +79,20 @@ async def _origin(source: str) -> dict[str, Any]:
     return await asyncio.to_thread(control.get, "/origin", address=source)
 
 
-def _not_s3(scope: Scope) -> str | None:
-    """The service that a request at S3's address is really for, if it is not S3."""
+def _without_claims(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The headers but those by which a proxy would say how the client reached it: there is no proxy."""
+    return [header for header in headers if not header[0].lower().startswith(b"x-forwarded-")]
+
+
+def _header(scope: Scope, name: bytes) -> str | None:
+    return next((value.decode("latin-1") for key, value in scope["headers"] if key.lower() == name), None)
+
+
+def _not_s3(scope: Scope, local: str) -> str | None:
+    """The service that a request is really for, if it is not S3."""
     headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
     query = parse_qs(scope.get("query_string", b"").decode(), keep_blank_values=True)
-    if headers.get("host", "").rpartition(":")[0] != S3_ADDRESS:
+    if headers.get("host", "").partition(":")[0] != local:
         return f"host {headers.get('host')}"
     form = scope["method"] == "POST" and "x-www-form-urlencoded" in headers.get("content-type", "")
     if "x-amz-target" in headers or "Action" in query or form:
@@ -121,10 +138,14 @@ async def _private(path: str, receive: Receive, send: Send) -> None:
     match path.removeprefix(PRIVATE_PATH):
         case "credentials":
             result = instance_credentials.issue(asked["instance"], asked["seconds"])
+        case "pod-identity":
+            result = pod_identity.issue(**asked)
         case "instance-state":
             await asyncio.to_thread(
                 functions.instance_state_changed, asked["instance"], asked["state"], asked["account"]
             )
+        case "concurrency":
+            result = concurrency.control(asked)
         case "faults":
             result = faults.control(asked)
         case "ready":

@@ -13,7 +13,11 @@ class Request:
 
     source: str = ""
     local: str = ""
+    # Whether the connection that it came over is TLS: nothing that a client may say counts.
+    secure: bool = False
     origin: dict[str, Any] = field(default_factory=dict)
+    # The service that makes this request in its caller's name: CloudFormation's, when the interpreter says so.
+    called_via: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
     parameters: dict[str, Any] = field(default_factory=dict)
     body: bytes = b""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -23,7 +25,10 @@ _HEADER_KEYS = {
     "x-amz-copy-source": "s3:x-amz-copy-source",
     "x-amz-object-lock-mode": "s3:object-lock-mode",
     "x-amz-object-lock-legal-hold": "s3:object-lock-legal-hold",
+    "x-amz-server-side-encryption-customer-algorithm": "s3:x-amz-server-side-encryption-customer-algorithm",
 }
+RETAIN_UNTIL = "x-amz-object-lock-retain-until-date"
+REMAINING = "s3:object-lock-remaining-retention-days"
 
 _original = iam_actions.s3_service_context
 
@@ -37,10 +42,31 @@ def _context(
     found.update(_signature(query, headers))
     if action == "s3:PutObject":
         found.update({key: headers[header] for header, key in _HEADER_KEYS.items() if headers.get(header)})
+        if headers.get(RETAIN_UNTIL):
+            found[REMAINING] = str(remaining_days(headers[RETAIN_UNTIL]))
         found["s3:ObjectCreationOperation"] = str(creates_object(query)).lower()
         for name, value in parse_qsl(headers.get("x-amz-tagging", ""), keep_blank_values=True):
             found[f"s3:RequestObjectTag/{name}"] = value
     return found
+
+
+def retention(body: bytes) -> dict[str, str]:
+    """What PutObjectRetention asks for stands in its body."""
+    found = {}
+    text = body.decode(errors="replace")
+    if mode := re.search(r"<Mode>\s*(\w+)", text):
+        found["s3:object-lock-mode"] = mode[1]
+    if until := re.search(r"<RetainUntilDate>\s*([^<\s]+)", text):
+        found[REMAINING] = str(remaining_days(until[1]))
+    return found
+
+
+def remaining_days(until: str) -> int:
+    """Whole days from now; AWS does not say how it rounds, so the stricter way is taken."""
+    moment = datetime.fromisoformat(until)
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+    seconds = (moment - datetime.now(timezone.utc)).total_seconds()
+    return -int(-seconds // 86_400)
 
 
 def creates_object(query: dict[str, Any]) -> bool:

@@ -1,4 +1,5 @@
-"""What S3 refuses and ministack does not: small parts, and an upload completed twice when it must not overwrite."""
+"""What S3 does and ministack does not: it refuses small parts, and an upload completed twice when it must not
+overwrite; and what a multipart upload's first request said of its lock holds for the object."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ Answer = tuple[int, dict[str, str], bytes]
 
 
 def install() -> None:
+    _install_lock_of_uploads()
     s3 = app._get_module("s3")
     original = s3._complete_multipart_upload
 
@@ -37,3 +39,27 @@ def install() -> None:
         return original(bucket, key, body, query, headers)
 
     s3._complete_multipart_upload = complete
+
+
+def _install_lock_of_uploads() -> None:
+    s3 = app._get_module("s3")
+    create, complete = s3._create_multipart_upload, s3._complete_multipart_upload
+
+    def create_locked(bucket: str, key: str, headers: dict[str, str]) -> Answer:
+        answer: Answer = create(bucket, key, headers)
+        if made := re.search(rb"<UploadId>([^<]+)</UploadId>", answer[2]):
+            lock = {name: value for name, value in headers.items() if name.startswith("x-amz-object-lock-")}
+            s3._multipart_uploads[made[1].decode()]["lock"] = lock
+        return answer
+
+    def complete_locked(
+        bucket: str, key: str, body: bytes, query: dict[str, Any], headers: dict[str, str] | None = None
+    ) -> Answer:
+        upload = s3._multipart_uploads.get(s3._qp(query, "uploadId"))
+        answer: Answer = complete(bucket, key, body, query, headers)
+        if upload is not None and answer[0] == 200:
+            version = s3._buckets[bucket]["objects"][key].get("version_id")
+            s3._apply_object_lock_from_headers(bucket, key, upload["lock"], version)
+        return answer
+
+    s3._create_multipart_upload, s3._complete_multipart_upload = create_locked, complete_locked

@@ -59,8 +59,12 @@ class Scope:
                 return self.evaluate(then if self.condition(condition) else otherwise)
             case "Fn::Equals", [left, right]:
                 return _text(self.evaluate(left)) == _text(self.evaluate(right))
+            case "Fn::And", list(inner):
+                return all([_boolean(self.evaluate(one), "an argument of Fn::And") for one in inner])
             case "Fn::Not", [inner]:
                 return not _boolean(self.evaluate(inner), "the argument of Fn::Not")
+            case "Fn::Or", list(inner):
+                return any(_boolean(self.evaluate(one), "an argument of Fn::Or") for one in inner)
             case "Fn::Join", [str(separator), values]:
                 return separator.join(_text(value) for value in self.evaluate(values))
             case "Fn::Select", [index, values]:

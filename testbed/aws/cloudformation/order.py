@@ -7,7 +7,7 @@ from typing import Any
 from testbed.aws.cloudformation.errors import TemplateError
 from testbed.aws.cloudformation.intrinsics import named_by
 
-RESOURCE_FIELDS = {"Type", "Properties", "DependsOn", "DeletionPolicy", "UpdateReplacePolicy"}
+RESOURCE_FIELDS = {"Type", "Properties", "DependsOn", "DeletionPolicy", "UpdateReplacePolicy", "Condition"}
 
 
 def in_order(resources: dict[str, Any]) -> list[str]:

@@ -9,7 +9,10 @@ from typing import Any
 from testbed.aws.cloudformation.errors import TemplateError
 
 IMAGE_IN_SSM = "AWS::SSM::Parameter::Value<AWS::EC2::Image::Id>"
-FIELDS = {"Type", "Default", "Description", "AllowedPattern", "AllowedValues", "MinValue", "MaxValue", "ConstraintDescription"}
+FIELDS = {
+    *("Type", "Default", "Description", "ConstraintDescription"),
+    *("AllowedPattern", "AllowedValues", "MinValue", "MaxValue", "MaxLength"),
+}
 
 
 def resolve(declared: dict[str, Any], given: dict[str, str], image_of: Callable[[str], str]) -> dict[str, Any]:
@@ -51,6 +54,8 @@ def _check(name: str, declared: dict[str, Any], value: str) -> None:
     allowed = declared.get("AllowedValues")
     if allowed and value not in map(str, allowed):
         raise refuse(f"is none of {allowed}")
+    if len(value) > declared.get("MaxLength", len(value)):
+        raise refuse(f"is longer than {declared['MaxLength']}")
     if declared["Type"] == "Number":
         if not re.fullmatch(r"-?\d+", value):
             raise refuse("is not a number")

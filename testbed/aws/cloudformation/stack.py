@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from testbed.aws.cloudformation import parameters
+from testbed.aws.cloudformation import parameters, rules
 from testbed.aws.cloudformation.errors import TemplateError
 from testbed.aws.cloudformation.intrinsics import Scope
 from testbed.aws.cloudformation.order import in_order
@@ -15,7 +15,7 @@ from testbed.aws.cloudformation.properties import Properties
 from testbed.aws.cloudformation.resources import KINDS
 from testbed.aws.cloudformation.resources.kind import Clients, Made
 
-SECTIONS = {"AWSTemplateFormatVersion", "Description", "Parameters", "Conditions", "Resources", "Outputs"}
+SECTIONS = {"AWSTemplateFormatVersion", "Description", "Parameters", "Conditions", "Rules", "Resources", "Outputs"}
 
 
 @dataclass
@@ -31,7 +31,10 @@ class Stack:
 
     @classmethod
     def load(cls, path: Path) -> Stack:
-        values = json.loads(path.read_text())
+        return cls.of(json.loads(path.read_text()))
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> Stack:
         return cls(**{name: values[name] for name in cls.__dataclass_fields__})
 
     def facts(self) -> dict[str, Any]:
@@ -58,10 +61,14 @@ class Deployment:
             conditions=template.get("Conditions", {}),
             zones=[zone["ZoneName"] for zone in zones],
         )
+        rules.check(template.get("Rules", {}), self._scope)
+        # What a condition leaves out is not there for anything else either.
+        self._resources = self._wanted_of("Resources")
+        self._outputs = self._wanted_of("Outputs")
 
     def create(self) -> None:
         """Makes every resource."""
-        for name in in_order(self._template["Resources"]):
+        for name in in_order(self._resources):
             kind, wanted = self._wanted(name)
             properties = Properties(wanted, f"{name} ({kind})")
             made = KINDS[kind].make(self._clients, properties)
@@ -72,10 +79,10 @@ class Deployment:
 
     def update(self) -> list[str]:
         """Changes what differs, in place; returns the logical names of what it changed."""
-        if set(self._template["Resources"]) != set(self._stack.resources):
+        if set(self._resources) != set(self._stack.resources):
             raise TemplateError("an update here can neither add nor remove resources: make a new run")
         changed = []
-        for name in in_order(self._template["Resources"]):
+        for name in in_order(self._resources):
             self._know(name)
             kind, wanted = self._wanted(name)
             standing = self._stack.resources[name]
@@ -97,10 +104,15 @@ class Deployment:
         standing["properties"] = wanted
 
     def _wanted(self, name: str) -> tuple[str, dict[str, Any]]:
-        resource = self._template["Resources"][name]
+        resource = self._resources[name]
         if resource["Type"] not in KINDS:
             raise TemplateError(f"{name}: resource type {resource['Type']} is not known to this interpreter")
         return resource["Type"], self._scope.evaluate(resource.get("Properties", {}))
+
+    def _wanted_of(self, section: str) -> dict[str, Any]:
+        """The entries of a section whose condition holds."""
+        entries = self._template.get(section, {})
+        return {n: e for n, e in entries.items() if "Condition" not in e or self._scope.condition(e["Condition"])}
 
     def _know(self, name: str) -> None:
         self._scope.references[name] = self._stack.resources[name]["reference"]
@@ -108,7 +120,7 @@ class Deployment:
 
     def _finish(self) -> None:
         self._stack.outputs = {
-            name: self._scope.evaluate(output["Value"]) for name, output in self._template.get("Outputs", {}).items()
+            name: self._scope.evaluate(output["Value"]) for name, output in self._outputs.items()
         }
         self._check_rules()
 
@@ -122,7 +134,10 @@ class Deployment:
             and entry["properties"]["Principal"] == "events.amazonaws.com"
         }
         for name, entry in self._stack.resources.items():
-            if entry["type"] == "AWS::Events::Rule" and entry["attributes"]["Arn"] not in allowed:
+            if entry["type"] != "AWS::Events::Rule":
+                continue
+            functions = [t for t in entry["properties"]["Targets"] if ":lambda:" in t["Arn"]]
+            if functions and entry["attributes"]["Arn"] not in allowed:
                 raise TemplateError(f"{name}: no AWS::Lambda::Permission lets this rule invoke its function")
 
     def _image(self, parameter: str) -> str:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import ipaddress
 import threading
+from pathlib import Path
 from typing import Any
 
 from testbed.common.shell import run, succeeds
 
 from ..layout import Names
 from ..namespaces import ip_batch, settings
+from .resolver import Resolver
 from .rules import device, render
+from .sending import METADATA_ADDRESS, RESOLVER_ADDRESS, resolver_of
 
 # Route tables of an instance that hold one interface's routes, as Amazon Linux sets them up.
 FIRST_TABLE = 10001
@@ -21,22 +24,26 @@ Json = dict[str, Any]
 class Fabric:
     """Plugs interfaces in and out. Several machines boot at once, each in a thread; the rules change under a lock."""
 
-    def __init__(self, names: Names) -> None:
-        self._names = names
+    def __init__(self, names: Names, applied: Path) -> None:
+        """`applied` is the file that shows which rules hold."""
+        self._names, self._applied = names, applied
         self._lock = threading.Lock()
         self._plugged: dict[str, str] = {}
         self._rules = ""
+        self._resolver = Resolver(names.fabric)
 
-    def plug(self, interface: Json, namespace: str) -> None:
-        """Links an interface to its instance. It carries nothing until `apply` has rules for it."""
+    def plug(self, interface: Json, namespace: str) -> str:
+        """Links an interface to its instance; returns the fabric's end. It carries nothing until `apply` has rules for it."""
         link, name = device(interface), f"ens{5 + interface['index']}"
         network = ipaddress.ip_network(interface["subnet_range"])
         router, address = str(network[1]), interface["ip"]
         ip_batch(
             self._names.fabric, [f"link add {link} type veth peer name {name} netns {namespace}", f"link set {link} up"]
         )
-        succeeds("ip", "-n", self._names.fabric, "addr", "add", f"{router}/32", "dev", "lo")
-        ip_batch(self._names.fabric, [f"route replace {address}/32 dev {link}"])
+        self._serve(interface, router)
+        # What the fabric knows for itself no frame of the instance can change.
+        known = f"neigh replace {address} lladdr {interface['mac']} dev {link} nud permanent"
+        ip_batch(self._names.fabric, [f"route replace {address}/32 dev {link}", known])
         settings(self._names.fabric, {f"net.ipv4.conf.{link}.proxy_arp": 1, f"net.ipv4.neigh.{link}.proxy_delay": 0})
         table = FIRST_TABLE + interface["index"]
         ip_batch(
@@ -53,6 +60,14 @@ class Fabric:
         )
         with self._lock:
             self._plugged[interface["id"]] = link
+        return link
+
+    def _serve(self, interface: Json, router: str) -> None:
+        """The addresses that a VPC serves itself; another interface may have brought them already."""
+        for address in (router, METADATA_ADDRESS, RESOLVER_ADDRESS, resolver_of(interface)):
+            succeeds("ip", "-n", self._names.fabric, "addr", "add", f"{address}/32", "dev", "lo")
+        for address in (RESOLVER_ADDRESS, resolver_of(interface)):
+            self._resolver.listen(address)
 
     def unplug(self, interface_id: str) -> None:
         with self._lock:
@@ -63,7 +78,9 @@ class Fabric:
     def apply(self, snapshot: Json) -> None:
         """Brings the rules up to date; nothing to do when they are."""
         with self._lock:
+            self._resolver.update(snapshot)
             wanted = render(snapshot, set(self._plugged))
             if wanted != self._rules:
                 run("ip", "netns", "exec", self._names.fabric, "nft", "-f", "-", stdin=wanted.encode())
                 self._rules = wanted
+                self._applied.write_text(wanted)

@@ -24,6 +24,7 @@ from .machine import REBOOT, Machine
 
 LOOK_SECONDS = 0.1
 CREDENTIAL_SECONDS = 21600
+APPLIED_RULES = "rules.nft"
 
 Json = dict[str, Any]
 
@@ -35,7 +36,7 @@ class Host:
         self._names, self._made = names, made
         self._directory = directory / "machines"
         self._directory.mkdir(exist_ok=True)
-        self._fabric = Fabric(names)
+        self._fabric = Fabric(names, self._directory / APPLIED_RULES)
         self._machines: dict[str, Machine] = {}
         self._ended: set[str] = set()
         self._announced: dict[str, str] = {}

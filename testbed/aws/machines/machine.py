@@ -18,9 +18,10 @@ from testbed.common.made import Made
 from testbed.common.process import Identity, children, identify
 from testbed.common.shell import succeeds
 
-from ..layout import API_PORT, S3_ADDRESS, Names
+from ..certificates import AUTHORITY
+from ..layout import GUEST_AUTHORITY, S3_URL, Names
 from ..namespaces import ip_batch
-from . import limits, metadata
+from . import limits, metadata, sending
 from .fabric import Fabric
 
 GUEST = Path(__file__).resolve().parent / "guest"
@@ -50,9 +51,10 @@ class Machine:
         self._directory = directory / self.id
         self._names, self._fabric, self._made = names, fabric, made
         self._credentials = credentials
-        self._plugged: set[str] = set()
+        # Interface to the fabric's end of its link.
+        self._plugged: dict[str, str] = {}
         self._process: subprocess.Popen[bytes] | None = None
-        self._metadata: metadata.MetadataService | None = None
+        self._metadata = metadata.MetadataService(lambda: self.instance, lambda: self._credentials(self.instance))
         self._first = True
         self._lock = threading.Lock()
 
@@ -61,14 +63,10 @@ class Machine:
         self._prepare()
         self._made.note("netns", self.namespace)
         ip_batch(None, [f"netns add {self.namespace}"])
-        ip_batch(self.namespace, ["link set lo up", f"addr add {metadata.ADDRESS}/32 dev lo"])
+        ip_batch(self.namespace, ["link set lo up"])
         for interface in self.instance["nics"]:
             self._plug(interface)
         self._fabric.apply(snapshot)
-        listening = metadata.listen(self.namespace, self.instance["metadata"]["hops"])
-        self._metadata = metadata.MetadataService(
-            listening, lambda: self.instance, lambda: self._credentials(self.instance)
-        )
         self.start()
 
     def _prepare(self) -> None:
@@ -87,7 +85,11 @@ class Machine:
         name = metadata.host_name(self.instance)
         (seed / "etc/hostname").write_text(f"{name}\n")
         (seed / "etc/hosts").write_text(f"127.0.0.1 localhost\n{self.instance['nics'][0]['ip']} {name}\n")
-        (seed / "etc/resolv.conf").write_text("")
+        resolver = sending.resolver_of(self.instance["nics"][0])  # as DHCP tells it
+        (seed / "etc/resolv.conf").write_text(f"nameserver {resolver}\noptions timeout:1 attempts:1\n")
+        authority = seed / GUEST_AUTHORITY[1:]
+        authority.parent.mkdir(parents=True)
+        shutil.copy(self._directory.parent.parent / AUTHORITY, authority)
         user_data = self.instance["user_data"]
         (self._directory / "user-data").write_bytes(base64.b64decode(user_data) if user_data else b"")
 
@@ -108,7 +110,7 @@ class Machine:
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": "/root",
             "LANG": "C.UTF-8",
-            "AWS_ENDPOINT_URL_S3": f"http://{S3_ADDRESS}:{API_PORT}",
+            "AWS_ENDPOINT_URL_S3": S3_URL,
             "AWS_REGION": self.instance["region"],
             "DRAWBRIDGE_TESTBED": os.environ["DRAWBRIDGE_TESTBED"],
         }
@@ -158,14 +160,18 @@ class Machine:
         for interface in instance["nics"]:
             if interface["id"] not in self._plugged:
                 self._plug(interface)
-        for gone in self._plugged - wanted:
-            self._fabric.unplug(gone)
-            self._plugged.discard(gone)
+        for gone in set(self._plugged) - wanted:
+            self._unplug(gone)
         self._fabric.apply(snapshot)
 
     def _plug(self, interface: Json) -> None:
-        self._fabric.plug(interface, self.namespace)
-        self._plugged.add(interface["id"])
+        device = self._fabric.plug(interface, self.namespace)
+        self._plugged[interface["id"]] = device
+        self._metadata.listen(self._names.fabric, device)
+
+    def _unplug(self, interface_id: str) -> None:
+        self._metadata.leave(self._plugged.pop(interface_id))
+        self._fabric.unplug(interface_id)
 
     def end(self) -> None:
         """Removes the machine, whatever it is doing."""
@@ -176,11 +182,8 @@ class Machine:
                 except ProcessLookupError:
                     pass
                 self._process.wait()
-            if self._metadata:
-                self._metadata.shutdown()
-                self._metadata.server_close()
             for interface in list(self._plugged):
-                self._fabric.unplug(interface)
+                self._unplug(interface)
             succeeds("ip", "netns", "del", self.namespace)
             limits.remove(self._names, self.id)
 

@@ -1,6 +1,8 @@
-"""The instance metadata service (IMDSv2) of one instance, at 169.254.169.254 inside its namespace.
+"""The instance metadata service (IMDSv2) of one instance, at 169.254.169.254 in the fabric.
 
-The socket belongs to this host: the instance's root can cut itself off from it, and reach no other's.
+Each interface of an instance has a socket of its own, bound to the fabric's end of it: the instance's root can cut itself
+off from it, and reach no other's. A token's packets live for as many hops as the instance's metadata options say, so what
+is forwarded by the instance, to a container of it, is one hop too far.
 """
 
 from __future__ import annotations
@@ -16,8 +18,11 @@ import time
 from typing import Any, Callable
 from urllib.parse import unquote
 
-ADDRESS = "169.254.169.254"
+from .entering import within
+from .sending import METADATA_ADDRESS as ADDRESS
+
 LONGEST_TOKEN_SECONDS = 21600
+USUAL_HOPS = 64
 
 Json = dict[str, Any]
 
@@ -119,7 +124,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = "EC2ws"
     sys_version = ""
-    server: MetadataService
+    server: _Server
+    timeout = 10
 
     def log_message(self, *_: Any) -> None:
         pass
@@ -134,18 +140,25 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
+    def _live_for(self, hops: int) -> None:
+        """How far the answer's packets get: EC2 limits those to a PUT only."""
+        self.connection.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, max(1, int(hops)))
+
     def do_PUT(self) -> None:  # noqa: N802, the name is the base class's
         if self.path != "/latest/api/token":
             return self._answer(405)
         if self.headers.get("X-Forwarded-For"):
             return self._answer(403)
+        self._live_for(self.server.service.instance()["metadata"]["hops"])
         seconds = self.headers.get("X-aws-ec2-metadata-token-ttl-seconds", "")
         if not seconds.isdigit() or not 1 <= int(seconds) <= LONGEST_TOKEN_SECONDS:
             return self._answer(400)
-        self._answer(200, self.server.new_token(int(seconds)), X_aws_ec2_metadata_token_ttl_seconds=seconds)
+        self._answer(200, self.server.service.new_token(int(seconds)), X_aws_ec2_metadata_token_ttl_seconds=seconds)
 
     def do_GET(self) -> None:  # noqa: N802
-        instance = self.server.instance()
+        self._live_for(USUAL_HOPS)
+        service = self.server.service
+        instance = service.instance()
         token = self.headers.get("X-aws-ec2-metadata-token")
         if instance["metadata"]["endpoint"] == "disabled":
             return self._answer(403)
@@ -153,25 +166,33 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             token is None
             and instance["metadata"]["tokens"] == "required"
             or token is not None
-            and not self.server.is_valid(token)
+            and not service.is_valid(token)
         ):
             return self._answer(401)
-        found = look_up(instance, unquote(self.path), self.server.credentials) if instance["nics"] else None
+        found = look_up(instance, unquote(self.path), service.credentials) if instance["nics"] else None
         self._answer(404 if found is None else 200, found or b"")
 
 
-class MetadataService(socketserver.ThreadingMixIn, http.server.HTTPServer):
-    """Serves on a socket that was made in the instance's namespace."""
+class MetadataService:
+    """One instance's service, on every interface that it has."""
 
-    daemon_threads = True
-
-    def __init__(self, listening: socket.socket, instance: Callable[[], Json], credentials: Callable[[], str]) -> None:
-        super().__init__((ADDRESS, 80), _Handler, bind_and_activate=False)
-        self.socket.close()
-        self.socket = listening
+    def __init__(self, instance: Callable[[], Json], credentials: Callable[[], str]) -> None:
         self.instance, self.credentials = instance, credentials
         self._tokens: dict[str, float] = {}
-        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.5}, daemon=True).start()
+        self._servers: dict[str, _Server] = {}
+
+    def listen(self, namespace: str, device: str) -> None:
+        """Answers what comes in by one device of the namespace, and by no other."""
+        server = _Server(within(namespace, lambda: _listening(device)), self)
+        self._servers[device] = server
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.5}, daemon=True).start()
+
+    def leave(self, device: str) -> None:
+        """The device is gone, or will be."""
+        server = self._servers.pop(device, None)
+        if server:
+            server.shutdown()
+            server.server_close()
 
     def new_token(self, seconds: int) -> str:
         token = secrets.token_urlsafe(42)
@@ -182,35 +203,20 @@ class MetadataService(socketserver.ThreadingMixIn, http.server.HTTPServer):
         return self._tokens.get(token, 0) > time.time()
 
 
-def listen(namespace: str, hops: int) -> socket.socket:
-    """A listening socket inside a namespace. Answers live for `hops` hops, so that what is behind the instance gets none."""
-    made: list[socket.socket | BaseException] = []
+class _Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
+    daemon_threads = True
 
-    def inside() -> None:
-        try:
-            _enter(namespace)
-            listening = socket.socket()
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listening.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, max(1, hops))
-            listening.bind((ADDRESS, 80))
-            listening.listen(64)
-            made.append(listening)
-        except BaseException as error:
-            made.append(error)
-
-    thread = threading.Thread(target=inside)  # a thread's namespace is its own, and ends with it
-    thread.start()
-    thread.join()
-    if isinstance(made[0], BaseException):
-        raise made[0]
-    return made[0]
+    def __init__(self, listening: socket.socket, service: MetadataService) -> None:
+        super().__init__((ADDRESS, 80), _Handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listening
+        self.service = service
 
 
-def _enter(namespace: str) -> None:
-    import ctypes
-    import os
-
-    library = ctypes.CDLL("libc.so.6", use_errno=True)
-    with open(f"/run/netns/{namespace}") as handle:
-        if library.setns(handle.fileno(), 0x40000000) != 0:  # CLONE_NEWNET
-            raise OSError(ctypes.get_errno(), f"entering the namespace {namespace}: {os.strerror(ctypes.get_errno())}")
+def _listening(device: str) -> socket.socket:
+    listening = socket.socket()
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind((ADDRESS, 80))
+    listening.listen(64)
+    return listening

@@ -1,23 +1,24 @@
 """The fabric's rules as one text, a pure function of what EC2 says. The whole set is replaced at once; connections that
 are tracked go on, as they do in EC2 when a security group's rule is removed.
 
-What is enforced for every interface: its own source address only (unless source/dest check is off); the security
-groups both ways, stateful; and the subnet's route table. The table lets an address of the same VPC through, S3's address
-if a gateway endpoint is in it, and the internet if an internet gateway is in it *and* the interface has a public
-address. Only over the internet gateway are addresses translated, so S3 sees a private address through the endpoint
-and a public one around it. Network ACLs are not modelled.
+A packet passes, in this order: what its sender may send (`sending`: own addresses, ACL out, routes), the security groups
+of both sides, which know connections, and its receiver's ACL in. Only over the internet gateway are addresses
+translated, so S3 sees a private address through the endpoint and a public one around it. What the VPC itself
+serves, the metadata and the resolver, lies in the fabric and is behind none of them.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from ..layout import API_ADDRESS, API_PORT, S3_ADDRESS
+from ..layout import API_ADDRESS, API_PORT, PLAIN_PORT, S3_ADDRESS
+from . import acl, sending
 
-INTERNET_LINKS = '{ "aws", "fn", "out", "ext" }'
+LINKS = '"aws", "fn", "out", "ext"'
+INTERNET_LINKS = f"{{ {LINKS} }}"
 WRITTEN = "ct original ip daddr"
-# Mark of packets that leave over the internet gateway.
-TRANSLATED = 1
+# Mark of packets that the fabric sends itself.
+SERVED = 2
 Json = dict[str, Any]
 
 
@@ -35,21 +36,27 @@ def render(snapshot: Json, live: set[str]) -> str:
     """nftables input that replaces the fabric's table."""
     nics = attached(snapshot, live)
     members = _members(nics)
-    routable = [nic for nic in nics if nic["public"] and nic["internet_routes"]]
-    chains = [
-        _chain(f"in_{device(nic)}", _ingress(nic, snapshot["groups"], members))
-        + _chain(f"route_{device(nic)}", _routes(nic, nics))
-        + _chain(f"out_{device(nic)}", _egress(nic, snapshot["groups"], members))
-        for nic in nics
-    ]
+    routable = [nic for nic in nics if nic["public"] and any(route["by"] == "internet" for route in nic["routes"])]
+    chains = acl.chains(nics)
+    for nic in nics:
+        chains[f"sends_{device(nic)}"] = sending.rules(nic, nics)
+        chains[f"out_{device(nic)}"] = _egress(nic, snapshot["groups"], members)
+        chains[f"in_{device(nic)}"] = _ingress(nic, snapshot["groups"], members)
+        chains[f"gets_{device(nic)}"] = _receiving(nic)
     return f"""\
 table ip drawbridge {{}}
 delete table ip drawbridge
 table ip drawbridge {{
   map inward {{ type ipv4_addr : ipv4_addr; {_elements([f'{n["public"]} : {n["ip"]}' for n in routable])} }}
   map outward {{ type ipv4_addr : ipv4_addr; {_elements([f'{n["ip"]} : {n["public"]}' for n in routable])} }}
-{"".join(chains)}
+{"".join(_chain(name, rules) for name, rules in chains.items())}
+  chain sent {{
+    type filter hook prerouting priority -150; policy drop;
+    iifname {{ "lo", {LINKS} }} accept
+    {_verdicts(nics, "iifname", "sends")}
+  }}
   chain leave {{
+    iifname {INTERNET_LINKS} return
     {_verdicts(nics, "iifname", "out")}
   }}
   chain enter {{
@@ -60,7 +67,7 @@ table ip drawbridge {{
     ct state established,related accept
     ct state invalid drop
     jump leave
-    oifname "aws" ip daddr {{ {API_ADDRESS}, {S3_ADDRESS} }} tcp dport != {API_PORT} drop
+    oifname "aws" ip daddr {{ {API_ADDRESS}, {S3_ADDRESS} }} tcp dport != {{ {PLAIN_PORT}, {API_PORT} }} drop
     jump enter
     oifname {INTERNET_LINKS} accept
   }}
@@ -68,11 +75,27 @@ table ip drawbridge {{
     type filter hook input priority 0; policy drop;
     ct state established,related accept
     iifname {INTERNET_LINKS} icmp type echo-request accept
+    iifname {INTERNET_LINKS} drop
+    ip daddr {sending.METADATA_ADDRESS} tcp dport 80 accept
+    meta l4proto {{ tcp, udp }} th dport 53 accept
   }}
+  chain output {{ type filter hook output priority 0; meta mark set {SERVED}; }}
   chain prerouting {{ type nat hook prerouting priority -100; dnat to ip daddr map @inward; }}
-  chain postrouting {{ type nat hook postrouting priority 100; meta mark {TRANSLATED} snat to ip saddr map @outward; }}
+  chain postrouting {{ type nat hook postrouting priority 100; meta mark {sending.TRANSLATED} snat to ip saddr map @outward; }}
+  chain delivered {{
+    type filter hook postrouting priority 150; policy accept;
+    meta mark {SERVED} accept
+    meta mark {sending.TRANSLATED} {_untranslated(routable)}drop
+    {_verdicts(nics, "oifname", "gets")}
+  }}
 }}
 """
+
+
+def _untranslated(routable: list[Json]) -> str:
+    """An internet gateway carries nothing under an address that it has not translated."""
+    publics = ", ".join(nic["public"] for nic in routable)
+    return f"ip saddr != {{ {publics} }} " if publics else ""
 
 
 def _elements(entries: list[str]) -> str:
@@ -101,32 +124,19 @@ def _ingress(nic: Json, groups: Json, members: dict[str, list[str]]) -> list[str
     """From the internet only what the internet gateway translated; then any rule of any of its groups."""
     rules = [f"iifname {INTERNET_LINKS} ct status & dnat == 0 drop"]
     allowed = [m for g in nic["groups"] for r in groups[g]["in"] for m in _matches(r, "ip saddr", members)]
-    return rules + [f"{match} accept" for match in allowed] + ["drop"]
+    return rules + [f"{match} accept".strip() for match in allowed] + ["drop"]
 
 
 def _egress(nic: Json, groups: Json, members: dict[str, list[str]]) -> list[str]:
-    """Its own address, then any rule of any of its groups, then the route table.
-
-    Destinations are those that the instance wrote (`ct original`): another instance's public address was translated
-    before the packet got here.
-    """
-    rules = [f"ip saddr != {nic['ip']} drop"] if nic["source_dest_check"] else []
+    """Any rule of any of its groups. Destinations are those that the instance wrote (`ct original`): another instance's
+    public address was translated before the packet got here."""
     allowed = [m for g in nic["groups"] for r in groups[g]["out"] for m in _matches(r, WRITTEN, members)]
-    return rules + [f"{match} goto route_{device(nic)}" for match in allowed] + ["drop"]
+    return [f"{match} return".strip() for match in allowed] + ["drop"]
 
 
-def _routes(nic: Json, nics: list[Json]) -> list[str]:
-    """Longest match first: the VPC, S3's address by an endpoint, then what the internet gateway is the target of."""
-    neighbours = ", ".join(f'"{device(other)}"' for other in nics if other["vpc"] == nic["vpc"])
-    rules = [f"{WRITTEN} {own} oifname {{ {neighbours} }} return" for own in nic["vpc_ranges"]]
-    rules += [f"{WRITTEN} {own} drop" for own in nic["vpc_ranges"]]
-    if nic["s3_endpoint"]:
-        rules.append(f"{WRITTEN} {S3_ADDRESS} return")
-    if nic["public"]:
-        for target in nic["internet_routes"]:
-            match = "" if target == "0.0.0.0/0" else f"{WRITTEN} {target} "
-            rules.append(f"{match}meta mark set {TRANSLATED} return")
-    return [*rules, "drop"]
+def _receiving(nic: Json) -> list[str]:
+    """The subnet's ACL, for what comes from outside of the subnet."""
+    return [f"ip saddr != {nic['subnet_range']} jump {acl.name('in', nic['acl'])}", "return"]
 
 
 def _matches(rule: Json, address: str, members: dict[str, list[str]]) -> list[str]:

@@ -6,7 +6,7 @@ import http.client
 import json
 from typing import Any
 
-from ..layout import API_PORT, CONTROL_PORT
+from ..layout import CONTROL_PORT, PRIVATE_PORT
 
 Json = dict[str, Any]
 
@@ -40,11 +40,11 @@ def report(instance: Json, state: str, reason: str | None = None, code: str | No
 def announce(instance: Json, state: str) -> None:
     """Puts EC2's state-change event on the event bus."""
     body = {"instance": instance["id"], "state": state, "account": instance["account"]}
-    _call(API_PORT, "POST", "/_testbed/instance-state", body)
+    _call(PRIVATE_PORT, "POST", "/_testbed/instance-state", body)
 
 
 def credentials(instance: Json, seconds: int) -> str:
     first = instance["nics"][0]
     known = {key: instance[key] for key in ("id", "account", "role", "region")}
     body = {"instance": {**known, "vpc": first["vpc"], "address": first["ip"]}, "seconds": seconds}
-    return json.dumps(_call(API_PORT, "POST", "/_testbed/credentials", body), indent=2)
+    return json.dumps(_call(PRIVATE_PORT, "POST", "/_testbed/credentials", body), indent=2)

@@ -30,18 +30,19 @@ def families() -> list[Family]:
 
 def _state() -> Family:
     family = Family("cleanup: state")
-    for key in ("slots/probe", "sessions/probe.json", "closed/probe"):
+    for key in ("slots/probe", "sessions/probe.json", "closed/probe", "ready/probe.json", "baselines/probe", "sweeps/probe"):
         family.allowed(WHO, f"get {key}", get(WHO, "state", key))
-    for key in ("elsewhere/probe", "ready/probe.json", "boot/probe/orders.json"):
+    for key in ("elsewhere/probe", "boot/probe/orders.json", "days/probe", "switch/probe"):
         family.denied(WHO, f"get {key}", get(WHO, "state", key))
-    for key in ("sessions/probe", "closed/probe"):
+    for key in ("sessions/probe", "closed/probe", "baselines/probe", "sweeps/probe"):
         family.allowed(WHO, f"put {key}", put(WHO, "state", key))
-    for key in ("slots/probe", "boot/probe/orders", "boot/program/probe", "ready/probe"):
+    for key in ("slots/probe", "boot/probe/orders", "boot/program/probe", "ready/probe", "days/probe", "switch/probe"):
         family.denied(WHO, f"put {key}", put(WHO, "state", key))
     gone = ("slots/probe-gone", "sessions/probe-gone", "boot/probe-gone/orders.json", "ready/probe-gone")
     for key in gone:
         family.allowed(WHO, f"delete {key}", delete(WHO, "state", key))
-    for key in ("closed/probe-gone", "boot/program/probe-gone"):
+    kept = ("closed/probe-gone", "boot/program/probe-gone", "baselines/probe-gone", "sweeps/probe-gone", "switch/probe-gone")
+    for key in kept:
         family.denied(WHO, f"delete {key}", delete(WHO, "state", key))
     return family.allowed(WHO, "list", list_objects(WHO, "state", "sessions/"))
 
@@ -98,5 +99,6 @@ def _log() -> Family:
     return (
         Family("cleanup: log")
         .allowed(WHO, "its own", write_log(WHO, "cleanup"))
+        .allowed(WHO, "its other copy's", write_log(WHO, "sweep"))
         .denied(WHO, "create's", write_log(WHO, "create"))
     )

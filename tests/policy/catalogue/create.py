@@ -28,16 +28,19 @@ def families() -> list[Family]:
 
 def _state() -> Family:
     family = Family("create: state")
-    for key in ("slots/probe", "sessions/probe.json", "boot/probe/orders.json", "ready/probe.json", "closed/probe"):
+    readable = ("slots/probe", "sessions/probe.json", "boot/probe/orders.json", "ready/probe.json", "closed/probe", "baselines/probe")
+    for key in (*readable, "days/probe", "switch/probe"):
         family.allowed(WHO, f"get {key}", get(WHO, "state", key))
     family.denied(WHO, "get elsewhere/", get(WHO, "state", "elsewhere/probe"))
     written = ("slots/probe", "sessions/probe", "boot/probe/orders", "boot/program/probe", "ready/probe", "closed/probe")
-    for key in written:
+    for key in (*written, "days/probe"):
         family.allowed(WHO, f"put {key}", put(WHO, "state", key))
-    family.denied(WHO, "put elsewhere/", put(WHO, "state", "elsewhere/probe"))
+    for key in ("elsewhere/probe", "baselines/probe"):
+        family.denied(WHO, f"put {key}", put(WHO, "state", key))
     for key in ("slots/probe-gone", "sessions/probe-gone", "boot/probe-gone/orders.json", "ready/probe-gone"):
         family.allowed(WHO, f"delete {key}", delete(WHO, "state", key))
-    for key in ("closed/probe-gone", "boot/program/probe-gone"):
+    family.denied(WHO, "put switch/", put(WHO, "state", "switch/probe"))
+    for key in ("closed/probe-gone", "boot/program/probe-gone", "days/probe-gone", "switch/probe-gone", "baselines/probe-gone"):
         family.denied(WHO, f"delete {key}", delete(WHO, "state", key))
     family.allowed(WHO, "list", list_objects(WHO, "state", "slots/"))
     return family
@@ -65,12 +68,30 @@ def _run() -> Family:
 
         return change
 
+    def metadata(**options: Any) -> Callable[[Any, dict[str, Any]], None]:
+        return lambda _world, arguments: arguments["MetadataOptions"].update(options)
+
+    def disk(name: str, **options: Any) -> Callable[[Any, dict[str, Any]], None]:
+        """A volume of these options in the place of the one of this name, or beside it."""
+
+        def change(_world: Any, arguments: dict[str, Any]) -> None:
+            kept = [entry for entry in arguments["BlockDeviceMappings"] if entry["DeviceName"] != name]
+            arguments["BlockDeviceMappings"] = [*kept, {"DeviceName": name, "Ebs": options}]
+
+        return change
+
     other_profile = lambda world: {"Arn": f"arn:aws:iam::{world.stack.account}:instance-profile/admin"}  # noqa: E731
     variants: dict[str, Callable[[Any, dict[str, Any]], None]] = {
         "of another type": changed("InstanceType", "m5.large"),
         "from another image": changed("ImageId", "ami-0123456789abcdef0"),
         "with another profile": changed("IamInstanceProfile", other_profile),
-        "without the token-only metadata service": changed("MetadataOptions", {"HttpTokens": "optional"}),
+        "without the token-only metadata service": metadata(HttpTokens="optional"),
+        "whose tokens go two hops": metadata(HttpPutResponseHopLimit=2),
+        "whose tokens go as far as the image says": changed("MetadataOptions", {"HttpTokens": "required"}),
+        "with a root volume that is not encrypted": disk("/dev/xvda", Encrypted=False),
+        "with the image's own root volume": changed("BlockDeviceMappings", []),
+        "with another volume that is not encrypted": disk("/dev/xvdb", VolumeSize=1, Encrypted=False),
+        "with a key pair": changed("KeyName", "somebody"),
         "in the private subnet": interface("SubnetId", lambda world: world.outputs["PrivateSubnetId"]),
         "in the stack's private group": interface("Groups", lambda world: [world.outputs["PrivateSecurityGroupId"]]),
         "in another stack's group": interface("Groups", lambda world: [world.belongings.other_group]),
@@ -84,6 +105,8 @@ def _run() -> Family:
     }
     family = Family("create: run").allowed(WHO, "a box as it should be", run_box(WHO))
     family.allowed(WHO, "a box of the second type", run_box(WHO, changed("InstanceType", "t3a.small")))
+    second = run_box(WHO, disk("/dev/xvdb", VolumeSize=1, Encrypted=True))
+    family.allowed(WHO, "a box with another volume that is encrypted", second)
     for what, change in variants.items():
         family.denied(WHO, f"a box {what}", run_box(WHO, change))
     own = lambda world: [world.belongings.own_instance]  # noqa: E731

@@ -34,12 +34,19 @@ def families() -> list[Family]:
 
 
 def _invoke() -> Family:
-    own = [lambda world: world.outputs["CreateFunctionArn"], lambda world: world.outputs["CleanupFunctionArn"]]
+    own = [
+        lambda world: world.outputs["CreateFunctionArn"],
+        lambda world: world.outputs["CleanupFunctionArn"],
+        lambda world: world.outputs["PostureFunctionArn"],
+    ]
     beside = lambda world: f"{world.outputs['CleanupFunctionArn']}-of-somebody-else"  # noqa: E731
     family = Family("operator: functions")
     family.allowed("operator", "Invoke of create", invoke("operator", own[0]))
     family.allowed("operator", "Invoke of cleanup", invoke("operator", own[1]))
+    family.allowed("operator", "Invoke of posture", invoke("operator", own[2]))
     family.denied("operator", "Invoke of another function", invoke("operator", beside))
+    sweeper = lambda world: world.outputs["SweepFunctionArn"]  # noqa: E731
+    family.denied("operator", "Invoke of the sweeper", invoke("operator", sweeper))
     for call in ("get_function", "get_function_configuration", "get_policy"):
         family.denied("operator", f"lambda {call} of cleanup", _on_function("operator", call))
         family.allowed("admin", f"lambda {call} of cleanup", _on_function("admin", call))

@@ -16,30 +16,43 @@ def backup_key(world: Any, name: str, cluster: str | None = None) -> str:
 
 
 def bucket_of(world: Any, bucket: str) -> str:
-    """`backup`, `state`, or a bucket's own name."""
-    return str({"backup": world.outputs["BackupBucket"], "state": world.outputs["StateBucket"]}.get(bucket, bucket))
+    """`backup`, `state`, `log`, or a bucket's own name."""
+    named = {"backup": "BackupBucket", "state": "StateBucket", "log": "LogBucket"}
+    return str(world.outputs[named[bucket]] if bucket in named else bucket)
 
 
-def get(who: str, bucket: str, key: str, where: Place = Place.INTERNET) -> Request:
+def get(
+    who: str, bucket: str, key: str, where: Place = Place.INTERNET, plain: bool = False, **which: Any
+) -> Request:
+    """`plain`, here and below: over plain HTTP."""
+
     def request(world: Any) -> None:
-        s3 = world.client("s3", who, where)
-        s3.get_object(Bucket=bucket_of(world, bucket), Key=key.format(cluster=world.cluster))["Body"].read()
+        s3 = world.client("s3", who, where, plain)
+        s3.get_object(Bucket=bucket_of(world, bucket), Key=key.format(cluster=world.cluster), **which)["Body"].read()
 
     return request
 
 
 def put(
-    who: str, bucket: str, key: str, where: Place = Place.INTERNET, once: bool = True, fresh: bool = True
+    who: str,
+    bucket: str,
+    key: str,
+    where: Place = Place.INTERNET,
+    once: bool = True,
+    fresh: bool = True,
+    plain: bool = False,
+    **more: Any,
 ) -> Request:
-    """`once` sends if-none-match; `fresh` writes to a key of its own beside `key`."""
+    """`once` sends if-none-match; `fresh` writes to a key of its own beside `key`; `more` is sent as it stands."""
 
     def request(world: Any) -> None:
         target = key.format(cluster=world.cluster)
-        world.client("s3", who, where).put_object(
+        world.client("s3", who, where, plain).put_object(
             Bucket=bucket_of(world, bucket),
             Key=f"{target}-{world.fresh()}" if fresh else target,
             Body=b"x",
             **({"IfNoneMatch": "*"} if once else {}),
+            **{name: value(world) if callable(value) else value for name, value in more.items()},
         )
 
     return request
@@ -54,9 +67,11 @@ def delete(who: str, bucket: str, key: str, where: Place = Place.INTERNET, versi
     return request
 
 
-def list_objects(who: str, bucket: str, prefix: str = "", where: Place = Place.INTERNET) -> Request:
+def list_objects(
+    who: str, bucket: str, prefix: str = "", where: Place = Place.INTERNET, plain: bool = False
+) -> Request:
     def request(world: Any) -> None:
-        s3 = world.client("s3", who, where)
+        s3 = world.client("s3", who, where, plain)
         s3.list_objects_v2(Bucket=bucket_of(world, bucket), Prefix=prefix.format(cluster=world.cluster), MaxKeys=1)
 
     return request
@@ -138,6 +153,7 @@ def run_box(who: str, change: Callable[[Any, dict[str, Any]], None] | None = Non
             "InstanceInitiatedShutdownBehavior": "terminate",
             "IamInstanceProfile": {"Arn": world.stack.resources["JumpBoxProfile"]["attributes"]["Arn"]},
             "MetadataOptions": {"HttpEndpoint": "enabled", "HttpTokens": "required", "HttpPutResponseHopLimit": 1},
+            "BlockDeviceMappings": [{"DeviceName": "/dev/xvda", "Ebs": {"Encrypted": True, "DeleteOnTermination": True}}],
             "NetworkInterfaces": [
                 {
                     "DeviceIndex": 0,

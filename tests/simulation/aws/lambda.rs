@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use drawbridge_lambdas::{
+    certify::Signer,
     cleanup::{Answer, Cleaner},
     config::{CreateConfig, Stack},
     create::{Creator, Program},
@@ -21,6 +22,7 @@ use jiff::SignedDuration;
 use super::{
     ec2::Ec2,
     invocation::Invocation,
+    kms::Kms,
     s3::{BackupBucket, StateBucket},
 };
 use crate::{guards::Guard, world::World};
@@ -49,6 +51,8 @@ fn config(world: &World) -> CreateConfig {
         stack: stack(world),
         region: "us-east-1".to_owned(),
         s3_endpoint: None,
+        lock_days: None,
+        extra_ca: None,
         vpc: "vpc-1".to_owned(),
         public_subnet: "subnet-public".to_owned(),
         private_subnet: "subnet-private".to_owned(),
@@ -58,8 +62,12 @@ fn config(world: &World) -> CreateConfig {
         instance_types: vec!["t3.small".to_owned(), "t3a.small".to_owned()],
         clients: vec!["203.0.113.10/32".parse().unwrap()],
         max_boxes: world.scenario.slots,
+        max_sessions_per_day: 100_000,
         session: seconds(world.scenario.session),
         max_session_bytes: 1 << 30,
+        checks: drawbridge_protocol::checks::ChecksConfig::default(),
+        receipt_key: None,
+        rules: Vec::new(),
     }
 }
 
@@ -93,7 +101,8 @@ async fn limited<T, E: std::fmt::Display>(
 pub(crate) async fn create(world: &Arc<World>, request: &CreateRequest) -> Result<CreateOutcome, String> {
     let invocation = Invocation::new(world);
     let program = Program { bytes: b"program".to_vec(), digest: Sha256::of(b"program") };
-    let creator = Creator { config: config(world), program, destroyer: destroyer(&invocation) };
+    let signer = Some(Arc::new(Kms(Arc::clone(&invocation))) as Arc<dyn Signer>);
+    let creator = Creator { config: config(world), program, destroyer: destroyer(&invocation), signer };
     let answer = limited(&invocation, creator.answer(request, moment(world))).await;
     let what = match &answer {
         Ok(CreateOutcome::Pending { waiting_for, .. }) => format!("pending, {waiting_for:?}"),

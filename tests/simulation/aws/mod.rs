@@ -6,6 +6,7 @@
 
 mod ec2;
 mod invocation;
+mod kms;
 mod lambda;
 mod machine;
 mod s3;
@@ -23,6 +24,7 @@ use drawbridge_lambdas::{
 };
 use drawbridge_protocol::SessionId;
 
+pub(crate) use kms::ReceiptKey;
 pub(crate) use lambda::{cleanup, create, sweeper};
 pub(crate) use machine::BoxState;
 
@@ -106,7 +108,8 @@ impl Aws {
     pub(crate) fn left(&self) -> Vec<String> {
         let inner = self.inner();
         let alive = |machine: &&Machine| machine.state != InstanceState::Terminated;
-        let kept = |key: &&String| !key.starts_with("closed/") && !key.starts_with("boot/program/");
+        let standing = ["closed/", "days/", "boot/program/", "sweeps/", "baselines/"];
+        let kept = |key: &&String| !standing.iter().any(|prefix| key.starts_with(prefix));
         let mut left: Vec<String> = inner.objects.keys().filter(kept).cloned().collect();
         left.extend(
             inner.machines.values().filter(alive).map(|m| format!("machine of {}", m.launch.owner.session)),

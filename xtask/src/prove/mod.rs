@@ -2,8 +2,10 @@
 //! `docs/evidence/<part>.md`.
 
 mod crash;
+mod endings;
 mod faults;
 mod policy;
+mod posture;
 mod scripts;
 mod simulation;
 
@@ -35,6 +37,12 @@ pub(crate) struct Options {
 enum Part {
     /// Every statement of every policy is removed once; some probe must notice.
     Policy,
+    /// Every other way out of a box is tried by its root, each control alone.
+    Network,
+    /// Every guarantee of the stack is broken once; the next job must wait, and run when it is mended.
+    Posture,
+    /// Every ending of a box alone, all the others taken away.
+    Endings,
     /// Every fault is made on the real parts, and must end in a condition that names it.
     Faults,
     /// Everything that can be killed is killed at every step of a job.
@@ -49,12 +57,17 @@ enum Part {
     Bench,
     /// Peak memory by size.
     Memory,
+    /// The box's checks: what they cost, and what they find in normal and in encrypted sets.
+    Checks,
 }
 
 impl Part {
     fn run(self, proof: &Proof) -> Result<()> {
         match self {
             Self::Policy => policy::run(proof),
+            Self::Network => scripts::run(proof, &scripts::NETWORK),
+            Self::Posture => posture::run(proof),
+            Self::Endings => endings::run(proof),
             Self::Faults => faults::run(proof),
             Self::Crash => crash::run(proof),
             Self::Simulation => simulation::run(proof),
@@ -62,6 +75,7 @@ impl Part {
             Self::Load => scripts::run(proof, &scripts::LOAD),
             Self::Bench => scripts::run(proof, &scripts::BENCH),
             Self::Memory => scripts::run(proof, &scripts::MEMORY),
+            Self::Checks => scripts::run(proof, &scripts::CHECKS),
         }
     }
 }

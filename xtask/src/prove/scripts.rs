@@ -16,6 +16,7 @@ pub(super) struct Script {
     pub(super) how: &'static str,
     /// Whether it takes the stack's outputs.
     pub(super) stack: bool,
+    pub(super) options: &'static [&'static str],
 }
 
 pub(super) const LOGS: Script = Script {
@@ -26,6 +27,7 @@ pub(super) const LOGS: Script = Script {
           What all of them stored is held against the record: each line once and in order, every missing line within a \
           recorded gap, no gap without a missing line. Both containers are restarted once.",
     stack: true,
+    options: &[],
 };
 
 pub(super) const LOAD: Script = Script {
@@ -34,6 +36,7 @@ pub(super) const LOAD: Script = Script {
     title: "Load",
     how: "200 jobs at once, an API server that restarts, an etcd that is slow, 10,000 finished jobs (`tests/load/`).",
     stack: false,
+    options: &[],
 };
 
 pub(super) const BENCH: Script = Script {
@@ -43,6 +46,7 @@ pub(super) const BENCH: Script = Script {
     how: "Drawbridge beside `kubectl exec POD -- tar c | zstd -3 | ssh BOX \"aws s3 cp - s3://...\"`: same trees, same \
           cluster, same local S3, in turn. Median of five rounds, and their range.",
     stack: true,
+    options: &[],
 };
 
 pub(super) const MEMORY: Script = Script {
@@ -52,6 +56,30 @@ pub(super) const MEMORY: Script = Script {
     how: "Peak resident memory (VmHWM) of a fresh controller and a fresh box, four artifacts in parallel, both limited to \
           128 MiB by control groups.",
     stack: true,
+    options: &[],
+};
+
+pub(super) const NETWORK: Script = Script {
+    path: "tests/network/check.py",
+    name: "network",
+    title: "Ways out of a box",
+    how: "As root on a box that `create` made, every other way out was tried (`tests/network/`), with somebody who listens on \
+          the internet, where AWS's services are, and on another box. A way counts as stopped only if the same attempt gets \
+          through once its controls are opened, or an allowed one by the same tool does. Of several controls each was left \
+          closed alone while the others were open, and stopped it.",
+    stack: true,
+    options: &["--alone"],
+};
+
+pub(super) const CHECKS: Script = Script {
+    path: "benches/checks/run.py",
+    name: "checks",
+    title: "Checks",
+    how: "The same 1 GiB of configuration and logs with every check on and with every check off, in turn (`benches/checks/`): \
+          seconds from the first TCP connection to the signed receipt, median of five rounds and their range. Then an \
+          encrypted set, with the defaults and with `high_entropy=reject`.",
+    stack: true,
+    options: &[],
 };
 
 pub(super) fn run(proof: &Proof, script: &Script) -> Result<()> {
@@ -59,7 +87,7 @@ pub(super) fn run(proof: &Proof, script: &Script) -> Result<()> {
         bed.install()?;
         let table = paths::target().join(format!("{}.md", script.name));
         let mut python = command(bed.tools.python());
-        python.arg(script.path).args(["--run", &bed.run]).arg("--table").arg(&table);
+        python.arg(script.path).args(script.options).args(["--run", &bed.run]).arg("--table").arg(&table);
         if script.stack {
             python.arg("--stack").arg(&bed.stack_file);
         }

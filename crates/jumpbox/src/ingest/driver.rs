@@ -1,11 +1,13 @@
-//! The task behind one artifact: takes chunks, has them hashed and cut off the reactor, uploads parts, checks, completes.
+//! The task behind one artifact: takes chunks, has them checked, hashed and cut off the reactor, uploads parts, completes.
+//! Bytes are acknowledged when they are in a part and looked at, so that the client's window bounds what waits for either.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use drawbridge_checks::Report;
 use drawbridge_protocol::{
     ObjectPrefix,
-    manifest::StoredObject,
+    manifest::{Claimed, StoredObject},
     upload::{End, Failure, FailureCode, Rejected},
 };
 use tokio::sync::watch;
@@ -13,30 +15,32 @@ use tokio::sync::watch;
 use super::{
     Command, Ingest, Intakes, Outcome, Settings, Stored,
     assembly::{Assembled, Assembly, Part},
+    checking::{Checking, Checks, Stop},
     uploads::Uploads,
 };
 use crate::store::{Store, StoreError};
 
 /// Chunks that are hashed in one go; a hop to another thread should be worth it.
-const BATCH: usize = 16;
+const BATCH: usize = 4;
 
 /// Runs one artifact to its end. `settle` hears of the outcome before any connection does.
 pub(crate) async fn drive(
     ingest: &Ingest,
     prefix: ObjectPrefix,
     store: Store,
+    checks: &Checks,
     intakes: Intakes,
     settle: impl FnOnce(&Outcome),
 ) {
     let Settings { bounds, .. } = ingest.settings;
     let Intakes { commands, acked, outcome, attached } = intakes;
-    let mut driver = Driver {
-        ingest,
-        uploads: Uploads::new(store, prefix, ingest.name.clone()),
-        assembly: Some(Assembly::new(bounds.parts_per_object)),
-        acked,
+    let uploads = Uploads::new(store, prefix, ingest.name.clone());
+    let assembly = Some(Assembly::new(bounds.parts_per_object));
+    let mut driver = Driver { ingest, uploads, assembly, acked };
+    let ended = match checks.of(&ingest.name) {
+        Ok(checking) => driver.run(commands, attached, checking).await,
+        Err(error) => failed(FailureCode::Storage, &format!("no memory for the checks: {error}")),
     };
-    let ended = driver.run(commands, attached).await;
     if !matches!(ended, Outcome::Stored(_)) {
         driver.uploads.abort().await;
     }
@@ -57,6 +61,7 @@ impl Driver<'_> {
         &mut self,
         mut commands: tokio::sync::mpsc::UnboundedReceiver<Command>,
         mut attached: watch::Receiver<bool>,
+        mut checking: Checking,
     ) -> Outcome {
         let mut batch = Vec::with_capacity(BATCH);
         loop {
@@ -77,12 +82,19 @@ impl Driver<'_> {
                     }
                 }
             }
+            let looking = checking.look(chunks.clone().into_iter());
             if let Err(outcome) = self.absorb(chunks).await {
                 return outcome;
             }
+            if let Err(stop) = checking.looked(looking).await {
+                return self.stopped(stop);
+            }
+            if let Some(assembly) = &self.assembly {
+                self.acked.send_replace(assembly.bytes());
+            }
             match last {
                 None => {}
-                Some(Command::End(end)) => return self.finish(*end).await,
+                Some(Command::End(end)) => return self.finish(*end, checking).await,
                 Some(_) => return failed(FailureCode::State, "the client gave the artifact up"),
             }
         }
@@ -101,9 +113,6 @@ impl Driver<'_> {
             (chunks, part) = self.work(move |assembly| cut_one(assembly, chunks)).await?;
             if let Some(part) = part {
                 self.uploads.put(part).await.map_err(|error| storage(&error))?;
-            }
-            if let Some(assembly) = &self.assembly {
-                self.acked.send_replace(assembly.bytes());
             }
         }
         Ok(())
@@ -128,7 +137,7 @@ impl Driver<'_> {
     }
 
     /// Checks first; only what passes becomes an object.
-    async fn finish(&mut self, end: End) -> Outcome {
+    async fn finish(&mut self, end: End, mut checking: Checking) -> Outcome {
         let Some(assembly) = self.assembly.take() else {
             return failed(FailureCode::Storage, "the artifact's state is lost");
         };
@@ -137,36 +146,55 @@ impl Driver<'_> {
             Err(error) => return failed(FailureCode::Storage, &error.to_string()),
         };
         if let Some((check, reason)) = complaint(&assembled, &end) {
-            return Outcome::Rejected(Rejected {
-                name: self.ingest.name.clone(),
-                check: check.to_owned(),
-                reason,
-            });
+            return self.rejected(check, reason);
         }
-        match self.store(assembled, end).await {
+        let Claimed { original_bytes, original_sha256, .. } = &end.claimed;
+        let report = match checking.finish(*original_bytes, original_sha256.clone()).await {
+            Ok(report) => report,
+            Err(stop) => return self.stopped(stop),
+        };
+        match self.store(assembled, end, report).await {
             Ok(stored) => Outcome::Stored(Box::new(stored)),
             Err(error) => storage(&error),
         }
     }
 
-    async fn store(&mut self, assembled: Assembled, end: End) -> Result<Stored, StoreError> {
+    fn stopped(&self, stop: Stop) -> Outcome {
+        match stop {
+            Stop::Rejected(rejection) => self.rejected(rejection.check.as_str(), rejection.reason),
+            Stop::Failed(failure) => Outcome::Failed(failure),
+        }
+    }
+
+    fn rejected(&self, check: &str, reason: String) -> Outcome {
+        Outcome::Rejected(Rejected { name: self.ingest.name.clone(), check: check.to_owned(), reason })
+    }
+
+    async fn store(
+        &mut self,
+        assembled: Assembled,
+        end: End,
+        report: Option<Report>,
+    ) -> Result<Stored, StoreError> {
         let Assembled { rest, objects, bytes, sha256 } = assembled;
         let whole = !self.uploads.begun();
+        let mut versions = Vec::new();
         match rest {
-            Some(part) if whole => self.uploads.put_whole(part.body).await?,
+            Some(part) if whole => versions.push(self.uploads.put_whole(part.body).await?),
             Some(part) => self.uploads.put(part).await?,
             None => {}
         }
         if !whole {
             let sizes: Vec<u64> = objects.iter().map(|object| object.bytes).collect();
-            self.uploads.complete(&sizes).await?;
+            versions = self.uploads.complete(&sizes).await?;
         }
         let objects = objects.into_iter().enumerate().map(|(index, object)| StoredObject {
             key: self.uploads.key(index),
             bytes: object.bytes,
             sha256: object.sha256,
+            version: versions.get(index).cloned().flatten(),
         });
-        Ok(Stored { objects: objects.collect(), bytes, sha256, claimed: end.claimed })
+        Ok(Stored { objects: objects.collect(), bytes, sha256, claimed: end.claimed, report })
     }
 }
 

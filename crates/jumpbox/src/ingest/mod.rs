@@ -6,6 +6,7 @@
 //! whoever sends past the window breaks the protocol.
 
 mod assembly;
+mod checking;
 mod driver;
 mod uploads;
 
@@ -15,6 +16,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use drawbridge_checks::Report;
 use drawbridge_protocol::{
     ArtifactName, Sha256,
     manifest::{Claimed, StoredObject},
@@ -22,6 +24,7 @@ use drawbridge_protocol::{
 };
 use tokio::sync::{mpsc, watch};
 
+pub(crate) use checking::Checks;
 pub(crate) use driver::drive;
 
 /// Bounds that S3 and the protocol set.
@@ -76,6 +79,8 @@ pub(crate) struct Stored {
     pub(crate) bytes: u64,
     pub(crate) sha256: Sha256,
     pub(crate) claimed: Claimed,
+    /// What the checks say; absent where none are made.
+    pub(crate) report: Option<Report>,
 }
 
 /// What a connection tells the driver.

@@ -7,7 +7,7 @@ use drawbridge_protocol::{ArtifactName, ObjectKey, ObjectPrefix};
 use tokio::task::{JoinError, JoinSet};
 
 use super::assembly::Part;
-use crate::store::{Cause, Multipart, PartBuffer, Store, StoreError};
+use crate::store::{Cause, Multipart, PartBuffer, Store, StoreError, Written};
 
 /// What S3 has of one artifact.
 pub(super) struct Uploads {
@@ -67,21 +67,22 @@ impl Uploads {
     }
 
     /// Puts an artifact of less than one part, which needs no multipart upload.
-    pub(super) async fn put_whole(&self, body: Bytes) -> Result<(), StoreError> {
+    pub(super) async fn put_whole(&self, body: Bytes) -> Result<Written, StoreError> {
         self.store.put_new(&self.key(0), body, "application/zstd").await
     }
 
     /// Waits for all parts, then makes the objects, in order. `sizes` are the objects' bytes.
-    pub(super) async fn complete(&mut self, sizes: &[u64]) -> Result<(), StoreError> {
+    pub(super) async fn complete(&mut self, sizes: &[u64]) -> Result<Vec<Written>, StoreError> {
         while let Some(done) = self.running.join_next().await {
             self.keep(done)?;
         }
+        let mut written = Vec::with_capacity(sizes.len());
         for (index, bytes) in sizes.iter().enumerate() {
             let (upload, parts) = &mut self.objects[index];
             parts.sort_by_key(CompletedPart::part_number);
-            self.store.complete_new(upload, std::mem::take(parts), *bytes).await?;
+            written.push(self.store.complete_new(upload, std::mem::take(parts), *bytes).await?);
         }
-        Ok(())
+        Ok(written)
     }
 
     /// Gives everything up that is not an object yet.

@@ -2,6 +2,7 @@
 
 mod cause;
 pub(crate) mod http;
+mod lock;
 mod once;
 mod pool;
 
@@ -29,6 +30,11 @@ pub(crate) use cause::Cause;
 pub(crate) use pool::{PartBuffer, PartPool, Slot};
 
 use crate::machine::Machine;
+use lock::Lock;
+
+/// S3's version id of what was written: none where the bucket keeps no versions, or where S3's answer was lost and a list
+/// settled what became of the object.
+pub(crate) type Written = Option<String>;
 
 /// Why an object is not in the bucket.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -72,6 +78,7 @@ pub(crate) struct Store {
     bucket: Arc<str>,
     /// Over TLS the connection guards the payload and S3 checks its CRC; hashing it again for the signature would only cost.
     sign_payload: bool,
+    lock: Option<Lock>,
     /// What parts lie in.
     pub(crate) parts: PartPool,
 }
@@ -90,7 +97,7 @@ impl Store {
             .behavior_version(BehaviorVersion::v2026_01_12())
             .region(Region::new(orders.region.clone()))
             .credentials_provider(machine.credentials.clone())
-            .http_client(http::client(interface))
+            .http_client(http::client(interface, orders.extra_ca.as_ref()))
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
             .timeout_config(timeouts(TIMEOUT))
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired);
@@ -104,6 +111,7 @@ impl Store {
             client: Client::from_conf(config.build()),
             bucket: orders.bucket.as_str().into(),
             sign_payload,
+            lock: orders.limits.lock_days.map(Lock::new),
             parts: PartPool::new(orders.limits.parts_in_memory as usize, part_bytes),
         }
     }
@@ -114,8 +122,9 @@ impl Store {
         key: &ObjectKey,
         body: Bytes,
         content_type: &str,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Written, StoreError> {
         let size = body.len() as u64;
+        let until = self.lock.map(Lock::until);
         let attempt = || async {
             let put = self
                 .client
@@ -125,11 +134,14 @@ impl Store {
                 .if_none_match("*")
                 .content_type(content_type)
                 .checksum_algorithm(ChecksumAlgorithm::Crc32)
+                .set_object_lock_mode(self.lock.map(Lock::mode))
+                .set_object_lock_retain_until_date(until)
                 .body(ByteStream::from(body.clone()))
                 .customize()
                 .config_override(once_only(TIMEOUT));
             let put = if self.sign_payload { put } else { put.disable_payload_signing() };
-            put.send().await.map(drop).map_err(|error| once::Refusal::of(&error))
+            let answer = put.send().await.map_err(|error| once::Refusal::of(&error))?;
+            Ok(version(answer.version_id()))
         };
         once::write(self, "PutObject", key, once::Expected { bytes: size, parts: None }, attempt).await
     }
@@ -144,6 +156,8 @@ impl Store {
             .key(key.as_str())
             .content_type("application/zstd")
             .checksum_algorithm(ChecksumAlgorithm::Crc32)
+            .set_object_lock_mode(self.lock.map(Lock::mode))
+            .set_object_lock_retain_until_date(self.lock.map(Lock::until))
             .send()
             .await
             .map_err(|error| failed(operation, key, &error))?;
@@ -188,11 +202,12 @@ impl Store {
         upload: &Multipart,
         parts: Vec<CompletedPart>,
         bytes: u64,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Written, StoreError> {
         let expected = once::Expected { bytes, parts: Some(parts.len()) };
         let parts = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
         let attempt = || async {
-            self.client
+            let answer = self
+                .client
                 .complete_multipart_upload()
                 .bucket(&*self.bucket)
                 .key(upload.key.as_str())
@@ -203,8 +218,8 @@ impl Store {
                 .config_override(once_only(COMPLETE_TIMEOUT))
                 .send()
                 .await
-                .map(drop)
-                .map_err(|error| once::Refusal::of(&error))
+                .map_err(|error| once::Refusal::of(&error))?;
+            Ok(version(answer.version_id()))
         };
         once::write(self, "CompleteMultipartUpload", &upload.key, expected, attempt).await
     }
@@ -229,6 +244,11 @@ impl Store {
             )
         }))
     }
+}
+
+/// A bucket that once kept versions and does so no more says `null`.
+fn version(id: Option<&str>) -> Written {
+    id.filter(|id| !id.is_empty() && *id != "null").map(str::to_owned)
 }
 
 /// For the writes that [`once`] repeats itself, since it must know of every attempt.

@@ -10,7 +10,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use drawbridge_protocol::ObjectKey;
 
-use super::{Cause, Store, StoreError};
+use super::{Cause, Store, StoreError, Written};
 
 const ATTEMPTS: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(200);
@@ -79,10 +79,10 @@ pub(super) async fn write<F, A>(
     key: &ObjectKey,
     expected: Expected,
     attempt: F,
-) -> Result<(), StoreError>
+) -> Result<Written, StoreError>
 where
     F: Fn() -> A,
-    A: Future<Output = Result<(), Refusal>>,
+    A: Future<Output = Result<Written, Refusal>>,
 {
     let mut uncertain = false;
     let mut last = Cause::other("it was never tried");
@@ -90,7 +90,10 @@ where
         if number > 0 {
             tokio::time::sleep(PAUSE * 4_u32.pow(number - 1)).await;
         }
-        let Err(refusal) = attempt().await else { return Ok(()) };
+        let refusal = match attempt().await {
+            Ok(written) => return Ok(written),
+            Err(refusal) => refusal,
+        };
         tracing::debug!(%key, operation, ?refusal, number, "a write was not confirmed");
         last = refusal.cause;
         match refusal.kind {
@@ -113,9 +116,9 @@ async fn settle(
     key: &ObjectKey,
     expected: Expected,
     cause: Cause,
-) -> Result<(), StoreError> {
+) -> Result<Written, StoreError> {
     match store.find(key).await? {
-        Some((bytes, e_tag)) if expected.is(bytes, &e_tag) => Ok(()),
+        Some((bytes, e_tag)) if expected.is(bytes, &e_tag) => Ok(None),
         Some(_) => Err(StoreError::Exists { key: key.clone() }),
         None => Err(StoreError::Failed { operation, key: key.clone(), cause }),
     }

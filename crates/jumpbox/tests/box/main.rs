@@ -2,10 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod certificates;
+mod checks;
 mod denials;
 mod limits;
+mod locks;
 mod raw;
 mod resume;
+mod rules;
 mod s3;
 mod sealing;
 mod support;

@@ -15,6 +15,8 @@ use aws_sdk_s3::{
 
 pub(crate) const BUCKET: &str = "backups";
 pub(crate) const STATE: &str = "state";
+/// Has Object Lock, and so keeps versions.
+pub(crate) const LOCKED: &str = "locked-backups";
 pub(crate) const REGION: &str = "us-east-1";
 
 struct Server {
@@ -48,6 +50,8 @@ pub(crate) async fn client() -> Client {
         // Made by whichever test comes first; the region's own owner may make a bucket again.
         client.create_bucket().bucket(bucket).send().await.expect("a bucket on the local S3");
     }
+    let locked = client.create_bucket().bucket(LOCKED).object_lock_enabled_for_bucket(true);
+    locked.send().await.expect("a locked bucket on the local S3");
     client
 }
 

@@ -8,7 +8,7 @@ use drawbridge::transfer::{Claim, ClientKey, Patience, Progress, Target, Transfe
 use drawbridge_jumpbox::{Bounds, BoxError, Ending, Jumpbox, Machine, Place};
 use drawbridge_protocol::{
     ArtifactName, ClusterName, JobRef, ObjectKey, ObjectPrefix, Orders, ReadyReport, SessionId, Version,
-    orders::Limits,
+    checks::ChecksConfig, orders::Limits,
 };
 use futures::{Stream, stream};
 use jiff::{SignedDuration, Timestamp};
@@ -20,13 +20,23 @@ use crate::s3;
 pub(crate) struct Plan {
     pub(crate) limits: Limits,
     pub(crate) bounds: Bounds,
+    pub(crate) checks: ChecksConfig,
     pub(crate) lives: SignedDuration,
+    pub(crate) bucket: &'static str,
 }
 
 impl Default for Plan {
     fn default() -> Self {
         let limits = Limits { part_bytes: 5 << 20, ..Limits::default() };
-        Self { limits, bounds: Bounds::default(), lives: SignedDuration::from_mins(5) }
+        // What most tests send is no archive: they look at what comes before and after the checks.
+        let checks = "all=off".parse().unwrap();
+        Self {
+            limits,
+            bounds: Bounds::default(),
+            checks,
+            lives: SignedDuration::from_mins(5),
+            bucket: s3::BUCKET,
+        }
     }
 }
 
@@ -61,12 +71,16 @@ pub(crate) async fn orders(s3: &Client, key: &ClientKey, plan: &Plan) -> Orders 
         job,
         cluster,
         client_key: key.public().clone(),
-        bucket: s3::BUCKET.to_owned(),
+        bucket: plan.bucket.to_owned(),
         region: s3::REGION.to_owned(),
         s3_endpoint: Some(s3::endpoint().to_owned()),
+        extra_ca: None,
         ready_url,
         deadline: Timestamp::now() + plan.lives,
         limits: plan.limits,
+        checks: plan.checks.clone(),
+        rules: Vec::new(),
+        baseline: None,
     }
 }
 
@@ -103,6 +117,9 @@ impl Rig {
             job: self.orders.job.clone(),
             bucket: self.orders.bucket.clone(),
             prefix: self.orders.prefix.clone(),
+            instance: self.report.instance.clone(),
+            certificate: None,
+            receipt_key: None,
         }
     }
 

@@ -3,6 +3,7 @@
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use drawbridge_protocol::SessionId;
 
 use super::world::{FakeGroup, FakeInstance, FakeInterface, Inner, World, ec2_error};
 use crate::{
@@ -115,19 +116,19 @@ fn missing<T>(code: &str) -> Result<T> {
     Err(ec2_error(code, Ec2ErrorKind::NotFound))
 }
 
-fn describe(id: &InstanceId, instance: &FakeInstance) -> Instance {
+fn describe(world: &Inner, id: &InstanceId, instance: &FakeInstance) -> Instance {
     let running = instance.state == InstanceState::Running;
     Instance {
         id: id.clone(),
         state: instance.state,
         public_address: running.then_some(Ipv4Addr::new(198, 51, 100, 20)),
         reason: None,
-        session: Some(instance.launch.owner.session.clone()),
+        session: tagged(world, id.as_str(), &instance.launch.owner.session),
         deadline: Some(instance.launch.owner.deadline),
     }
 }
 
-fn describe_interface(id: &InterfaceId, interface: &FakeInterface) -> Interface {
+fn describe_interface(world: &Inner, id: &InterfaceId, interface: &FakeInterface) -> Interface {
     let attachment = interface.attached.as_ref().map(|(instance, goes)| Attachment {
         id: format!("eni-attach-{id}"),
         instance: Some(instance.clone()),
@@ -137,13 +138,18 @@ fn describe_interface(id: &InterfaceId, interface: &FakeInterface) -> Interface 
         id: id.clone(),
         subnet: interface.subnet.clone(),
         attachment,
-        session: Some(interface.session.clone()),
+        session: tagged(world, id.as_str(), &interface.session),
     }
 }
 
-fn of(which: Of<'_>, session: &drawbridge_protocol::SessionId) -> bool {
+/// The session that the resource's tag names.
+fn tagged(world: &Inner, id: &str, session: &SessionId) -> Option<SessionId> {
+    (!world.untagged.contains(id)).then(|| session.clone())
+}
+
+fn of(world: &Inner, which: Of<'_>, id: &str, session: &SessionId) -> bool {
     match which {
-        Of::Session(wanted) => wanted == session,
+        Of::Session(wanted) => tagged(world, id, session).as_ref() == Some(wanted),
         Of::Stack => true,
     }
 }
@@ -165,8 +171,13 @@ impl Machines for FakeEc2 {
 
     async fn groups(&self, which: Of<'_>) -> Result<Vec<Group>> {
         let list = |world: &mut Inner| {
-            let ours = world.groups.iter().filter(|(_, group)| of(which, &group.session));
-            ours.map(|(id, group)| Group { id: id.clone(), session: Some(group.session.clone()) }).collect()
+            let ours =
+                world.groups.iter().filter(|(id, group)| of(world, which, id.as_str(), &group.session));
+            let group = |(id, group): (&GroupId, &FakeGroup)| Group {
+                id: id.clone(),
+                session: tagged(world, id.as_str(), &group.session),
+            };
+            ours.map(group).collect()
         };
         Ok(self.0.call("DescribeSecurityGroups", list).await?)
     }
@@ -230,16 +241,19 @@ impl Machines for FakeEc2 {
     async fn instance(&self, id: &InstanceId) -> Result<Instance> {
         let find = |world: &mut Inner| {
             let found = world.instances.get(id).filter(|_| !world.hidden);
-            found.map_or_else(|| missing("InvalidInstanceID.NotFound"), |instance| Ok(describe(id, instance)))
+            let described = found.map(|instance| describe(world, id, instance));
+            described.map_or_else(|| missing("InvalidInstanceID.NotFound"), Ok)
         };
         self.0.call("DescribeInstances", find).await?
     }
 
     async fn instances(&self, which: Of<'_>) -> Result<Vec<Instance>> {
         let list = |world: &mut Inner| {
-            let ours =
-                world.instances.iter().filter(|(_, instance)| of(which, &instance.launch.owner.session));
-            ours.filter(|_| !world.hidden).map(|(id, instance)| describe(id, instance)).collect()
+            let ours = world
+                .instances
+                .iter()
+                .filter(|(id, instance)| of(world, which, id.as_str(), &instance.launch.owner.session));
+            ours.filter(|_| !world.hidden).map(|(id, instance)| describe(world, id, instance)).collect()
         };
         Ok(self.0.call("DescribeInstances", list).await?)
     }
@@ -248,7 +262,7 @@ impl Machines for FakeEc2 {
         let list = |world: &mut Inner| {
             let ours =
                 world.instances.iter().filter(|(_, instance)| instance.launch.client_token == client_token);
-            ours.map(|(id, instance)| describe(id, instance)).collect()
+            ours.map(|(id, instance)| describe(world, id, instance)).collect()
         };
         Ok(self.0.call("DescribeInstances", list).await?)
     }
@@ -283,19 +297,19 @@ impl Machines for FakeEc2 {
 
     async fn interface(&self, id: &InterfaceId) -> Result<Interface> {
         let find = |world: &mut Inner| {
-            let found = world.interfaces.get(id);
-            found.map_or_else(
-                || missing("InvalidNetworkInterfaceID.NotFound"),
-                |interface| Ok(describe_interface(id, interface)),
-            )
+            let found = world.interfaces.get(id).map(|interface| describe_interface(world, id, interface));
+            found.map_or_else(|| missing("InvalidNetworkInterfaceID.NotFound"), Ok)
         };
         self.0.call("DescribeNetworkInterfaces", find).await?
     }
 
     async fn interfaces(&self, which: Of<'_>) -> Result<Vec<Interface>> {
         let list = |world: &mut Inner| {
-            let ours = world.interfaces.iter().filter(|(_, interface)| of(which, &interface.session));
-            ours.map(|(id, interface)| describe_interface(id, interface)).collect()
+            let ours = world
+                .interfaces
+                .iter()
+                .filter(|(id, interface)| of(world, which, id.as_str(), &interface.session));
+            ours.map(|(id, interface)| describe_interface(world, id, interface)).collect()
         };
         Ok(self.0.call("DescribeNetworkInterfaces", list).await?)
     }

@@ -1,7 +1,11 @@
 //! What `create` and `cleanup` do together, call by call, in a world in memory.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod baselines;
+mod both_ways;
+mod certifying;
 mod fakes;
+mod quotas;
 mod races;
 mod refusals;
 mod steps;
@@ -21,6 +25,7 @@ use self::{
     world::World,
 };
 use crate::{
+    certify::Signer,
     cleanup::{Answer, Cleaner, Swept},
     config::{CreateConfig, tests::environment},
     create::{Creator, Program},
@@ -43,7 +48,13 @@ fn session(number: u8) -> SessionId {
 
 fn request(number: u8) -> CreateRequest {
     let job = JobRef::new("default".into(), "nightly".into(), format!("0{number}"), 1).unwrap();
-    CreateRequest { version: Version, session: session(number), client_key: CLIENT_KEY.parse().unwrap(), job }
+    CreateRequest {
+        version: Version,
+        session: session(number),
+        client_key: CLIENT_KEY.parse().unwrap(),
+        job,
+        series: None,
+    }
 }
 
 /// Both Lambdas over one world. Each clone is another process.
@@ -51,11 +62,12 @@ fn request(number: u8) -> CreateRequest {
 struct Stack {
     world: Arc<World>,
     config: CreateConfig,
+    signer: Option<Arc<dyn Signer>>,
 }
 
 impl Stack {
     fn new() -> Self {
-        Self { world: World::new(), config: CreateConfig::read(&environment).unwrap() }
+        Self { world: World::new(), config: CreateConfig::read(&environment).unwrap(), signer: None }
     }
 
     fn destroyer(&self) -> Destroyer {
@@ -77,8 +89,12 @@ impl Stack {
     }
 
     async fn create(&self, request: &CreateRequest) -> Result<CreateOutcome, Error> {
-        let creator =
-            Creator { config: self.config.clone(), program: Self::program(), destroyer: self.destroyer() };
+        let creator = Creator {
+            config: self.config.clone(),
+            program: Self::program(),
+            destroyer: self.destroyer(),
+            signer: self.signer.clone(),
+        };
         creator.answer(request, self.moment()).await
     }
 

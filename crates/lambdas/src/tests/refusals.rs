@@ -36,11 +36,34 @@ async fn a_session_whose_objects_can_lie_nowhere_claims_nothing() {
 }
 
 #[tokio::test]
+async fn the_same_request_again_has_the_same_answer_and_makes_nothing_more() {
+    let stack = Stack::new();
+    let first = stack.ask_until_settled(&request(1), 1).await;
+    assert!(is_ready(&first));
+    let left = stack.world.left();
+    for _ in 0..3 {
+        assert_eq!(stack.create(&request(1)).await.unwrap(), first);
+    }
+    assert_eq!(stack.world.left(), left);
+}
+
+#[tokio::test]
 async fn a_closed_session_gets_no_box_again() {
     let stack = Stack::new();
+    assert!(is_ready(&stack.ask_until_settled(&request(1), 1).await));
     stack.close_until_destroyed(1).await;
-    assert_eq!(refusal(&stack.create(&request(1)).await.unwrap()), Some(Refusal::SessionEnded));
+    let mut other_key = request(1);
+    other_key.client_key = OTHER_KEY.parse().unwrap();
+    for again in [request(1), other_key] {
+        assert_eq!(refusal(&stack.create(&again).await.unwrap()), Some(Refusal::SessionEnded));
+    }
     assert_eq!(stack.world.left(), Vec::<String>::new());
+    stack.close_until_destroyed(2).await;
+    assert_eq!(
+        refusal(&stack.create(&request(2)).await.unwrap()),
+        Some(Refusal::SessionEnded),
+        "never opened"
+    );
 }
 
 #[tokio::test]

@@ -12,6 +12,8 @@ async fn a_session_gets_a_box_step_by_step_and_no_call_waits() {
     assert_eq!(waits_for(&stack.create(&request).await.unwrap()), Some(Waiting::Instance));
     stack.world.tick();
     assert_eq!(waits_for(&stack.create(&request).await.unwrap()), Some(Waiting::Report));
+    let nobody_yet = stack.world.inner().groups.values().all(|group| group.ssh_from.is_empty());
+    assert!(nobody_yet, "port 22 is closed until the box's own program answers there");
     stack.report(1);
     let CreateOutcome::Ready(ready) = stack.create(&request).await.unwrap() else { panic!() };
     assert_eq!(ready.address.to_string(), "198.51.100.20");
@@ -40,7 +42,8 @@ async fn asked_again_it_makes_nothing_and_saves_nothing() {
     let (before, from) = (stack.saved(1), stack.world.inner().calls.len());
     assert!(is_ready(&stack.create(&request).await.unwrap()));
     assert_eq!(stack.saved(1), before);
-    let reads = ["HeadObject", "GetObject", "DescribeInstances"];
+    // That the port is open is not saved, so it is opened again.
+    let reads = ["HeadObject", "GetObject", "DescribeInstances", "AuthorizeSecurityGroupIngress"];
     assert!(stack.world.inner().calls[from..].iter().all(|call| reads.contains(call)));
 }
 

@@ -177,3 +177,15 @@ async fn who_asks_for_a_box_that_went_down_learns_which_machine_it_was() {
     assert_eq!(reason, Refusal::BoxEnded);
     assert!(message.contains(id.as_str()), "{message}");
 }
+
+#[tokio::test]
+async fn every_sweep_leaves_its_mark() {
+    let stack = Stack::new();
+    let mark = |stack: &Stack| stack.world.inner().objects.get("sweeps/last.json").cloned();
+    assert!(mark(&stack).is_none());
+    sweep_until_quiet(&stack).await;
+    let first = mark(&stack).expect("a mark");
+    stack.world.pass(300);
+    sweep_until_quiet(&stack).await;
+    assert_ne!(mark(&stack), Some(first), "the mark is of the last sweep");
+}

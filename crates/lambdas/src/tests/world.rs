@@ -59,6 +59,8 @@ pub(crate) struct Inner {
     pub(crate) interfaces: BTreeMap<InterfaceId, FakeInterface>,
     pub(crate) groups: BTreeMap<GroupId, FakeGroup>,
     pub(crate) uploads: Vec<Upload>,
+    /// Ids whose session tag somebody took off.
+    pub(crate) untagged: BTreeSet<String>,
     /// Types that EC2 has none of.
     pub(crate) sold_out: BTreeSet<String>,
     /// Instances that DescribeInstances does not show yet.
@@ -197,13 +199,14 @@ impl World {
         }
     }
 
-    /// Everything that exists of anybody, tombstones and the shared program apart.
+    /// Everything that exists of anybody; tombstones, the day's count, the stop and the shared program apart.
     pub(crate) fn left(&self) -> Vec<String> {
         let inner = self.inner();
         let alive = |(_, instance): &(&InstanceId, &FakeInstance)| {
             instance.state != crate::machines::InstanceState::Terminated
         };
-        let kept = |key: &&String| !key.starts_with("closed/") && !key.starts_with("boot/program/");
+        let standing = ["closed/", "days/", "switch/", "boot/program/", "baselines/", "sweeps/"];
+        let kept = |key: &&String| !standing.iter().any(|prefix| key.starts_with(prefix));
         let mut left: Vec<String> =
             inner.instances.iter().filter(alive).map(|(id, _)| id.to_string()).collect();
         left.extend(inner.interfaces.keys().map(ToString::to_string));

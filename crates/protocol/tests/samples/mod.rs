@@ -3,13 +3,18 @@
 #![allow(clippy::unwrap_used)]
 #![allow(dead_code, reason = "each test file uses some of them")]
 
+use std::num::NonZeroU16;
+
 use drawbridge_protocol::{
-    CleanupAnswer, CleanupRequest, ClusterName, CreateAnswer, CreateRequest, Envelope, JobRef, Manifest,
-    ObjectKey, ObjectPrefix, Orders, ReadyReport, Receipt, SessionId, SessionPublicKey, Sha256, SshPublicKey,
-    Version,
+    Baseline, Certificate, CertifiedSession, CleanupAnswer, CleanupRequest, ClusterName, CreateAnswer,
+    CreateRequest, Envelope, JobRef, Manifest, ObjectKey, ObjectPrefix, Orders, ReadyReport, Receipt,
+    SessionId, SessionPublicKey, Sha256, Sources, SshPublicKey, Version,
+    checks::{Effect, Finding, Measures},
     dsse::{PAYLOAD_TYPE, Signature},
     manifest::{ArtifactRecord, Claimed, GapReason, LogGap, LogRange, Observed, StoredObject, Verdict},
-    orders::Limits,
+    measures::{Sample, SampledFile, SourceMeasures},
+    orders::{Limits, RulesFile},
+    posture::{Guarantee, GuaranteeState, Name, Posture, PostureAnswer, PostureOutcome, PostureRequest},
     session::{CleanupOutcome, CreateOutcome, ReadyBox, Refusal, Waiting},
     upload::{
         Accepted, Begin, Begun, Commit, End, Entry, Failure, FailureCode, Hello, Rejected, Sealed, Welcome,
@@ -49,7 +54,7 @@ pub(crate) fn at(minute: u8) -> Timestamp {
 }
 
 pub(crate) fn create_request() -> CreateRequest {
-    CreateRequest { version: Version, session: session(), client_key: ssh_key(), job: job() }
+    CreateRequest { version: Version, session: session(), client_key: ssh_key(), job: job(), series: None }
 }
 
 fn create(outcome: CreateOutcome) -> CreateAnswer {
@@ -70,7 +75,16 @@ pub(crate) fn create_ready() -> CreateAnswer {
         deadline: at(59),
         bucket: "backups".to_owned(),
         prefix: prefix(),
+        certificate: None,
     })))
+}
+
+pub(crate) fn create_ready_certified() -> CreateAnswer {
+    let mut answer = create_ready();
+    if let CreateOutcome::Ready(ready) = &mut answer.outcome {
+        ready.certificate = Some(certificate());
+    }
+    answer
 }
 
 pub(crate) fn create_refused() -> CreateAnswer {
@@ -108,13 +122,54 @@ pub(crate) fn orders() -> Orders {
         client_key: ssh_key(),
         bucket: "backups".to_owned(),
         region: "eu-central-1".to_owned(),
-        s3_endpoint: Some("http://198.51.100.3:4566".to_owned()),
+        s3_endpoint: Some("https://198.51.100.3".to_owned()),
+        extra_ca: Some(include_str!("../certificates/ca.pem").parse().unwrap()),
         prefix: prefix(),
         ended_key: ObjectKey::ended(&cluster(), &session()),
         ready_url: "https://state.s3.eu-central-1.amazonaws.com/ready/x.json?X-Amz-Signature=0".to_owned(),
         deadline: at(59),
         limits: Limits::default(),
+        checks: "tar_setuid=reject,yara=off,max_entries=100000".parse().unwrap(),
+        rules: Vec::new(),
+        baseline: None,
     }
+}
+
+/// The orders of a stack with rules of its own, for the second run of a series.
+pub(crate) fn orders_with_rules_and_baseline() -> Orders {
+    let text = "rule x { condition: false }".to_owned();
+    let checks = "yara.x=reject,secret.jwt=off".parse().unwrap();
+    let rules = vec![RulesFile { name: "house.yar".to_owned(), text }];
+    Orders { checks, rules, baseline: Some(Box::new(baseline())), ..orders() }
+}
+
+pub(crate) fn baseline() -> Baseline {
+    Baseline { version: Version, session: session(), sealed_at: at(3), sources: sources() }
+}
+
+fn sources() -> Sources {
+    let mut sample = Sample::default();
+    sample.add(SampledFile { path: 0x0102_0304, content: 0x0506 });
+    sample.add(SampledFile { path: 0xffff_0000, content: 0xff00 });
+    let config = SourceMeasures {
+        artifacts: 1,
+        files: 3,
+        measured: 2,
+        dense: 1,
+        bytes: 4_096,
+        sample,
+        alarmed: false,
+    };
+    let logs = SourceMeasures { artifacts: 1, alarmed: true, ..SourceMeasures::default() };
+    Sources::from([("config".to_owned(), config), ("logs".to_owned(), logs)])
+}
+
+pub(crate) fn create_request_in_a_series() -> CreateRequest {
+    CreateRequest { series: Some("nightly".to_owned().try_into().unwrap()), ..create_request() }
+}
+
+pub(crate) fn receipt_with_sources() -> Receipt {
+    Receipt { sources: sources(), ..receipt() }
 }
 
 pub(crate) fn ready_report() -> ReadyReport {
@@ -178,7 +233,21 @@ pub(crate) fn end() -> End {
 }
 
 pub(crate) fn object() -> StoredObject {
-    StoredObject { key: prefix().artifact(&begin().name, 0), bytes: 4, sha256: Sha256::of(b"data") }
+    StoredObject {
+        key: prefix().artifact(&begin().name, 0),
+        bytes: 4,
+        sha256: Sha256::of(b"data"),
+        version: None,
+    }
+}
+
+/// As a locked bucket keeps it.
+pub(crate) fn locked_object() -> StoredObject {
+    StoredObject { version: Some("3sL4kqtJlcpXroDTDmJ.rmSpXd3dIbrHY".to_owned()), ..object() }
+}
+
+pub(crate) fn locked_limits() -> Limits {
+    Limits { lock_days: NonZeroU16::new(30), ..Limits::default() }
 }
 
 pub(crate) fn accepted() -> Accepted {
@@ -187,7 +256,17 @@ pub(crate) fn accepted() -> Accepted {
         objects: vec![object()],
         bytes: 4,
         sha256: Sha256::of(b"data"),
-        verdict: Verdict::Accepted,
+        verdict: Verdict::Flagged,
+        findings: vec![finding()],
+    }
+}
+
+pub(crate) fn finding() -> Finding {
+    Finding {
+        check: "tar_setuid".to_owned(),
+        effect: Effect::Flag,
+        count: 2,
+        example: "'bin/su', mode 4755".to_owned(),
     }
 }
 
@@ -196,7 +275,12 @@ pub(crate) fn rejected() -> Rejected {
 }
 
 pub(crate) fn commit() -> Commit {
-    Commit { entries: vec![Entry { name: begin().name, bytes: 4, sha256: Sha256::of(b"data") }] }
+    let entries = vec![Entry { name: begin().name, bytes: 4, sha256: Sha256::of(b"data") }];
+    Commit { entries, certificate: None }
+}
+
+pub(crate) fn commit_certified() -> Commit {
+    Commit { certificate: Some(certificate()), ..commit() }
 }
 
 pub(crate) fn sealed() -> Sealed {
@@ -228,7 +312,11 @@ pub(crate) fn manifest() -> Manifest {
         bytes: 4,
         sha256: Sha256::of(b"data"),
         accepted_at: at(2),
-        verdict: Verdict::Accepted,
+        verdict: Verdict::Flagged,
+        original_bytes: Some(8),
+        original_sha256: Some(Sha256::of(b"original")),
+        findings: vec![finding()],
+        measures: Some(Measures { entries: 3, original_bytes: 8, stored_bytes: 4, ..Measures::default() }),
     };
     Manifest {
         version: Version,
@@ -240,6 +328,7 @@ pub(crate) fn manifest() -> Manifest {
         bucket: "backups".to_owned(),
         prefix: prefix(),
         sealed_at: at(3),
+        checks: [("tar_setuid".to_owned(), Effect::Flag)].into(),
         artifacts: vec![ArtifactRecord { observed, claimed: claimed() }],
     }
 }
@@ -256,15 +345,65 @@ pub(crate) fn receipt() -> Receipt {
         artifacts: 1,
         bytes: 4,
         sealed_at: at(3),
+        sources: Sources::new(),
     }
 }
 
 /// Of the right shape; the signature is none.
 pub(crate) fn envelope() -> Envelope {
-    let signature = Signature { keyid: session_key().as_str().to_owned(), sig: "c2lnbmF0dXJl".to_owned() };
+    let (keyid, sig) = (session_key().as_str().to_owned(), "c2lnbmF0dXJl".to_owned());
+    let signature = Signature { keyid, sig, certificate: None };
     Envelope {
         payload_type: PAYLOAD_TYPE.to_owned(),
         payload: "e30=".to_owned(),
         signatures: vec![signature],
     }
+}
+
+pub(crate) fn envelope_certified() -> Envelope {
+    envelope().certified_by(Some(certificate()))
+}
+
+/// What `create` would certify of the sample manifest's session.
+pub(crate) fn certified_session() -> CertifiedSession {
+    CertifiedSession {
+        version: Version,
+        session: session(),
+        job: job(),
+        client_key: ssh_key().fingerprint(),
+        instance: "i-0123456789abcdef0".to_owned(),
+        program: Sha256::of(b"program"),
+        session_key: session_key(),
+        bucket: "backups".to_owned(),
+        prefix: prefix(),
+        issued_at: at(1),
+        expires_at: at(59),
+    }
+}
+
+pub(crate) const RECEIPT_KEY_ID: &str = "arn:aws:kms:eu-central-1:111122223333:key/0000";
+
+/// Of the right shape; the signature is none.
+pub(crate) fn certificate() -> Certificate {
+    Certificate::new(&certified_session().to_payload().unwrap(), RECEIPT_KEY_ID, b"signature")
+}
+
+pub(crate) fn posture_request() -> PostureRequest {
+    PostureRequest { version: Version }
+}
+
+pub(crate) fn posture_checked() -> PostureAnswer {
+    let broken = "expected BlockPublicPolicy true, found false: put the public access block back";
+    let guarantees = vec![
+        Guarantee::new(Name::BackupPolicy, GuaranteeState::Holds, "as shipped, 5 statements"),
+        Guarantee::new(Name::BackupPublicAccess, GuaranteeState::Broken, broken),
+        Guarantee::new(Name::Key, GuaranteeState::Unknown, "kms:DescribeKey was denied"),
+    ];
+    let posture = Posture::new(at(30), guarantees).unwrap();
+    PostureAnswer { version: Version, outcome: PostureOutcome::Checked(posture) }
+}
+
+pub(crate) fn posture_refused() -> PostureAnswer {
+    let message = "posture request is not valid: unknown field `x`".to_owned();
+    PostureAnswer { version: Version, outcome: PostureOutcome::Refused { message } }
 }

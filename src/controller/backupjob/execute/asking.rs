@@ -1,7 +1,7 @@
 //! The steps that ask AWS for a box or for its end, and the one that begins to use it.
 
 use drawbridge_protocol::{
-    CleanupRequest, CreateRequest, Version,
+    CleanupRequest, CreateRequest, SeriesName, Version,
     session::{CleanupOutcome, CreateOutcome, ReadyBox, Waiting},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -15,13 +15,14 @@ use crate::{
         ReconcileError,
         backoff::Backoff,
         backupjob::{
-            local::{Closing, Opening},
+            local::{Closing, Opening, Ours},
             plan::later,
             series,
             transfer::{self, Crossing},
         },
     },
     fault::Fault,
+    transfer::Target,
 };
 
 /// Waits between questions to AWS that failed.
@@ -35,7 +36,8 @@ const PATIENT: i64 = 10;
 impl Work<'_> {
     pub(super) async fn ask_for_box(&self) -> Result<Next, ReconcileError> {
         let (uid, session) = (self.uid(), self.session()?);
-        let Some((function, key)) = self.context.attempts.ours(&uid, &session.id) else {
+        let Some(Ours { create: function, key, receipt_key }) = self.context.attempts.ours(&uid, &session.id)
+        else {
             return Ok(Next::Now);
         };
         let request = CreateRequest {
@@ -43,12 +45,26 @@ impl Work<'_> {
             session: self.session_id()?,
             client_key: key.public().clone(),
             job: self.reference()?,
+            // The API server's schema admits nothing else.
+            series: self.job.spec.series.clone().and_then(|series| SeriesName::try_from(series).ok()),
         };
         let answer = self.context.broker.create(&function, &request).await;
         self.context.metrics.asked("create", answer.as_ref().err().map(BrokerError::kind));
         let opening = match answer {
-            Ok(CreateOutcome::Ready(ready)) => Opening::Ready(ready),
-            Ok(CreateOutcome::Refused { reason, message }) => Opening::Refused { reason, message },
+            Ok(CreateOutcome::Ready(ready)) => {
+                let target = Target::new(&ready, request.session, request.job).pinned(receipt_key);
+                match target.believes(ready.certificate.as_ref(), key.public()) {
+                    Ok(()) => Opening::Ready(ready),
+                    Err(error) => {
+                        warn!(session = session.id, %error, "the box is not vouched for");
+                        Opening::Unverified { message: error.to_string() }
+                    }
+                }
+            }
+            Ok(CreateOutcome::Refused { reason, message }) => {
+                self.context.metrics.refused(reason.name());
+                Opening::Refused { reason, message }
+            }
             Ok(CreateOutcome::Pending { retry_after_seconds, waiting_for }) => {
                 let again_at = self.again_at(session, retry_after_seconds);
                 let since = match &self.seen.local.opening {
@@ -78,7 +94,9 @@ impl Work<'_> {
 
     pub(super) async fn cross(&self, ready: &ReadyBox) -> Result<Next, ReconcileError> {
         let (uid, session) = (self.uid(), self.session()?);
-        let Some((_, key)) = self.context.attempts.ours(&uid, &session.id) else { return Ok(Next::Now) };
+        let Some(Ours { key, receipt_key, .. }) = self.context.attempts.ours(&uid, &session.id) else {
+            return Ok(Next::Now);
+        };
         let before = series::before(self.job, &self.context.jobs.state());
         let job = self.reference()?;
         let bases = series::bases(&self.context.client, &job.namespace, before).await?;
@@ -91,6 +109,7 @@ impl Work<'_> {
             bases,
             ready: ready.clone(),
             key,
+            receipt_key,
             artifacts: self.job.status.as_ref().map_or(0, |status| status.artifacts.total.unsigned_abs()),
         };
         transfer::spawn(self.context, crossing);

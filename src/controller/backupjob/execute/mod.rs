@@ -11,13 +11,15 @@ use tracing::{info, warn};
 use zeroize::Zeroizing;
 
 use super::{
+    checks,
+    local::Ours,
     plan::{Ending, Observation, Step, Why, later},
     series,
     status::Draft,
     write,
 };
 use crate::{
-    api::{AbandonedSession, BackupJob, LogsStatus, SessionStatus},
+    api::{AbandonedSession, BackupJob, ChecksStatus, LogsStatus, SessionStatus},
     broker::Function,
     controller::{Context, ReconcileError, backupvault},
     fault::Fault,
@@ -65,6 +67,7 @@ impl Work<'_> {
                 );
                 self.normal("Seal", "Sealed", &note).await;
                 self.tell_gaps(sealed.logs.as_ref()).await;
+                self.tell_flagged(sealed.checks.as_ref()).await;
                 Ok(Next::Now)
             }
             Step::Stop(fault) => self.stop(&fault).await,
@@ -88,7 +91,12 @@ impl Work<'_> {
         self.write(self.draft().waits(why)).await?;
         if is_new {
             match why.reason {
-                "VaultNotFound" | "VaultNotReady" | "NamespaceNotAllowed" | "ClosingFailed" => {
+                "VaultNotFound"
+                | "VaultNotReady"
+                | "NamespaceNotAllowed"
+                | "PostureBroken"
+                | "PostureUnknown"
+                | "ClosingFailed" => {
                     self.warn("Wait", why.reason, &why.message).await;
                 }
                 "Queued" | "WaitingForSlot" => self.normal("Wait", why.reason, &why.message).await,
@@ -113,8 +121,12 @@ impl Work<'_> {
         let key = ClientKey::from_seed(&seed).map_err(|error| malformed(error.to_string()))?;
         let create =
             Function { region: vault.spec.region.clone(), name: vault.spec.functions.create.clone() };
+        let receipt_key = vault.spec.pinned_receipt_key().map_err(|error| ReconcileError::Malformed {
+            object: format!("BackupVault {name}"),
+            what: format!("a spec.receiptKey that cannot be used ({error})"),
+        })?;
         // The key is kept first: if the write below takes effect and its answer is lost, the session is still ours.
-        self.context.attempts.begin(&self.uid(), session.as_str(), create, key);
+        self.context.attempts.begin(&self.uid(), session.as_str(), Ours { create, key, receipt_key });
         let held = write::add_finalizer(&self.context.client, self.job).await?;
         let draft = Draft::of(&held, self.now).begins(session.as_str(), &vault, artifacts);
         write::status(&self.context.client, &held, draft.status).await?;
@@ -139,6 +151,14 @@ impl Work<'_> {
         let note = series::gaps_for_people(logs);
         warn!(gaps = logs.gaps, note, "log lines may be lost");
         self.warn("Gather", "LogGaps", &note).await;
+    }
+
+    /// A flagged artifact is stored, and someone should look at it.
+    async fn tell_flagged(&self, found: Option<&ChecksStatus>) {
+        let Some(found) = found else { return };
+        let note = checks::flagged_for_people(found);
+        warn!(artifacts = found.flagged, note, "artifacts are flagged");
+        self.warn("Check", "Flagged", &note).await;
     }
 
     async fn stop(&self, fault: &Fault) -> Result<Next, ReconcileError> {

@@ -43,6 +43,16 @@ pub(super) enum VaultView {
     NotReady {
         message: String,
     },
+    /// Nobody has looked at the stack's posture lately.
+    Unchecked,
+    /// A guarantee that the vault requires does not hold.
+    PostureBroken {
+        message: String,
+    },
+    /// A guarantee that the vault requires could not be looked at for too long.
+    PostureUnknown {
+        message: String,
+    },
     Usable,
 }
 
@@ -261,6 +271,21 @@ impl<'a> Case<'a> {
             VaultView::NotAllowed { message } => return wait("NamespaceNotAllowed", message.clone(), soon),
             VaultView::NotReady { message } => {
                 return wait("VaultNotReady", format!("BackupVault {vault} is not ready: {message}"), soon);
+            }
+            VaultView::Unchecked => {
+                let message = format!("the posture of BackupVault {vault} is being looked at");
+                return wait("CheckingPosture", message, soon);
+            }
+            VaultView::PostureBroken { message } => {
+                let message =
+                    format!("a guarantee that BackupVault {vault} requires does not hold: {message}");
+                return wait("PostureBroken", message, soon);
+            }
+            VaultView::PostureUnknown { message } => {
+                let message = format!(
+                    "nobody knows whether a guarantee that BackupVault {vault} requires holds: {message}"
+                );
+                return wait("PostureUnknown", message, soon);
             }
             VaultView::Usable => {}
         }

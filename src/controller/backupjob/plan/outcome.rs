@@ -1,6 +1,6 @@
 //! How a job goes on after something ended: by itself, by a failure, or because someone wants it to.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
 use super::{Case, Ending, LOOK_AGAIN, later};
 use crate::{
@@ -9,8 +9,15 @@ use crate::{
         backoff::Backoff,
         backupjob::status::{fault_of, progress_message, progress_reason},
     },
-    fault::{Fault, Reason},
+    fault::{Fault, Mending, Reason},
 };
+
+/// When the next UTC day begins.
+fn next_day(now: Timestamp) -> Timestamp {
+    let tomorrow = now.to_zoned(TimeZone::UTC).date().tomorrow();
+    let midnight = tomorrow.and_then(|date| date.to_zoned(TimeZone::UTC));
+    midnight.map_or(now, |midnight| midnight.timestamp())
+}
 
 impl Case<'_> {
     /// How the job goes on when its session is gone.
@@ -49,7 +56,11 @@ impl Case<'_> {
         let delay = backoff
             .stretched(fault.reason.mending().factor())
             .delay(u32::try_from(failures).unwrap_or(u32::MAX), uid);
-        Ending::Retry { at: later(self.now, SignedDuration::try_from(delay).unwrap_or(LOOK_AGAIN)) }
+        let from = match fault.reason.mending() {
+            Mending::Tomorrow => next_day(self.now),
+            Mending::Soon | Mending::Later | Mending::ByAPerson => self.now,
+        };
+        Ending::Retry { at: later(from, SignedDuration::try_from(delay).unwrap_or(LOOK_AGAIN)) }
     }
 
     /// Whether someone wants the job to end: by the annotation, or by deleting it.

@@ -66,6 +66,12 @@ fn opening(case: &Case<'_>, local: &LocalView) -> Step {
     let now = case.now;
     match &local.opening {
         Opening::Ready(ready) => Step::Cross(ready.clone()),
+        Opening::Unverified { message } => {
+            let message = format!(
+                "the box cannot be verified under the vault's spec.receiptKey, and nothing was sent to it: {message}"
+            );
+            Step::Stop(Fault::new(Reason::ReceiptUnverified, message))
+        }
         Opening::Refused { reason, message } => Step::Stop(refusal(*reason, message)),
         Opening::Failed { fault, needs_a_person, errors, .. } if *needs_a_person || *errors >= MAX_ERRORS => {
             Step::Stop(fault.clone())
@@ -159,7 +165,11 @@ fn refusal(refusal: Refusal, said: &str) -> Fault {
         Refusal::DeadlinePassed => {
             (Reason::CreateRefusedDeadlinePassed, "the next attempt has a new session")
         }
-        Refusal::Quota => (Reason::CreateRefusedQuota, "raise the stack's quota or wait"),
+        Refusal::Quota => (Reason::CreateRefusedQuota, "raise the AWS account's quota or wait"),
+        Refusal::DailyQuota => (
+            Reason::CreateRefusedDailyQuota,
+            "raise MaxSessionsPerDay of the stack, or wait for the next UTC day",
+        ),
         Refusal::Stopped => (Reason::CreateRefusedStopped, "ask whoever runs the stack to start it again"),
         Refusal::Capacity => (Reason::CreateRefusedCapacity, "add instance types to the stack or wait"),
         Refusal::BadRequest => {

@@ -121,6 +121,11 @@ fn ready() -> Box<ReadyBox> {
     )
 }
 
+/// A box came, and nothing vouches for it under the vault's receipt key.
+fn unverified() -> Opening {
+    Opening::Unverified { message: "the certificate is not signed with the pinned receipt key".to_owned() }
+}
+
 fn sealed() -> Box<Sealed> {
     Box::new(Sealed {
         envelope: serde_json::from_value(json!({ "payloadType": "t", "payload": "", "signatures": [] })).unwrap(),
@@ -131,6 +136,7 @@ fn sealed() -> Box<Sealed> {
         }))
         .unwrap(),
         logs: None,
+        checks: None,
     })
 }
 
@@ -193,6 +199,34 @@ fn a_job_without_a_session() {
             pending(),
             with(|seen| seen.vault = VaultView::NotAllowed { message: String::new() }),
             "wait NamespaceNotAllowed",
+        ),
+        (
+            "a vault whose posture nobody looked at",
+            pending(),
+            with(|seen| seen.vault = VaultView::Unchecked),
+            "wait CheckingPosture",
+        ),
+        (
+            "a vault that breaks a promise",
+            pending(),
+            with(|seen| seen.vault = VaultView::PostureBroken { message: String::new() }),
+            "wait PostureBroken",
+        ),
+        (
+            "a vault of which nobody knows",
+            pending(),
+            with(|seen| seen.vault = VaultView::PostureUnknown { message: String::new() }),
+            "wait PostureUnknown",
+        ),
+        (
+            "a session that is open crosses all the same",
+            open("Opening"),
+            {
+                let mut seen = ours(Opening::Unasked, Transfer::Idle);
+                seen.vault = VaultView::PostureBroken { message: String::new() };
+                seen
+            },
+            "ask_for_box",
         ),
         ("not its turn", pending(), behind, "wait Queued"),
         ("the process stops", pending(), with(|seen| seen.stopping = true), "wait ControllerStopping"),
@@ -292,6 +326,7 @@ fn a_session_that_opens() {
         ("no slot for long", open("Opening"), asked(long(Waiting::Slot)), "wait WaitingForSlot"),
         ("no box for too long", open("Opening"), asked(long(Waiting::Report)), "stop BoxNotReady"),
         ("ready", open("Opening"), asked(Opening::Ready(ready())), "cross"),
+        ("a box that nothing vouches for", open("Opening"), asked(unverified()), "stop ReceiptUnverified"),
         ("AWS is throttled", open("Opening"), asked(failed(false, 1, NOW + 1)), "wait BrokerThrottled"),
         ("and asked again", open("Opening"), asked(failed(false, 1, NOW)), "ask_for_box"),
         ("but not for ever", open("Opening"), asked(failed(false, 6, NOW)), "stop BrokerThrottled"),
@@ -313,6 +348,43 @@ fn a_session_that_opens() {
             "stop Cancelled",
         ),
     ]);
+}
+
+#[test]
+fn each_refusal_of_create_stops_the_session_with_a_reason_of_its_own() {
+    let expected = |refusal| match refusal {
+        Refusal::SessionReused => "CreateRefusedSessionReused",
+        Refusal::SessionEnded => "CreateRefusedSessionEnded",
+        Refusal::BoxEnded => "BoxEnded",
+        Refusal::DeadlinePassed => "CreateRefusedDeadlinePassed",
+        Refusal::Quota => "CreateRefusedQuota",
+        Refusal::DailyQuota => "CreateRefusedDailyQuota",
+        Refusal::Stopped => "CreateRefusedStopped",
+        Refusal::Capacity => "CreateRefusedCapacity",
+        Refusal::BadRequest => "CreateRefusedBadRequest",
+    };
+    let mut reasons = std::collections::BTreeSet::new();
+    for refusal in Refusal::ALL {
+        let refused = Opening::Refused { reason: *refusal, message: "because of 7".to_owned() };
+        let Step::Stop(fault) = plan(&open("Opening"), &ours(refused, Transfer::Idle), BACKOFF, at(NOW))
+        else {
+            panic!("{refusal:?} does not stop the session")
+        };
+        assert_eq!(fault.reason.as_str(), expected(*refusal));
+        assert!(fault.message.contains("because of 7; "), "{fault}");
+        reasons.insert(fault.reason.as_str());
+    }
+    assert_eq!(reasons.len(), Refusal::ALL.len());
+}
+
+#[test]
+fn a_job_of_a_used_up_day_tries_again_on_the_next() {
+    let status = json!({ "fault": fault_status("CreateRefusedDailyQuota")["fault"], "failures": 0 });
+    let job = open_with("Closing", status, json!({}));
+    let step = plan(&job, &closing(Closing::Destroyed), BACKOFF, at(NOW));
+    let Step::Conclude(Ending::Retry { at: when }) = step else { panic!("{step:?}") };
+    let midnight = at(86_400);
+    assert!(when >= midnight && when < midnight + jiff::SignedDuration::from_mins(2), "{when}");
 }
 
 #[test]
@@ -343,6 +415,12 @@ fn a_transfer() {
             open("Running"),
             ended(Err(fault(Reason::HostKeyMismatch))),
             "stop HostKeyMismatch",
+        ),
+        (
+            "the receipt has no good certificate",
+            open("Sealing"),
+            ended(Err(fault(Reason::ReceiptUnverified))),
+            "stop ReceiptUnverified",
         ),
         ("written down but never begun", open("Running"), crossing(Transfer::Idle), "cross"),
         ("the process was killed", open("Running"), seen(), "stop Interrupted"),
@@ -402,6 +480,12 @@ fn a_session_that_closes() {
             "conclude failed BackoffLimitExceeded",
         ),
         ("gone, after our own crash", closing_with(last("Interrupted")), destroyed(), "conclude retry now"),
+        (
+            "gone, after a receipt without a good certificate",
+            closing_with(fault_status("ReceiptUnverified")),
+            destroyed(),
+            "conclude retry later",
+        ),
         (
             "gone, after what no retry can help",
             closing_with(fault_status("Rejected")),

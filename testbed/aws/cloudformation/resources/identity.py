@@ -1,4 +1,4 @@
-"""Roles, the instance profile, the operator's user and its policy."""
+"""Roles, the instance profile, the operator's user and its policy, and by what else the operator may be known."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ def _role(clients: Clients, wanted: Properties) -> Made:
     name, trust = wanted.text("RoleName"), document(wanted, "AssumeRolePolicyDocument")
     role = clients("iam").create_role(RoleName=name, AssumeRolePolicyDocument=trust)["Role"]
     _put_role_policies(clients, name, wanted)
+    for policy in wanted.texts("ManagedPolicyArns", []):
+        clients("iam").attach_role_policy(RoleName=name, PolicyArn=policy)
     return Made(name, {"Arn": role["Arn"], "RoleId": role["RoleId"]})
 
 
 def _put_role_policies(clients: Clients, role: str, wanted: Properties) -> None:
-    policies = {p.text("PolicyName"): document(p, "PolicyDocument") for p in wanted.objects("Policies")}
+    policies = {p.text("PolicyName"): document(p, "PolicyDocument") for p in wanted.objects("Policies", [])}
     _check_size(f"the policies of role {role}", "".join(policies.values()), ROLE_POLICIES_LIMIT)
     for policy, text in policies.items():
         clients("iam").put_role_policy(RoleName=role, PolicyName=policy, PolicyDocument=text)
@@ -27,6 +29,21 @@ def _put_role_policies(clients: Clients, role: str, wanted: Properties) -> None:
 
 def _update_role(clients: Clients, standing: Made, wanted: Properties) -> None:
     _put_role_policies(clients, standing.reference, wanted)
+    trust = document(wanted, "AssumeRolePolicyDocument")
+    clients("iam").update_assume_role_policy(RoleName=standing.reference, PolicyDocument=trust)
+
+
+def _oidc_provider(clients: Clients, wanted: Properties) -> Made:
+    url, takes = wanted.text("Url"), wanted.texts("ClientIdList")
+    made = clients("iam").create_open_id_connect_provider(Url=url, ClientIDList=takes)
+    return Made(made["OpenIDConnectProviderArn"], {"Arn": made["OpenIDConnectProviderArn"]})
+
+
+def _pod_identity_association(clients: Clients, wanted: Properties) -> Made:
+    names = ("ClusterName", "Namespace", "ServiceAccount", "RoleArn")
+    given = {name[0].lower() + name[1:]: wanted.text(name) for name in names}
+    made = clients("eks").create_pod_identity_association(**given)["association"]
+    return Made(made["associationId"], {"AssociationArn": made["associationArn"]})
 
 
 def _instance_profile(clients: Clients, wanted: Properties) -> Made:
@@ -74,7 +91,9 @@ def _check_size(what: str, text: str, limit: int) -> None:
 
 
 KINDS = {
-    "AWS::IAM::Role": Kind(_role, frozenset({"Policies"}), _update_role),
+    "AWS::IAM::Role": Kind(_role, frozenset({"Policies", "AssumeRolePolicyDocument"}), _update_role),
+    "AWS::IAM::OIDCProvider": Kind(_oidc_provider),
+    "AWS::EKS::PodIdentityAssociation": Kind(_pod_identity_association),
     "AWS::IAM::InstanceProfile": Kind(_instance_profile),
     "AWS::IAM::User": Kind(_user),
     "AWS::IAM::ManagedPolicy": Kind(_managed_policy, frozenset({"PolicyDocument"}), _update_managed_policy),

@@ -44,4 +44,5 @@ def tag_specification(resource_type: str, properties: Properties) -> list[dict[s
 
 def document(properties: Properties, name: str) -> str:
     """A policy document as the APIs take it; AWS checks what is in it, not we."""
-    return json.dumps(properties.raw(name))
+    given = properties.raw(name)
+    return given if isinstance(given, str) else json.dumps(given)

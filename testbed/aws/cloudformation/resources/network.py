@@ -101,7 +101,7 @@ def _subnet_acl(clients: Clients, wanted: Properties) -> Made:
 
 def _acl_entry(clients: Clients, wanted: Properties) -> Made:
     acl, number, egress = wanted.text("NetworkAclId"), wanted.number("RuleNumber"), wanted.flag("Egress")
-    ports = wanted.object("PortRange")
+    ports = wanted.object("PortRange") if wanted.has("PortRange") else None
     clients("ec2").create_network_acl_entry(
         NetworkAclId=acl,
         RuleNumber=number,
@@ -109,7 +109,7 @@ def _acl_entry(clients: Clients, wanted: Properties) -> Made:
         RuleAction=wanted.text("RuleAction"),
         Protocol=wanted.text("Protocol"),
         CidrBlock=wanted.text("CidrBlock"),
-        PortRange={"From": ports.number("From"), "To": ports.number("To")},
+        **({"PortRange": {"From": ports.number("From"), "To": ports.number("To")}} if ports else {}),
     )
     return Made(f"{acl}|{number}|{egress}")
 

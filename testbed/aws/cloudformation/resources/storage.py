@@ -1,4 +1,4 @@
-"""Buckets and their policies."""
+"""Buckets, their policies, and the key that one may have."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ def _bucket(clients: Clients, wanted: Properties) -> Made:
     s3, bucket = clients("s3"), wanted.text("BucketName")
     if not 3 <= len(bucket) <= 63:
         raise TemplateError(f"bucket name '{bucket}' has {len(bucket)} characters, S3 takes 3 to 63")
-    s3.create_bucket(Bucket=bucket)
+    locked = wanted.has("ObjectLockEnabled") and wanted.flag("ObjectLockEnabled")
+    s3.create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=locked)
     block = wanted.object("PublicAccessBlockConfiguration")
     s3.put_public_access_block(
         Bucket=bucket, PublicAccessBlockConfiguration={name: block.flag(name) for name in ACCESS_BLOCKS}
@@ -26,23 +27,37 @@ def _bucket(clients: Clients, wanted: Properties) -> Made:
     s3.put_bucket_encryption(
         Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": _encryption(wanted.object("BucketEncryption"))}
     )
+    if wanted.has("VersioningConfiguration"):
+        status = wanted.object("VersioningConfiguration").text("Status")
+        s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": status})
+    if wanted.has("ObjectLockConfiguration"):
+        _lock(s3, bucket, wanted.object("ObjectLockConfiguration"), locked)
     rules = [_lifecycle(rule) for rule in wanted.object("LifecycleConfiguration").objects("Rules")]
     s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": rules})
     arn = f"arn:aws:s3:::{bucket}"
     if wanted.has("NotificationConfiguration"):
-        configurations = wanted.object("NotificationConfiguration").objects("LambdaConfigurations")
-        targets = [_notification(clients, target, arn) for target in configurations]
-        s3.put_bucket_notification_configuration(
-            Bucket=bucket, NotificationConfiguration={"LambdaFunctionConfigurations": targets}
-        )
+        notify = _notifications(clients, wanted.object("NotificationConfiguration"), arn)
+        s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=notify)
     return Made(bucket, {"Arn": arn})
 
 
+def _lock(s3: Any, bucket: str, wanted: Properties, locked: bool) -> None:
+    if not locked:
+        raise TemplateError(f"bucket '{bucket}' has an ObjectLockConfiguration, but ObjectLockEnabled is not true")
+    retention = wanted.object("Rule").object("DefaultRetention")
+    rule = {"DefaultRetention": {"Mode": retention.text("Mode"), "Days": retention.number("Days")}}
+    configuration = {"ObjectLockEnabled": wanted.text("ObjectLockEnabled"), "Rule": rule}
+    s3.put_object_lock_configuration(Bucket=bucket, ObjectLockConfiguration=configuration)
+
+
 def _encryption(wanted: Properties) -> list[dict[str, Any]]:
-    defaults = [
-        rule.object("ServerSideEncryptionByDefault") for rule in wanted.objects("ServerSideEncryptionConfiguration")
-    ]
-    return [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": d.text("SSEAlgorithm")}} for d in defaults]
+    rules = []
+    for rule in wanted.objects("ServerSideEncryptionConfiguration"):
+        default = rule.object("ServerSideEncryptionByDefault")
+        applied = {"SSEAlgorithm": default.text("SSEAlgorithm"), **default.given("KMSMasterKeyID")}
+        bucket_key = {"BucketKeyEnabled": rule.flag("BucketKeyEnabled")} if rule.has("BucketKeyEnabled") else {}
+        rules.append({"ApplyServerSideEncryptionByDefault": applied, **bucket_key})
+    return rules
 
 
 def _lifecycle(rule: Properties) -> dict[str, Any]:
@@ -56,7 +71,22 @@ def _lifecycle(rule: Properties) -> dict[str, Any]:
         wanted["AbortIncompleteMultipartUpload"] = {"DaysAfterInitiation": days}
     if rule.has("ExpirationInDays"):
         wanted["Expiration"] = {"Days": rule.number("ExpirationInDays")}
+    if rule.has("ExpiredObjectDeleteMarker"):
+        if "Expiration" in wanted:
+            raise TemplateError(f"lifecycle rule {wanted['ID']}: S3 takes either days or ExpiredObjectDeleteMarker")
+        wanted["Expiration"] = {"ExpiredObjectDeleteMarker": rule.flag("ExpiredObjectDeleteMarker")}
+    if rule.has("NoncurrentVersionExpiration"):
+        days = rule.object("NoncurrentVersionExpiration").number("NoncurrentDays")
+        wanted["NoncurrentVersionExpiration"] = {"NoncurrentDays": days}
     return wanted
+
+
+def _notifications(clients: Clients, wanted: Properties, arn: str) -> dict[str, Any]:
+    targets = [_notification(clients, target, arn) for target in wanted.objects("LambdaConfigurations", [])]
+    notify: dict[str, Any] = {"LambdaFunctionConfigurations": targets}
+    if wanted.has("EventBridgeConfiguration") and wanted.object("EventBridgeConfiguration").flag("EventBridgeEnabled"):
+        notify["EventBridgeConfiguration"] = {}
+    return notify
 
 
 def _notification(clients: Clients, target: Properties, bucket_arn: str) -> dict[str, Any]:
@@ -93,7 +123,34 @@ def _update_bucket_policy(clients: Clients, standing: Made, wanted: Properties) 
     clients("s3").put_bucket_policy(Bucket=standing.reference, Policy=document(wanted, "PolicyDocument"))
 
 
+def _key(clients: Clients, wanted: Properties) -> Made:
+    kms = clients("kms")
+    key = kms.create_key(
+        Description=wanted.text("Description", ""),
+        Policy=document(wanted, "KeyPolicy"),
+        BypassPolicyLockoutSafetyCheck=wanted.flag("BypassPolicyLockoutSafetyCheck", False),
+    )["KeyMetadata"]
+    if not 7 <= wanted.number("PendingWindowInDays") <= 30:
+        raise TemplateError("a key's PendingWindowInDays is 7 to 30")
+    if wanted.flag("EnableKeyRotation"):
+        kms.enable_key_rotation(KeyId=key["KeyId"])
+    return Made(key["KeyId"], {"Arn": key["Arn"]})
+
+
+def _update_key(clients: Clients, standing: Made, wanted: Properties) -> None:
+    policy = document(wanted, "KeyPolicy")
+    clients("kms").put_key_policy(KeyId=standing.reference, PolicyName="default", Policy=policy)
+
+
+def _alias(clients: Clients, wanted: Properties) -> Made:
+    name = wanted.text("AliasName")
+    clients("kms").create_alias(AliasName=name, TargetKeyId=wanted.text("TargetKeyId"))
+    return Made(name)
+
+
 KINDS = {
     "AWS::S3::Bucket": Kind(_bucket),
+    "AWS::KMS::Key": Kind(_key, frozenset({"KeyPolicy"}), _update_key),
+    "AWS::KMS::Alias": Kind(_alias),
     "AWS::S3::BucketPolicy": Kind(_bucket_policy, frozenset({"PolicyDocument"}), _update_bucket_policy),
 }

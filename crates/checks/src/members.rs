@@ -1,0 +1,111 @@
+//! The checks of an archive's structure, member by member.
+
+use drawbridge_protocol::checks::{CheckId, CheckLimits};
+
+use crate::{
+    EntryHead, EntryKind, Findings, Path, names,
+    seen::{Name, Seen},
+    shared::Shared,
+};
+
+const SETUID: u32 = 0o4000;
+const SETGID: u32 = 0o2000;
+
+/// What must be remembered of the members before.
+#[derive(Debug)]
+pub(crate) struct Structure {
+    limits: CheckLimits,
+    names: Seen,
+    links: Seen,
+}
+
+impl Structure {
+    pub(crate) fn new(limits: CheckLimits, shared: &Shared) -> Self {
+        Self { limits, names: Seen::new(shared.names.clone()), links: Seen::new(shared.links.clone()) }
+    }
+
+    /// A member's name by another header; only its letters are looked at.
+    pub(crate) fn alias(&self, path: &[u8], found: &mut Findings) {
+        names::look(path, &self.limits, found);
+    }
+
+    pub(crate) fn member(&mut self, head: &EntryHead<'_>, found: &mut Findings) {
+        let EntryHead { path, kind, mode, link, index, .. } = *head;
+        if index == self.limits.max_entries {
+            found.note(CheckId::TarEntries, format_args!("more than {} members", self.limits.max_entries));
+        }
+        names::look(path, &self.limits, found);
+        match kind {
+            EntryKind::CharacterDevice | EntryKind::BlockDevice => {
+                found.note(CheckId::TarDevice, format_args!("'{}'", Path(path)));
+            }
+            EntryKind::Fifo => found.note(CheckId::TarFifo, format_args!("'{}'", Path(path))),
+            EntryKind::Other(flag) => found.note(
+                CheckId::TarOddKind,
+                format_args!("'{}' is of kind '{}'", Path(path), flag.escape_ascii()),
+            ),
+            // On a directory setgid only says which group new files get.
+            EntryKind::File | EntryKind::HardLink if mode & (SETUID | SETGID) != 0 => {
+                found.note(CheckId::TarSetuid, format_args!("'{}', mode {mode:04o}", Path(path)));
+            }
+            _ => {}
+        }
+        let Some(normal) = names::normal(path) else { return };
+        self.through_link(path, &normal, found);
+        if kind != EntryKind::SymbolicLink && self.links.contains(&normal) {
+            found.note(
+                CheckId::TarThroughLink,
+                format_args!("'{}' would be written through the symbolic link of that name", Path(path)),
+            );
+        }
+        match (kind, link) {
+            (EntryKind::SymbolicLink, Some(target)) => self.symbolic(path, &normal, target, found),
+            (EntryKind::HardLink, Some(target)) => self.hard(path, target, found),
+            _ => {}
+        }
+        // A directory that comes twice is the same directory; a name that was one and becomes a file is not.
+        if kind != EntryKind::Directory
+            && found.wants(CheckId::TarDuplicate)
+            && self.names.insert(&normal) == Name::Known
+        {
+            found.note(CheckId::TarDuplicate, format_args!("'{}'", Path(path)));
+        }
+    }
+
+    fn through_link(&self, path: &[u8], normal: &[u8], found: &mut Findings) {
+        if self.links.is_empty() {
+            return;
+        }
+        if let Some(link) = names::parents(normal).find(|parent| self.links.contains(parent)) {
+            found.note(
+                CheckId::TarThroughLink,
+                format_args!("'{}' lies behind the symbolic link '{}'", Path(path), Path(link)),
+            );
+        }
+    }
+
+    fn symbolic(&mut self, path: &[u8], normal: &[u8], target: &[u8], found: &mut Findings) {
+        if target.first() == Some(&b'/') {
+            found.note(CheckId::TarSymlinkAbsolute, format_args!("'{}' -> '{}'", Path(path), Path(target)));
+        } else if names::led_to(normal, target).is_none() {
+            found.note(CheckId::TarSymlinkLeaves, format_args!("'{}' -> '{}'", Path(path), Path(target)));
+        }
+        if found.wants(CheckId::TarThroughLink) && self.links.insert(normal) == Name::Unkept {
+            found.note(
+                CheckId::TarThroughLink,
+                format_args!("more symbolic links than can be remembered; '{}' is one too many", Path(path)),
+            );
+        }
+    }
+
+    fn hard(&self, path: &[u8], target: &[u8], found: &mut Findings) {
+        let inside = names::normal(target).filter(|_| target.first() != Some(&b'/'));
+        match inside {
+            None => {
+                found
+                    .note(CheckId::TarHardlinkLeaves, format_args!("'{}' -> '{}'", Path(path), Path(target)));
+            }
+            Some(normal) => self.through_link(path, &normal, found),
+        }
+    }
+}

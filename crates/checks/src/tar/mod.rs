@@ -1,0 +1,391 @@
+//! Follows a tar stream without keeping it. Where two tars would read the same bytes differently, the archive counts as
+//! damaged: what a check saw must be what comes out when it is unpacked.
+
+mod header;
+mod pax;
+
+use crate::inspect::{EntryHead, EntryKind};
+use header::Header;
+
+const BLOCK: usize = 512;
+
+/// What is told of an archive as it passes.
+pub trait Members {
+    /// A member begins. `data` follows where it has a body, and `member_end` always.
+    fn member(&mut self, head: &EntryHead<'_>);
+    fn data(&mut self, bytes: &[u8]);
+    fn member_end(&mut self);
+    /// Another name that some tars give the member that comes next.
+    fn alias(&mut self, path: &[u8]);
+}
+
+/// Nobody is told.
+impl Members for () {
+    fn member(&mut self, _: &EntryHead<'_>) {}
+    fn data(&mut self, _: &[u8]) {}
+    fn member_end(&mut self) {}
+    fn alias(&mut self, _: &[u8]) {}
+}
+
+/// Why a stream is not a whole archive.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TarFault {
+    #[error("byte {at} does not begin a tar header: something else than tar wrote to the stream")]
+    NotTar { at: u64 },
+    #[error("the member at byte {at} can be read in two ways: {why}")]
+    Ambiguous { at: u64, why: &'static str },
+    #[error("the header at byte {at} names {size} bytes of names, more than {max}")]
+    HeaderSize { at: u64, size: u64, max: u64 },
+    #[error("the archive has no end marker after {bytes} bytes")]
+    NoEnd { bytes: u64 },
+    #[error("the archive holds nothing")]
+    Empty,
+    #[error("something follows the archive's end marker, at byte {at}")]
+    Trailing { at: u64 },
+}
+
+/// What comes next. Every length but the last includes no padding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    Header,
+    /// The map of an old sparse file goes on; then so many bytes of body.
+    Map {
+        size: u64,
+    },
+    Body {
+        left: u64,
+        padding: u64,
+    },
+    /// Names for the next member, by a header of this flag.
+    Names {
+        flag: u8,
+        left: u64,
+        padding: u64,
+    },
+    Padding {
+        left: u64,
+    },
+    End,
+}
+
+/// What headers of names say of the member that comes next.
+#[derive(Debug, Default)]
+struct Pending {
+    path: Option<Vec<u8>>,
+    link: Option<Vec<u8>>,
+    size: Option<u64>,
+    alias: Option<Vec<u8>>,
+    pax: bool,
+    gnu: bool,
+}
+
+/// Where the stream is.
+#[derive(Debug)]
+pub struct TarReader {
+    next: Next,
+    /// The part of a block that has come.
+    block: Vec<u8>,
+    /// The part of a header of names that has come.
+    names: Vec<u8>,
+    pending: Pending,
+    max_header: u64,
+    /// Bytes so far.
+    offset: u64,
+    members: u64,
+    /// One zero block came; another must follow.
+    zero: bool,
+}
+
+impl TarReader {
+    pub fn new(max_header: u64) -> Self {
+        Self {
+            next: Next::Header,
+            block: Vec::with_capacity(BLOCK),
+            names: Vec::new(),
+            pending: Pending::default(),
+            max_header,
+            offset: 0,
+            members: 0,
+            zero: false,
+        }
+    }
+
+    /// Takes the next bytes of the archive.
+    pub fn feed(&mut self, mut chunk: &[u8], members: &mut impl Members) -> Result<(), TarFault> {
+        while !chunk.is_empty() {
+            let taken = self.step(chunk, members)?;
+            self.offset += taken as u64;
+            chunk = &chunk[taken..];
+        }
+        Ok(())
+    }
+
+    /// Whether the end marker has come.
+    pub fn has_ended(&self) -> bool {
+        self.next == Next::End
+    }
+
+    /// Members so far.
+    pub fn members(&self) -> u64 {
+        self.members
+    }
+
+    /// Whether the archive may end here.
+    pub fn finish(&self) -> Result<(), TarFault> {
+        if self.next != Next::End || !self.offset.is_multiple_of(BLOCK as u64) {
+            return Err(TarFault::NoEnd { bytes: self.offset });
+        }
+        if self.members == 0 { Err(TarFault::Empty) } else { Ok(()) }
+    }
+
+    /// Consumes a run of `chunk` that belongs together and says how long it was.
+    fn step(&mut self, chunk: &[u8], members: &mut impl Members) -> Result<usize, TarFault> {
+        match &mut self.next {
+            Next::Header => self.collect(chunk, |reader, block| reader.header(block, members)),
+            Next::Map { size } => {
+                let size = *size;
+                self.collect(chunk, |reader, block| {
+                    if block[504] == 0 {
+                        reader.body(size, members);
+                    }
+                    Ok(())
+                })
+            }
+            Next::Body { left, padding } => {
+                let taken = take(left, chunk);
+                members.data(&chunk[..taken]);
+                if *left == 0 {
+                    let padding = *padding;
+                    members.member_end();
+                    self.pad(padding);
+                }
+                Ok(taken)
+            }
+            Next::Names { flag, left, padding } => {
+                let taken = take(left, chunk);
+                self.names.extend_from_slice(&chunk[..taken]);
+                if *left == 0 {
+                    let (flag, padding) = (*flag, *padding);
+                    self.close_names(flag)?;
+                    self.pad(padding);
+                }
+                Ok(taken)
+            }
+            Next::Padding { left } => {
+                let taken = take(left, chunk);
+                if *left == 0 {
+                    self.next = Next::Header;
+                }
+                Ok(taken)
+            }
+            Next::End => match chunk.iter().position(|&byte| byte != 0) {
+                None => Ok(chunk.len()),
+                Some(at) => Err(TarFault::Trailing { at: self.offset + at as u64 }),
+            },
+        }
+    }
+
+    /// Waits for a whole block, which may come in pieces, and reads it.
+    fn collect(
+        &mut self,
+        chunk: &[u8],
+        read: impl FnOnce(&mut Self, &[u8; BLOCK]) -> Result<(), TarFault>,
+    ) -> Result<usize, TarFault> {
+        if self.block.is_empty()
+            && let Some(block) = chunk.first_chunk()
+        {
+            read(self, block)?;
+            return Ok(BLOCK);
+        }
+        let taken = (BLOCK - self.block.len()).min(chunk.len());
+        self.block.extend_from_slice(&chunk[..taken]);
+        if let Some(&block) = self.block.first_chunk::<BLOCK>() {
+            self.block.clear();
+            read(self, &block)?;
+        }
+        Ok(taken)
+    }
+
+    fn header(&mut self, block: &[u8; BLOCK], members: &mut impl Members) -> Result<(), TarFault> {
+        let pending = self.pending.pax || self.pending.gnu;
+        if block.iter().all(|&byte| byte == 0) {
+            if pending {
+                return Err(self.ambiguous("names stand before the end marker"));
+            }
+            self.next = if std::mem::replace(&mut self.zero, true) { Next::End } else { Next::Header };
+            return Ok(());
+        }
+        if self.zero {
+            return Err(self.ambiguous("a single zero block stands before it, where some tars end"));
+        }
+        let Some(header) = Header::parse(block) else { return Err(TarFault::NotTar { at: self.at() }) };
+        if header.unread_prefix {
+            return Err(self.ambiguous("some tars would read a prefix of its name"));
+        }
+        match header.flag {
+            b'X' => Err(self.ambiguous("some tars would read names of the next member in it")),
+            flag @ (b'x' | b'g' | b'L' | b'K') => self.begin_names(flag, header.size),
+            _ => self.member(header, members),
+        }
+    }
+
+    fn begin_names(&mut self, flag: u8, size: u64) -> Result<(), TarFault> {
+        if size > self.max_header {
+            return Err(TarFault::HeaderSize { at: self.at(), size, max: self.max_header });
+        }
+        let twice = match flag {
+            b'x' | b'g' => self.pending.pax || self.pending.gnu,
+            b'L' => self.pending.pax || self.pending.path.is_some(),
+            _ => self.pending.pax || self.pending.link.is_some(),
+        };
+        if twice {
+            return Err(self.ambiguous("several headers give it a name"));
+        }
+        self.names.clear();
+        self.next = Next::Names { flag, left: size, padding: padding(size) };
+        if size == 0 {
+            self.close_names(flag)?;
+            self.next = Next::Header;
+        }
+        Ok(())
+    }
+
+    fn close_names(&mut self, flag: u8) -> Result<(), TarFault> {
+        let names = std::mem::take(&mut self.names);
+        match flag {
+            b'L' => {
+                self.pending.gnu = true;
+                self.pending.path = Some(header::text(&names).to_vec());
+            }
+            b'K' => {
+                self.pending.gnu = true;
+                self.pending.link = Some(header::text(&names).to_vec());
+            }
+            _ => self.close_pax(flag == b'g', &names)?,
+        }
+        Ok(())
+    }
+
+    fn close_pax(&mut self, global: bool, names: &[u8]) -> Result<(), TarFault> {
+        let Some(records) = pax::records(names) else {
+            return Err(self.ambiguous("its pax header is malformed"));
+        };
+        for (key, value) in records {
+            let field = match key {
+                b"path" => &mut self.pending.path,
+                b"linkpath" => &mut self.pending.link,
+                b"GNU.sparse.name" => &mut self.pending.alias,
+                b"size" => {
+                    let digits = std::str::from_utf8(value).ok().filter(|text| !text.starts_with('+'));
+                    let Some(size) = digits.and_then(|text| text.parse().ok()) else {
+                        return Err(self.ambiguous("its pax header has a size that is no number"));
+                    };
+                    if global || self.pending.size.replace(size).is_some() {
+                        return Err(self.ambiguous("several headers give it a size"));
+                    }
+                    continue;
+                }
+                _ => continue,
+            };
+            if global || field.is_some() || value.contains(&0) {
+                return Err(self.ambiguous("its pax headers give it a name for many, twice, or with a NUL"));
+            }
+            *field = Some(value.to_vec());
+        }
+        self.pending.pax |= !global;
+        Ok(())
+    }
+
+    fn member(&mut self, header: Header, members: &mut impl Members) -> Result<(), TarFault> {
+        let pending = std::mem::take(&mut self.pending);
+        let size = match pending.size {
+            Some(size) if header.size != 0 && header.size != size => {
+                return Err(self.ambiguous("its header and its pax header differ in size"));
+            }
+            Some(size) => size,
+            None => header.size,
+        };
+        let slash = header.name.ends_with(b"/");
+        let path = pending.path.unwrap_or(header.name);
+        let by_name = matches!(header.flag, 0 | b'0' | b'7') && (slash || path.ends_with(b"/"));
+        if by_name && (header.flag != 0 || !slash || !path.ends_with(b"/")) {
+            return Err(self.ambiguous("some tars would take it for a directory"));
+        }
+        let kind = kind(header.flag, &path);
+        let bodiless = !matches!(kind, EntryKind::File | EntryKind::Other(_));
+        if bodiless && size != 0 {
+            return Err(self.ambiguous("it has a size, and members of its kind have no body"));
+        }
+        if let Some(alias) = &pending.alias {
+            members.alias(alias);
+        }
+        let link = pending.link.unwrap_or(header.link);
+        let is_link = matches!(kind, EntryKind::SymbolicLink | EntryKind::HardLink);
+        members.member(&EntryHead {
+            path: &path,
+            kind,
+            size: Some(size),
+            mode: header.mode,
+            link: is_link.then_some(&link[..]),
+            index: self.members,
+        });
+        self.members += 1;
+        if header.extended {
+            self.next = Next::Map { size };
+        } else {
+            self.body(size, members);
+        }
+        Ok(())
+    }
+
+    fn body(&mut self, size: u64, members: &mut impl Members) {
+        if size == 0 {
+            members.member_end();
+            self.next = Next::Header;
+        } else {
+            self.next = Next::Body { left: size, padding: padding(size) };
+        }
+    }
+
+    fn pad(&mut self, left: u64) {
+        self.next = if left == 0 { Next::Header } else { Next::Padding { left } };
+    }
+
+    /// Where the block at hand begins.
+    fn at(&self) -> u64 {
+        self.offset / BLOCK as u64 * BLOCK as u64
+    }
+
+    fn ambiguous(&self, why: &'static str) -> TarFault {
+        TarFault::Ambiguous { at: self.at(), why }
+    }
+}
+
+/// Takes what `chunk` has of the bytes that are `left`.
+fn take(left: &mut u64, chunk: &[u8]) -> usize {
+    let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(chunk.len());
+    *left -= taken as u64;
+    taken
+}
+
+fn padding(size: u64) -> u64 {
+    (BLOCK as u64 - size % BLOCK as u64) % BLOCK as u64
+}
+
+fn kind(flag: u8, path: &[u8]) -> EntryKind {
+    match flag {
+        // Before there was a flag for directories, a name with a slash at its end was one.
+        0 if path.ends_with(b"/") => EntryKind::Directory,
+        0 | b'0' | b'7' => EntryKind::File,
+        b'1' => EntryKind::HardLink,
+        b'2' => EntryKind::SymbolicLink,
+        b'3' => EntryKind::CharacterDevice,
+        b'4' => EntryKind::BlockDevice,
+        b'5' => EntryKind::Directory,
+        b'6' => EntryKind::Fifo,
+        flag => EntryKind::Other(flag),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

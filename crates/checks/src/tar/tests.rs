@@ -1,0 +1,211 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+
+/// A header of ustar's form; the checksum is right whatever stands in it.
+pub(crate) fn block(
+    name: &[u8],
+    flag: u8,
+    size: u64,
+    link: &[u8],
+    change: impl FnOnce(&mut [u8]),
+) -> Vec<u8> {
+    let mut block = vec![0; BLOCK];
+    block[..name.len()].copy_from_slice(name);
+    block[100..107].copy_from_slice(b"0000644");
+    block[124..135].copy_from_slice(format!("{size:011o}").as_bytes());
+    block[156] = flag;
+    block[157..157 + link.len()].copy_from_slice(link);
+    block[257..265].copy_from_slice(b"ustar\x0000");
+    change(&mut block);
+    block[148..156].fill(b' ');
+    let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
+    block[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+    block
+}
+
+/// A member with its body.
+pub(crate) fn member(name: &[u8], flag: u8, body: &[u8]) -> Vec<u8> {
+    let mut out = block(name, flag, body.len() as u64, b"", |_| {});
+    out.extend_from_slice(body);
+    out.resize(out.len().next_multiple_of(BLOCK), 0);
+    out
+}
+
+pub(crate) fn link(name: &[u8], flag: u8, target: &[u8]) -> Vec<u8> {
+    block(name, flag, 0, target, |_| {})
+}
+
+pub(crate) fn archive(members: &[Vec<u8>]) -> Vec<u8> {
+    let mut out = members.concat();
+    out.extend_from_slice(&[0; 2 * BLOCK]);
+    out
+}
+
+/// What was told of an archive: a line a member.
+#[derive(Default)]
+struct Told {
+    lines: Vec<String>,
+    body: Vec<u8>,
+}
+
+impl Members for Told {
+    fn member(&mut self, head: &EntryHead<'_>) {
+        let link = head.link.map(|link| format!(" -> {}", link.escape_ascii())).unwrap_or_default();
+        self.lines.push(format!("{:?} {}{link}", head.kind, head.path.escape_ascii()));
+    }
+    fn data(&mut self, bytes: &[u8]) {
+        self.body.extend_from_slice(bytes);
+    }
+    fn member_end(&mut self) {
+        let body = std::mem::take(&mut self.body);
+        let line = self.lines.last_mut().unwrap();
+        line.push_str(&format!(" [{}]", body.escape_ascii()));
+    }
+    fn alias(&mut self, path: &[u8]) {
+        self.lines.push(format!("alias {}", path.escape_ascii()));
+    }
+}
+
+fn read(bytes: &[u8], step: usize) -> Result<Vec<String>, TarFault> {
+    let (mut reader, mut told) = (TarReader::new(1 << 16), Told::default());
+    for chunk in bytes.chunks(step) {
+        reader.feed(chunk, &mut told)?;
+    }
+    reader.finish().map(|()| told.lines)
+}
+
+/// The same whatever the chunks.
+fn told(bytes: &[u8]) -> Result<Vec<String>, TarFault> {
+    let whole = read(bytes, bytes.len().max(1));
+    for step in [1, 7, 511, 512, 513] {
+        assert_eq!(read(bytes, step), whole, "chunks of {step}");
+    }
+    whole
+}
+
+#[test]
+fn members_are_told_with_their_names_links_and_bodies() {
+    let bytes = archive(&[
+        member(b"d/", b'5', b""),
+        member(b"d/a", b'0', b"body"),
+        member(b"old", 0, &[b'x'; 512]),
+        member(b"olddir/", 0, b""),
+        link(b"s", b'2', b"d/a"),
+        link(b"h", b'1', b"d/a"),
+        link(b"c", b'3', b""),
+        link(b"p", b'6', b""),
+        member(b"?", b'Z', b"odd"),
+    ]);
+    let expected = [
+        "Directory d/ []".to_owned(),
+        "File d/a [body]".to_owned(),
+        format!("File old [{}]", "x".repeat(512)),
+        "Directory olddir/ []".to_owned(),
+        "SymbolicLink s -> d/a []".to_owned(),
+        "HardLink h -> d/a []".to_owned(),
+        "CharacterDevice c []".to_owned(),
+        "Fifo p []".to_owned(),
+        "Other(90) ? [odd]".to_owned(),
+    ];
+    assert_eq!(told(&bytes).unwrap(), expected);
+}
+
+#[test]
+fn long_names_of_gnu_and_of_pax_are_joined_to_their_member() {
+    let long = [b'n'; 300];
+    let target = [b't'; 200];
+    let pax = |key: &[u8], value: &[u8]| {
+        let length = key.len() + value.len() + 6;
+        [length.to_string().as_bytes(), b" ", key, b"=", value, b"\n"].concat()
+    };
+    let records = [pax(b"path", &long), pax(b"linkpath", &target)].concat();
+    for names in [
+        [
+            member(b"././@LongLink", b'L', &[&long[..], b"\0"].concat()),
+            member(b"././@LongLink", b'K', &target),
+        ]
+        .concat(),
+        member(b"PaxHeaders/x", b'x', &records),
+    ] {
+        let bytes = archive(&[names, link(b"short", b'2', b"short"), member(b"next", b'0', b"")]);
+        let (n, t) = ("n".repeat(300), "t".repeat(200));
+        assert_eq!(told(&bytes).unwrap(), [format!("SymbolicLink {n} -> {t} []"), "File next []".to_owned()]);
+    }
+    let prefixed = block(b"name", b'0', 0, b"", |block| block[345..348].copy_from_slice(b"a/b"));
+    assert_eq!(told(&archive(&[prefixed])).unwrap(), ["File a/b/name []"]);
+}
+
+#[test]
+fn an_old_sparse_file_s_map_is_not_taken_for_a_header() {
+    let mut head = block(b"sparse", b'S', 5, b"", |block| block[482] = 1);
+    let mut map = vec![b'1'; BLOCK];
+    map[504] = 1;
+    head.extend_from_slice(&map);
+    map[504] = 0;
+    head.extend_from_slice(&map);
+    head.extend_from_slice(b"body!");
+    head.resize(head.len().next_multiple_of(BLOCK), 0);
+    assert_eq!(
+        told(&archive(&[head, member(b"next", b'0', b"")])).unwrap(),
+        ["Other(83) sparse [body!]", "File next []"]
+    );
+}
+
+#[test]
+fn what_can_be_read_in_two_ways_is_refused() {
+    let pax = |records: &[u8]| member(b"x", b'x', records);
+    let file = || member(b"f", b'0', b"body");
+    let cases = [
+        ("a link with a body", archive(&[block(b"l", b'2', 4, b"t", |_| {}), file()])),
+        ("a directory with a body", archive(&[member(b"d/", b'0', b"body")])),
+        ("two sizes", archive(&[pax(b"8 size=9\n"), file()])),
+        ("two pax headers", archive(&[pax(b"8 path=a\n"), pax(b"8 path=b\n"), file()])),
+        ("one name twice", archive(&[pax(b"9 path=a\n9 path=b\n"), file()])),
+        ("pax and gnu", archive(&[pax(b"9 path=a\n"), member(b"l", b'L', b"b"), file()])),
+        ("two gnu names", archive(&[member(b"l", b'L', b"a"), member(b"l", b'L', b"b"), file()])),
+        ("a name for all", archive(&[member(b"g", b'g', b"9 path=a\n"), file()])),
+        ("a malformed record", archive(&[pax(b"9 path=ab\n"), file()])),
+        ("a NUL in a name", archive(&[pax(b"11 path=a\0b\n"), file()])),
+        ("a size that is none", archive(&[pax(b"9 size=+4\n"), file()])),
+        ("names for nobody", archive(&[file(), pax(b"9 path=a\n")])),
+        ("a directory by its name alone", archive(&[member(b"d/", b'0', b"")])),
+        ("a name that turns a file into one", archive(&[pax(b"10 path=a/\n"), member(b"a", 0, b"")])),
+        ("names for Solaris", archive(&[member(b"x", b'X', b"9 path=a\n"), file()])),
+        (
+            "a prefix that only some read",
+            archive(&[block(b"f", b'0', 0, b"", |block| {
+                block[257..265].copy_from_slice(b"ustar  \0");
+                block[345..347].copy_from_slice(b"..");
+            })]),
+        ),
+        ("a lone zero block", archive(&[file(), vec![0; BLOCK], file()])),
+    ];
+    for (what, bytes) in cases {
+        assert!(matches!(told(&bytes), Err(TarFault::Ambiguous { .. })), "{what}: {:?}", told(&bytes));
+    }
+    // The twins that are as they should be.
+    for names in [pax(b"9 path=a\n"), pax(b"9 size=4\n"), pax(b""), member(b"g", b'g', b"13 comment=x\n")] {
+        assert!(told(&archive(&[names, file()])).is_ok());
+    }
+}
+
+#[test]
+fn names_are_not_collected_without_end() {
+    let bytes = archive(&[member(b"x", b'x', &vec![b'1'; (1 << 16) + 1]), member(b"f", b'0', b"")]);
+    assert!(matches!(told(&bytes), Err(TarFault::HeaderSize { at: 0, size: 65_537, max: 65_536 })));
+}
+
+#[test]
+fn an_archive_ends_at_its_marker_and_nowhere_else() {
+    let bytes = archive(&[member(b"a", b'0', b"body"), member(b"b", b'0', b"")]);
+    for end in 0..bytes.len() {
+        let expected = TarFault::NoEnd { bytes: end as u64 };
+        assert_eq!(read(&bytes[..end], 100), Err(expected), "cut at {end}");
+    }
+    assert_eq!(told(&[0; 10_240]), Err(TarFault::Empty));
+    assert!(told(&[&bytes[..], &[0; 10 * BLOCK]].concat()).is_ok());
+    let at = bytes.len() as u64 + 3;
+    assert_eq!(told(&[&bytes[..], b"\0\0\0x"].concat()), Err(TarFault::Trailing { at }));
+    assert_eq!(told(&b"sh: tar: not found\n".repeat(64)), Err(TarFault::NotTar { at: 0 }));
+}

@@ -1,0 +1,64 @@
+//! What the rules cost in memory. A test binary of its own, so that its peak is theirs.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod normal_set;
+mod support;
+
+use std::{fs, sync::Arc, thread};
+
+use drawbridge_checks::{EntryHead, EntryKind, Findings, Inspectors as _};
+use drawbridge_protocol::checks::ChecksConfig;
+use drawbridge_rules::Rules;
+use normal_set::Set;
+use support::name;
+
+/// For all of it: rules, scanners and blocks of four artifacts at once. The box must stay under 96 MiB with all else.
+const MAX_MIB: u64 = 48;
+
+/// The process's peak and present memory, in KiB.
+fn memory() -> (u64, u64) {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let of = |field: &str| {
+        let line = status.lines().find(|line| line.starts_with(field)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    };
+    (of("VmHWM:"), of("VmRSS:"))
+}
+
+fn look_at_an_artifact(rules: &Rules, seed: u64) {
+    let artifact = name(&format!("logs.web-{seed}.app.log.zst"));
+    let mut found = Findings::new(ChecksConfig::default());
+    let mut inspectors = rules.of(&artifact);
+    let head = EntryHead { path: b"x", kind: EntryKind::File, size: None, mode: 0, link: None, index: 0 };
+    inspectors.iter_mut().for_each(|inspector| inspector.entry(&head, &mut found));
+    let log = Set::new(seed).log(1 << 20);
+    for _ in 0..64 {
+        for piece in log.chunks(64 << 10) {
+            inspectors.iter_mut().for_each(|inspector| inspector.data(piece, &mut found));
+        }
+    }
+    inspectors.iter_mut().for_each(|inspector| inspector.entry_end(&mut found));
+    inspectors.iter_mut().for_each(|inspector| inspector.finish(&mut found));
+    assert_eq!(found.checks().count(), 0);
+}
+
+#[test]
+fn four_artifacts_at_once_stay_within_the_rules_share_of_the_box() {
+    let (before, _) = memory();
+    let rules = Arc::new(Rules::new(ChecksConfig::default(), &[], None).unwrap());
+    let (compiled, at_rest) = memory();
+    let artifacts: Vec<_> = (0..4)
+        .map(|seed| {
+            let rules = Arc::clone(&rules);
+            thread::spawn(move || look_at_an_artifact(&rules, seed))
+        })
+        .collect();
+    for artifact in artifacts {
+        artifact.join().unwrap();
+    }
+    let (peak, _) = memory();
+    let figures =
+        format!("KiB: before {before}, compiled {compiled} ({at_rest} at rest), four artifacts {peak}");
+    fs::write(std::env::temp_dir().join("drawbridge-rules-memory.txt"), &figures).unwrap();
+    assert!(peak - before < MAX_MIB << 10, "{figures}");
+}

@@ -1,0 +1,1 @@
+"""The operator with and without a key, on a test bed with everything installed."""

@@ -1,0 +1,114 @@
+#!/usr/bin/env python3
+"""Whether silence is noticed, and every touch of the buckets recorded, whatever the cluster says.
+
+    check.py --run ID --stack stack.json
+
+Takes about two minutes: the alarm's one period is a minute. Each link of the chain is cut once, and it must break.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from testbed.common.errors import TestbedError, main_wrapper  # noqa: E402
+from testbed.common.progress import say  # noqa: E402
+from testbed.common.shell import wait_until  # noqa: E402
+from tests.policy.catalogue.requests import get, put  # noqa: E402
+from tests.policy.world import World  # noqa: E402
+from tests.watch.ground import Ground  # noqa: E402
+
+# A period of a minute, and the seconds in which the local CloudWatch looks.
+SILENCE_SECONDS = 75
+
+
+def silence(ground: Ground) -> None:
+    ground.seal()
+    wait_until("a sealed manifest ends the alarm", lambda: ground.alarm() == "OK", seconds=15)
+    before = ground.counted()
+    ground.box_puts("probe-silence/artifact.tar.zst")
+    ground.box_puts("probe-silence/manifest.json")
+    wait_until("silence is noticed", lambda: ground.alarm() == "ALARM", seconds=SILENCE_SECONDS)
+    require(ground.counted() <= before, "an object that is no signed manifest was counted as one")
+    wait_until("the topic hears of the alarm", lambda: "ALARM" in ground.heard(), seconds=10)
+    say("silence is noticed, and only a signed manifest ends it")
+
+
+def told_by_whom(ground: Ground) -> None:
+    """The topic takes only alarms' word: without its policy's leave nobody is told."""
+    with ground.without("alarm-topic", "AlarmsTell"):
+        ground.heard()
+        ground.seal()
+        refused = ground.refusal("cloudwatch.amazonaws.com", "sns:Publish")
+        wait_until("CloudWatch is refused by the topic", refused, seconds=15)
+        require(not ground.heard(), "the topic took a message that its policy does not allow")
+    say("the topic's policy decides who is told")
+
+
+def counted_by_whom(ground: Ground) -> None:
+    """Without the log's policy EventBridge writes nothing, so nothing is counted, and silence is what is noticed."""
+    for sid, action in (("RulesWrite", "logs:PutLogEvents"), ("RulesOpenStreams", "logs:CreateLogStream")):
+        with ground.without("watch-log", sid):
+            before = ground.counted()
+            refused = ground.refusal("events.amazonaws.com", action)
+            ground.seal()
+            wait_until(f"EventBridge is refused {action}", refused, seconds=10)
+            require(ground.counted() <= before, "an event was counted that could not be written")
+    before = ground.counted()
+    ground.seal()
+    wait_until("with it, the next manifest is counted", lambda: ground.counted() > before, seconds=10)
+    say("the log's policy decides what is counted")
+
+
+def recorded(ground: Ground) -> None:
+    """Who put, who read, and who was refused."""
+    world, key = ground.world, f"clusters/{ground.world.cluster}/probe/existing"
+    sealed = ground.seal()
+    get("admin", "backup", key)(world)
+    with contextlib.suppress(ClientError):
+        put("admin", "backup", key)(world)
+    wanted: dict[str, Callable[[dict[str, Any]], bool]] = {
+        "the box's put": lambda r: r["eventName"] == "PutObject" and r["resources"][0]["ARN"].endswith(sealed),
+        "an engineer's read": lambda r: r["eventName"] == "GetObject" and r["resources"][0]["ARN"].endswith(key),
+        "a refused put": lambda r: r["eventName"] == "PutObject" and r.get("errorCode") == "AccessDenied",
+    }
+    for what, found in wanted.items():
+        wait_until(f"{what} is recorded", lambda found=found: any(map(found, ground.records())), seconds=15)
+    cuts = (("TrailWrites", ()), ("OnlyServicesWrite", ("Condition", "Bool", "aws:PrincipalIsAWSService")))
+    for sid, part in cuts:
+        with ground.without("log-bucket", sid, *part):
+            refused = ground.refusal("cloudtrail.amazonaws.com", "s3:PutObject")
+            get("admin", "backup", key)(world)
+            wait_until("CloudTrail is refused by the log bucket", refused, seconds=10)
+    say("every touch of the buckets is recorded, refused ones too")
+
+
+def require(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise TestbedError(otherwise)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", required=True, help="the run's id")
+    parser.add_argument("--stack", required=True, type=Path, help="what deploy.py wrote")
+    arguments = parser.parse_args()
+    with World(arguments.run, arguments.stack).set_up() as world, Ground(world).set_up() as ground:
+        try:
+            for part in (silence, told_by_whom, counted_by_whom, recorded):
+                part(ground)
+        finally:
+            world.deploy(None)
+    return 0
+
+
+if __name__ == "__main__":
+    main_wrapper("tests/watch", main)
