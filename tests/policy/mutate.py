@@ -47,21 +47,26 @@ class Mutant:
         for path in POLICIES.glob("*.json"):
             shutil.copy(path, directory)
         path = directory / f"{self.policy}.json"
-        document = json.loads(path.read_text())
-        if self.part:
-            holder = next(statement for statement in document["Statement"] if statement["Sid"] == self.sid)
-            for step in self.part[:-1]:
-                holder = holder[step]
-            del holder[self.part[-1]]
-        else:
-            document["Statement"] = [entry for entry in document["Statement"] if entry["Sid"] != self.sid]
-        if not document["Statement"]:  # IAM takes no empty policy; this one allows nothing that exists
-            document["Statement"] = [{"Sid": "Nothing", "Effect": "Allow", "Action": "none:None", "Resource": "*"}]
-        path.write_text(json.dumps(document))
+        path.write_text(json.dumps(without(json.loads(path.read_text()), self.sid, self.part)))
 
     def __str__(self) -> str:
         part = " ".join(str(step) for step in self.part)
         return f"{self.policy:13} {self.sid}{' - ' if part else ''}{part}"
+
+
+def without(policy: dict[str, Any], sid: str, part: tuple[str | int, ...] = ()) -> dict[str, Any]:
+    """The policy without a statement, or with the statement but without a part of it."""
+    document: dict[str, Any] = json.loads(json.dumps(policy))
+    if part:
+        holder = next(statement for statement in document["Statement"] if statement["Sid"] == sid)
+        for step in part[:-1]:
+            holder = holder[step]
+        del holder[part[-1]]
+    else:
+        document["Statement"] = [entry for entry in document["Statement"] if entry["Sid"] != sid]
+    if not document["Statement"]:  # IAM takes no empty policy; this one allows nothing that exists
+        document["Statement"] = [{"Sid": "Nothing", "Effect": "Allow", "Action": "none:None", "Resource": "*"}]
+    return document
 
 
 SURVIVED = "SURVIVED"

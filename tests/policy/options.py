@@ -63,13 +63,16 @@ MUTANTS = [
 ]
 
 
-def deploy(run_id: str, standing: Path, target: Path) -> None:
+def deploy(
+    run_id: str, standing: Path, target: Path, parameters: dict[str, str] = PARAMETERS, watching: dict[str, str] = WATCH
+) -> None:
     """The second stack, with the code of the first."""
     account = account_of(run_id)
     first = json.loads(standing.read_text())
-    stack = Stack(f"drawbridge-{CLUSTER}", REGION, ACCOUNT, {**first["parameters"], **PARAMETERS})
+    name = f"drawbridge-{parameters['ClusterName']}"
+    stack = Stack(name, REGION, ACCOUNT, {**first["parameters"], **parameters})
     Deployment(load_template(None), stack, account.client).create()
-    watch = Stack(f"{stack.name}-watch", REGION, ACCOUNT, watch_parameters(stack, WATCH))
+    watch = Stack(f"{stack.name}-watch", REGION, ACCOUNT, watch_parameters(stack, watching))
     Deployment(load_watch_template(None), watch, account.client).create()
     write_stack(target, stack, watch, first["operator"])
 

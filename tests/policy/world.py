@@ -79,6 +79,15 @@ class World:
             self._threads.clear()
             self.belongings.remove()
 
+    def meet(self, who: str, role: str) -> None:
+        """Knows another role by a name. The local AWS takes the owner for any service, also for one that a role trusts."""
+        self._credentials[who] = self._role_session(role)
+
+    def meet_user(self, who: str, user: str) -> None:
+        """Knows a user by a name, with a key made for it."""
+        key = self.client("iam", "root").create_access_key(UserName=user)["AccessKey"]
+        self._credentials[who] = _credentials(key["AccessKeyId"], key["SecretAccessKey"])
+
     def client(self, service: str, who: str, where: Place = Place.INTERNET, plain: bool = False) -> Any:
         """`plain`: without TLS, which S3 alone answers."""
         key = (service, who, where, plain)

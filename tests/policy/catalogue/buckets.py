@@ -109,10 +109,6 @@ def _retention() -> Family:
     """Locks. The bucket that the probes ask has none, which S3 says after the policies were asked."""
     no_lock = {"past_the_door": ("InvalidRequest", "NoSuchKey")}
 
-    def soon(mode: str, days: float) -> dict[str, Any]:
-        until = datetime.now(timezone.utc) + timedelta(days=days)
-        return {"ObjectLockMode": mode, "ObjectLockRetainUntilDate": until}
-
     def retained(who: str, mode: str = "COMPLIANCE", days: float = -0.01, **place: Any) -> Request:
         def request(world: Any) -> None:
             until = datetime.now(timezone.utc) + timedelta(days=days)
@@ -124,16 +120,13 @@ def _retention() -> Family:
 
         return request
 
-    def locked(mode: str, days: float) -> Request:
-        return put("box", "backup", BACKUP, **INSIDE, **soon(mode, days))
-
     return (
         Family("backup bucket: retention")
         .allowed(
-            "box", "put, locked for no longer than the stack says", locked("COMPLIANCE", -0.01), **INSIDE, **no_lock
+            "box", "put, locked for no longer than the stack says", retained_put("COMPLIANCE", -0.01), **INSIDE, **no_lock
         )
-        .denied("box", "put, locked for longer", locked("COMPLIANCE", 400), **INSIDE)
-        .denied("box", "put, locked so that some can undo it", locked("GOVERNANCE", -0.01), **INSIDE)
+        .denied("box", "put, locked for longer", retained_put("COMPLIANCE", 400), **INSIDE)
+        .denied("box", "put, locked so that some can undo it", retained_put("GOVERNANCE", -0.01), **INSIDE)
         .allowed("box", "retain", retained("box", **INSIDE), **INSIDE, **no_lock)
         .denied("box", "retain for longer", retained("box", days=400, **INSIDE), **INSIDE)
         .denied("box", "retain so that some can undo it", retained("box", mode="GOVERNANCE", **INSIDE), **INSIDE)
@@ -141,6 +134,12 @@ def _retention() -> Family:
         .denied("admin", "hold", _hold("admin", "backup"))
         .allowed("admin", "hold elsewhere", _hold("admin", ELSEWHERE), **no_lock)
     )
+
+
+def retained_put(mode: str, days: float) -> Request:
+    """By the box, with a lock of its own choice."""
+    until = datetime.now(timezone.utc) + timedelta(days=days)
+    return put("box", "backup", BACKUP, **INSIDE, ObjectLockMode=mode, ObjectLockRetainUntilDate=until)
 
 
 def _hold(who: str, bucket: str) -> Request:

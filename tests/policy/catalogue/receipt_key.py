@@ -25,7 +25,7 @@ def _other_key(world: Any) -> str:
     return str(world.belongings.other_key)
 
 
-def _sign_with(
+def sign_with(
     who: str,
     key: Callable[[Any], str] = _key,
     algorithm: str = "ECDSA_SHA_256",
@@ -40,28 +40,28 @@ def _sign_with(
 
 
 def _sign() -> Family:
-    family = Family("receipt key: sign").allowed("create", "Sign", _sign_with("create"))
+    family = Family("receipt key: sign").allowed("create", "Sign", sign_with("create"))
     for who in ("operator", "cleanup", "admin", "box"):
-        family.denied(who, "Sign", _sign_with(who))
+        family.denied(who, "Sign", sign_with(who))
     return family
 
 
 def _sign_elsewhere() -> Family:
     return (
         Family("receipt key: sign with another")
-        .allowed("admin", f"Sign with {OTHER}", _sign_with("admin", _other_key))
-        .denied("create", f"Sign with {OTHER}", _sign_with("create", _other_key))
-        .denied("operator", f"Sign with {OTHER}", _sign_with("operator", _other_key))
+        .allowed("admin", f"Sign with {OTHER}", sign_with("admin", _other_key))
+        .denied("create", f"Sign with {OTHER}", sign_with("create", _other_key))
+        .denied("operator", f"Sign with {OTHER}", sign_with("operator", _other_key))
     )
 
 
 def _way_of_signing() -> Family:
     return (
         Family("receipt key: the way of signing")
-        .allowed("create", "of a message, which KMS hashes", _sign_with("create"))
-        .denied("create", "of a digest that create made", _sign_with("create", kind="DIGEST", message=DIGEST))
-        .denied("create", "of what the request does not say", _sign_with("create", kind=None))
-        .denied("create", "with another algorithm", _sign_with("create", algorithm="ECDSA_SHA_384"))
+        .allowed("create", "of a message, which KMS hashes", sign_with("create"))
+        .denied("create", "of a digest that create made", sign_with("create", kind="DIGEST", message=DIGEST))
+        .denied("create", "of what the request does not say", sign_with("create", kind=None))
+        .denied("create", "with another algorithm", sign_with("create", algorithm="ECDSA_SHA_384"))
     )
 
 

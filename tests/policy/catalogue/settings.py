@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.policy.catalogue.requests import Request, bucket_of, delete, list_objects, put
-from tests.policy.probe import Family
+from tests.policy.probe import Family, Place
 
 Change = Callable[[Any, Any, str], Any]
 """Of S3 as root, S3 as the one who asks, and the bucket."""
@@ -44,12 +44,12 @@ def _log_bucket() -> Family:
 NO_KEY = ("NoSuchKey", "AccessControlListNotSupported")
 
 
-def object_acl(who: str, bucket: str, **which: Any) -> Request:
+def object_acl(who: str, bucket: str, where: Place = Place.INTERNET, **which: Any) -> Request:
     """Of an object that there is not: S3 asks the policies first."""
 
     def request(world: Any) -> None:
         named = {"Bucket": bucket_of(world, bucket), "Key": "probe-gone", "ACL": "bucket-owner-full-control"}
-        world.client("s3", who).put_object_acl(**named, **which)
+        world.client("s3", who, where).put_object_acl(**named, **which)
 
     return request
 

@@ -1,0 +1,87 @@
+"""Runs rows and judges them: as the bed stands, without their controls, and with everything back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from typing import Any
+
+from testbed.common.progress import say
+from tests.attacks.attack import Attack, Control, Verdict
+from tests.attacks.controls import taken_away
+from tests.policy.probe import Outcome
+
+# What was changed takes effect a moment later.
+PATIENCE = 8.0
+EVERY = 0.3
+
+
+def judge(ground: Any, attacks: Sequence[Attack], removing: bool) -> list[Verdict]:
+    """In the order of the attacks. `removing`: also without their controls."""
+    verdicts = [_standing(ground, attack) for attack in attacks]
+    if removing:
+        pairs = sorted(zip(attacks, verdicts, strict=True), key=lambda pair: _names(pair[0]))
+        for _, group in groupby(pairs, key=lambda pair: _names(pair[0])):
+            _without(ground, list(group))
+    return verdicts
+
+
+def _standing(ground: Any, attack: Attack) -> Verdict:
+    """As the bed stands."""
+    attempt, twin = attack.attempt.run(ground), attack.twin.run(ground)
+    verdict = Verdict(
+        attack.id,
+        attack.thief,
+        attack.attempt.what,
+        attack.error,
+        attack.twin.what,
+        _names(attack),
+        said=str(attempt),
+        denied=attempt.code == attack.error,
+        twin_said=str(twin),
+        twin_allowed=twin.allowed,
+    )
+    say(f"{attack.id}: {'denied' if verdict.denied else f'NOT AS EXPECTED: {verdict.said}'}, twin {twin}")
+    return verdict
+
+
+def _without(ground: Any, rows: list[tuple[Attack, Verdict]]) -> None:
+    """Rows of one set of controls."""
+    controls = rows[0][0].controls
+    with taken_away(ground, controls):
+        for attack, verdict in rows:
+            outcome = _until(lambda found: found.allowed, attack, ground)
+            verdict.through, verdict.through_said = outcome.allowed, str(outcome)
+            say(f"{attack.id}: without {' and '.join(verdict.controls)}: {'got through' if verdict.through else str(outcome)}")
+    if len(controls) > 1:
+        for kept in controls:
+            _with_only(ground, kept, [control for control in controls if control is not kept], rows)
+    for attack, verdict in rows:
+        _back(ground, attack, verdict)
+
+
+def _with_only(ground: Any, kept: Control, others: Sequence[Control], rows: Iterable[tuple[Attack, Verdict]]) -> None:
+    with taken_away(ground, others):
+        for attack, verdict in rows:
+            verdict.alone[kept.name] = not _until(lambda found: not found.allowed, attack, ground).allowed
+
+
+def _back(ground: Any, attack: Attack, verdict: Verdict) -> None:
+    """`taken_away` has seen that the controls stand as before; this sees that they stop the same again."""
+    outcome = _until(lambda found: found.code == attack.error, attack, ground)
+    twin = attack.twin.run(ground)
+    verdict.back = outcome.code == attack.error and twin.allowed
+    verdict.back_said = f"the attempt ends with {outcome}, its twin with {twin}"
+
+
+def _until(holds: Callable[[Outcome], bool], attack: Attack, ground: Any) -> Outcome:
+    """Asks again until it is as expected, for a while."""
+    end = time.monotonic() + PATIENCE
+    while not holds(outcome := attack.attempt.run(ground)) and time.monotonic() < end:
+        time.sleep(EVERY)
+    return outcome
+
+
+def _names(attack: Attack) -> tuple[str, ...]:
+    return tuple(control.name for control in attack.controls)
