@@ -72,14 +72,21 @@ class Ground:
     def client(self, service: str, neighbour: bool = False, endpoint: str | None = None) -> Any:
         """As the account's owner, or another account's."""
         root = self.facts["root"]
-        key = (NEIGHBOUR_ACCOUNT if neighbour else root["access_key_id"], root["secret_access_key"])
+        key = NEIGHBOUR_ACCOUNT if neighbour else root["access_key_id"]
+        return self._client(service, endpoint or self.facts["endpoint"], key, root["secret_access_key"])
+
+    def client_with(self, role: dict[str, str], endpoint: str) -> Any:
+        """S3 as a role, with the credentials that STS gave."""
+        return self._client("s3", endpoint, role["AccessKeyId"], role["SecretAccessKey"], role["SessionToken"])
+
+    def _client(self, service: str, endpoint: str, *key: str) -> Any:
         options = Config(
             retries={"total_max_attempts": 1},
             s3={"addressing_style": "path"},
             signature_version="s3v4" if service == "s3" else None,
         )
         return boto3.Session(*key, region_name=self.facts["region"]).client(
-            service, endpoint_url=endpoint or self.facts["endpoint"], config=options, verify=self.facts.get("ca_bundle")
+            service, endpoint_url=endpoint, config=options, verify=self.facts.get("ca_bundle")
         )
 
     @contextlib.contextmanager

@@ -54,7 +54,7 @@ class Trial:
         twins = []
         for row in rows:
             tool, arguments = row.attempt.beside or ("", {})
-            who = "peer" if row.attempt.who == "peer" else "box"
+            who = row.attempt.who if row.attempt.who in ("peer", "outsider") else "box"
             usual = {"before": "", "after": "", "arrives": ELSEWHERE, "only_arrival": False}
             twins.append(replace(row.attempt, tool=tool, arguments=arguments, who=who, **usual))
         for row, (through, _) in zip(rows, self._run(twins), strict=True):

@@ -23,6 +23,7 @@ from testbed.kubernetes.api import Api
 from testbed.kubernetes.layout import Layout
 
 STS, PODS = "sts.amazonaws.com", "pods.eks.amazonaws.com"
+GATHERER = "drawbridge-gatherer"
 NAMESPACE, ACCOUNT = "drawbridge-system", "drawbridge"
 ELSEWHERE, OTHER = "drawbridge-probe", "drawbridge-probe"
 LIFE = 600  # the least that Kubernetes mints
@@ -43,7 +44,8 @@ class Tokens:
     def make(self) -> None:
         if not self.has_cluster:
             return
-        for namespace, name in ((NAMESPACE, ACCOUNT), (NAMESPACE, OTHER), (ELSEWHERE, ACCOUNT)):
+        accounts = ((NAMESPACE, ACCOUNT), (NAMESPACE, OTHER), (ELSEWHERE, ACCOUNT), (ELSEWHERE, GATHERER))
+        for namespace, name in accounts:
             self._make("Namespace", "/api/v1/namespaces", namespace)
             self._make("ServiceAccount", _accounts(namespace), name)
 

@@ -21,6 +21,7 @@ from testbed.common import run as runs
 REPOSITORY = Path(__file__).resolve().parents[2]
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBEVUQqC8dYvB1zhRE0sJ7vjE4BqJ4Zf3o7gVZJQ4b8o"
 OTHER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBEVUQqC8dYvB1zhRE0sJ7vjE4BqJ4Zf3o7gVZJQ4b8p"
+JOB: dict[str, Any] = {"namespace": "default", "name": "nightly", "uid": "0a", "attempt": 1}
 # Kept beyond a session: tombstones, the day's count, an administrator's stop, the sweeper's mark, and the box's program.
 KEPT = ("closed/", "days/", "switch/", "sweeps/", "boot/program/", "baselines/")
 Answer = dict[str, Any]
@@ -29,6 +30,14 @@ T = TypeVar("T")
 
 class Failed(Exception):
     """The stack did something else than it must."""
+
+
+class FunctionFailed(Failed):
+    """A function ended with an error; `said` is its message."""
+
+    def __init__(self, function: str, body: Answer) -> None:
+        super().__init__(f"{function} failed: {body}")
+        self.said = str(body.get("errorMessage", body))
 
 
 def expect(holds: bool, what: str, found: object) -> None:
@@ -78,8 +87,7 @@ class Account:
 
     # What the cluster does
 
-    def create(self, session: str, key: str = KEY) -> Answer:
-        job = {"namespace": "default", "name": "nightly", "uid": "0a", "attempt": 1}
+    def create(self, session: str, key: str = KEY, job: Answer = JOB) -> Answer:
         request = {"version": 1, "session": session, "client_key": key, "job": job}
         return self._invoke(self._operator, "CreateFunctionArn", request)
 
@@ -114,7 +122,7 @@ class Account:
         answer = client.invoke(FunctionName=self.outputs[function], Payload=json.dumps(payload))
         body = json.loads(answer["Payload"].read())
         if "FunctionError" in answer:
-            raise Failed(f"{function} failed: {body}")
+            raise FunctionFailed(function, body)
         return body
 
     # What there is

@@ -1,0 +1,318 @@
+"""A real cluster with the chart installed, as the operator, two namespaces' gatherers and a namespace's admin see it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.policy.kubernetes_probes import GATHERER, POLICY_WORDS, Kubectl, Place, await_policy, kubeconfig_of, mint
+from tests.policy.probe import Outcome
+
+IMAGE = "drawbridge.test/busybox:1"
+NAMESPACE, ACCOUNT, VAULT = "drawbridge-system", "drawbridge", "default"
+# The account in the first namespace that its admin's rights are given to.
+ADMIN = "other"
+ALLOWED = {"drawbridge.dev/backups": "allowed"}
+FORBIDDEN, BY_ADMISSION, INVALID = "Forbidden", "Forbidden by admission", "Invalid"
+NOT_ALLOWED = "NamespaceNotAllowed"
+SECONDS = 30.0
+Json = dict[str, Any]
+
+
+class Cluster:
+    """Identities: admin (the cluster's), operator, gatherer and namespace-admin (of the first namespace)."""
+
+    def __init__(self, run_id: str) -> None:
+        directory = os.environ.get("DRAWBRIDGE_BIN")
+        program = str(Path(directory) / "kubectl") if directory else "kubectl"
+        self.admin = Kubectl(program, kubeconfig_of(run_id))
+        self.place = Place(self.admin, IMAGE)
+        self.first, self.second = self.place.first, self.place.second
+        self.identities: dict[str, Kubectl] = {"admin": self.admin}
+        self._jobs = 0
+
+    @contextlib.contextmanager
+    def standing(self) -> Iterator[Cluster]:
+        with tempfile.TemporaryDirectory(prefix="drawbridge-attacks-") as directory:
+            try:
+                self.place.make()
+                self.admin.must("apply", "-f", "-", stdin=json.dumps(binding(self.first, "namespace-admin", "admin", ADMIN)))
+                self.admin.must("label", "namespace", self.second, "drawbridge.dev/backups=allowed")
+                operator = self.admin.must("create", "token", ACCOUNT, "-n", NAMESPACE, "--duration=3600s").strip()
+                self.identities["operator"] = self.admin.with_token(operator, Path(directory) / "operator")
+                await_policy(self.identities["operator"], self.first)
+                # Longer than the operator's own ten minutes, so that it outlives the suite.
+                for who, account in (("gatherer", GATHERER), ("namespace-admin", ADMIN)):
+                    token = self.admin.must(*mint(self.first, account, 3600)).strip()
+                    self.identities[who] = self.admin.with_token(token, Path(directory) / who)
+                self.admin.must("apply", "-f", "-", stdin=json.dumps(job(self.first, "standing", vault="nobody-s")))
+                yield self
+            finally:
+                self.admin.run("delete", "backupjobs", "--all", "-n", self.first, "--timeout=60s")
+                self.admin.run("delete", "backupjobs", "--all", "-n", self.second, "--timeout=60s")
+                self.place.remove()
+
+    def words(self) -> dict[str, str]:
+        """What a request's words stand for here."""
+        self._jobs += 1
+        return {"a": self.first, "b": self.second, "fresh": f"attack-{self._jobs}"}
+
+    def read(self, *what: str) -> Json | None:
+        """An object as JSON, if it is there."""
+        result = self.admin.run("get", *what, "-o", "json", "--ignore-not-found")
+        if result.returncode != 0:
+            raise OSError(f"kubectl get {' '.join(what)}: {result.stderr.strip()}")
+        return json.loads(result.stdout) if result.stdout.strip() else None
+
+
+def job(namespace: str, name: str, vault: str = VAULT, path: str = "/data") -> Json:
+    """One that selects no pod: it never opens a session."""
+    files = {"selector": {"matchLabels": {"app": "nobody-s"}}, "paths": [path]}
+    return {
+        "apiVersion": "drawbridge.dev/v1alpha1",
+        "kind": "BackupJob",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"vault": vault, "backoffLimit": 0, "sources": [{"name": "config", "files": files}]},
+    }
+
+
+def binding(namespace: str | None, name: str, role: str, account: str, home: str | None = None) -> Json:
+    """A ClusterRole given to an account of `home`: in one namespace, or with None in all."""
+    group = "rbac.authorization.k8s.io"
+    metadata = {"name": name, **({"namespace": namespace} if namespace else {})}
+    return {
+        "apiVersion": f"{group}/v1",
+        "kind": "RoleBinding" if namespace else "ClusterRoleBinding",
+        "metadata": metadata,
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": role},
+        "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": home or namespace}],
+    }
+
+
+@dataclass(frozen=True)
+class Command:
+    """A kubectl command by one identity. `{a}`, `{b}` and `{fresh}` stand for the two namespaces and a name."""
+
+    what: str
+    who: str
+    arguments: tuple[str, ...]
+    stdin: str | None = None
+
+    def run(self, ground: Cluster) -> Outcome:
+        words = ground.words()
+        stdin = None if self.stdin is None else _filled(self.stdin, words)
+        result = ground.identities[self.who].run(*(_filled(text, words) for text in self.arguments), stdin=stdin)
+        said = result.stderr.strip()
+        if result.returncode == 0:
+            return Outcome(None)
+        if POLICY_WORDS in said or "ValidatingAdmissionPolicy" in said:
+            return Outcome(BY_ADMISSION, said)
+        if "forbidden" in said.lower():
+            return Outcome(FORBIDDEN, said)
+        return Outcome(INVALID if "is invalid" in said else "Failed", said)
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A BackupJob of the namespace's admin, until the controller has said what becomes of it."""
+
+    what: str
+    namespace: str
+
+    def run(self, ground: Cluster) -> Outcome:
+        words = ground.words()
+        namespace = _filled(self.namespace, words)
+        ground.admin.must("apply", "-f", "-", stdin=json.dumps(job(namespace, words["fresh"])))
+        try:
+            reason = self._reason(ground, namespace, words["fresh"])
+        finally:
+            ground.admin.run("delete", "backupjob", words["fresh"], "-n", namespace, "--timeout=60s")
+        # What it says once it has looked at the vault is about the job's pods.
+        return Outcome(reason if reason == NOT_ALLOWED or reason.startswith(("Vault", "Posture", "no reason")) else None, reason)
+
+    def _reason(self, ground: Cluster, namespace: str, name: str) -> str:
+        end = time.monotonic() + SECONDS
+        while time.monotonic() < end:
+            found = ground.read("backupjob", name, "-n", namespace) or {}
+            conditions = found.get("status", {}).get("conditions", [])
+            reasons = [c["reason"] for c in conditions if c["type"] in ("Progressing", "Failed") and c["reason"]]
+            if reasons:
+                return str(reasons[-1])
+            time.sleep(0.2)
+        return f"no reason within {SECONDS:.0f} s"
+
+
+@dataclass(frozen=True)
+class Rules:
+    """That a role has no such rule. It is taken away by adding it."""
+
+    role: str  # clusterrole/NAME or role/NAME
+    rule: str  # as JSON
+    namespace: str = ""
+
+    @property
+    def name(self) -> str:
+        rule = json.loads(self.rule)
+        return f"{self.role} has no {'/'.join(rule['verbs'])} of {', '.join(rule['resources'])}"
+
+    @contextlib.contextmanager
+    def removed(self, ground: Cluster) -> Iterator[None]:
+        rules = self.state(ground)
+        self._write(ground, [*rules, json.loads(self.rule)])
+        try:
+            yield
+        finally:
+            self._write(ground, rules)
+
+    def state(self, ground: Cluster) -> Any:
+        return (ground.read(*self._where(ground)) or {})["rules"]
+
+    def _write(self, ground: Cluster, rules: Any) -> None:
+        patch = json.dumps([{"op": "replace", "path": "/rules", "value": rules}])
+        ground.admin.must("patch", *self._where(ground), "--type=json", "-p", patch)
+
+    def _where(self, ground: Cluster) -> tuple[str, ...]:
+        kind, _, name = self.role.partition("/")
+        return (kind, name, *(("-n", _filled(self.namespace, ground.words())) if self.namespace else ()))
+
+
+@dataclass(frozen=True)
+class Confined:
+    """That an account has no rights elsewhere. It is taken away by a binding of `role` in `namespace`, or everywhere."""
+
+    account: str
+    role: str
+    namespace: str | None
+
+    @property
+    def name(self) -> str:
+        place = {"{b}": "another namespace", None: "the cluster's scope"}.get(self.namespace, self.namespace)
+        return f"no binding of {self.account} in {place}"
+
+    @contextlib.contextmanager
+    def removed(self, ground: Cluster) -> Iterator[None]:
+        ground.admin.must("apply", "-f", "-", stdin=json.dumps(self._binding(ground)))
+        try:
+            yield
+        finally:
+            made = self._binding(ground)
+            where = ("-n", made["metadata"]["namespace"]) if self.namespace else ()
+            ground.admin.must("delete", made["kind"].lower(), made["metadata"]["name"], *where)
+
+    def state(self, ground: Cluster) -> Any:
+        made = self._binding(ground)
+        where = ("-n", made["metadata"]["namespace"]) if self.namespace else ()
+        return ground.read(made["kind"].lower(), made["metadata"]["name"], *where)
+
+    def _binding(self, ground: Cluster) -> Json:
+        account = {"gatherer": GATHERER, "the namespace's admin": ADMIN}[self.account]
+        place = _filled(self.namespace, ground.words()) if self.namespace else None
+        return binding(place, f"attack-{account}", self.role, account, home=ground.first)
+
+
+@dataclass(frozen=True)
+class TokenLife:
+    """The admission policy on the operator's tokens; its binding is deleted."""
+
+    name: str = "ValidatingAdmissionPolicy token-life"
+
+    @contextlib.contextmanager
+    def removed(self, ground: Cluster) -> Iterator[None]:
+        kind, called = "validatingadmissionpolicybinding", self._called(ground)
+        stood = ground.read(kind, called) or {}
+        kept = {key: stood["metadata"].get(key, {}) for key in ("name", "labels", "annotations")}
+        ground.admin.must("delete", kind, called)
+        try:
+            yield
+        finally:
+            ground.admin.must("create", "-f", "-", stdin=json.dumps({**stood, "metadata": kept}))
+            await_policy(ground.identities["operator"], ground.first)
+
+    def state(self, ground: Cluster) -> Any:
+        return (ground.read("validatingadmissionpolicybinding", self._called(ground)) or {}).get("spec")
+
+    def _called(self, ground: Cluster) -> str:
+        return f"{NAMESPACE}-{ACCOUNT}-token-life"
+
+
+@dataclass(frozen=True)
+class Schema:
+    """A rule of the CRD. It is taken away by a CRD without rules of that kind."""
+
+    message: str
+
+    @property
+    def name(self) -> str:
+        return f"CRD backupjobs: '{self.message}'"
+
+    @contextlib.contextmanager
+    def removed(self, ground: Cluster) -> Iterator[None]:
+        stood = self.state(ground)
+        self._write(ground, _without_rule(stood, self.message))
+        try:
+            yield
+        finally:
+            self._write(ground, stood)
+
+    def state(self, ground: Cluster) -> Any:
+        return (ground.read("crd", "backupjobs.drawbridge.dev") or {})["spec"]["versions"]
+
+    def _write(self, ground: Cluster, versions: Any) -> None:
+        patch = [{"op": "replace", "path": "/spec/versions", "value": versions}]
+        # Longer than a command line may be.
+        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+            json.dump(patch, file)
+            file.flush()
+            ground.admin.must("patch", "crd", "backupjobs.drawbridge.dev", "--type=json", "--patch-file", file.name)
+
+
+@dataclass(frozen=True)
+class VaultsNamespaces:
+    """Whom the vault lets in; taken away, it names the thief's namespace too."""
+
+    name: str = "allowedNamespaces of the BackupVault"
+
+    @contextlib.contextmanager
+    def removed(self, ground: Cluster) -> Iterator[None]:
+        stood = self.state(ground)
+        self._write(ground, {**stood, "matchNames": [*stood.get("matchNames", []), ground.first]})
+        try:
+            yield
+        finally:
+            self._write(ground, stood)
+
+    def state(self, ground: Cluster) -> Json:
+        found: Json = (ground.read("backupvault", VAULT) or {})["spec"]["allowedNamespaces"]
+        return found
+
+    def _write(self, ground: Cluster, allowed: Json) -> None:
+        patch = json.dumps([{"op": "replace", "path": "/spec/allowedNamespaces", "value": allowed}])
+        ground.admin.must("patch", "backupvault", VAULT, "--type=json", "-p", patch)
+
+
+def _without_rule(node: Any, message: str) -> Any:
+    """The schema without the validation that says so."""
+    if isinstance(node, list):
+        return [_without_rule(entry, message) for entry in node]
+    if not isinstance(node, dict):
+        return node
+    copied = {key: _without_rule(value, message) for key, value in node.items()}
+    if "x-kubernetes-validations" in copied:
+        kept = [rule for rule in copied["x-kubernetes-validations"] if not rule.get("message", "").startswith(message)]
+        del copied["x-kubernetes-validations"]
+        if kept:
+            copied["x-kubernetes-validations"] = kept
+    return copied
+
+
+def _filled(text: str, words: dict[str, str]) -> str:
+    for word, meant in words.items():
+        text = text.replace(f"{{{word}}}", meant)
+    return text

@@ -1,0 +1,209 @@
+"""Grounds for who knows what the controller knows: its sessions' ids and keys, and whom to ask."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.policy.probe import Outcome
+from tests.sessions.account import Account, Answer, Failed, FunctionFailed, new_session
+
+STOP = "switch/stop"
+SLOTS, PER_DAY, SERVES = "DRAWBRIDGE_MAX_BOXES", "DRAWBRIDGE_MAX_SESSIONS_PER_DAY", "DRAWBRIDGE_SERVES"
+WAITS = "waiting for a slot"
+
+
+class Sessions:
+    """An open session with a box, and one that was closed. Every session that is made is closed at the end."""
+
+    def __init__(self, run_id: str, stack_file: Path) -> None:
+        self.account = Account(run_id, stack_file)
+        self._made: list[str] = []
+
+    @contextlib.contextmanager
+    def standing(self) -> Iterator[Sessions]:
+        try:
+            self.open, self.closed = self.new(), self.new()
+            self.account.ready(self.open)
+            self.account.create(self.closed)
+            self.account.close(self.closed)
+            yield self
+        finally:
+            for session in self._made:
+                self.account.close(session)
+
+    def new(self) -> str:
+        """The id of a session that nobody asked for yet."""
+        self._made.append(new_session())
+        return self._made[-1]
+
+    @contextlib.contextmanager
+    def full(self) -> Iterator[Sessions]:
+        """Every slot is taken."""
+        with self.standing():
+            for _ in range(self.account.max_boxes - 1):
+                self.account.create(self.new())
+            yield self
+
+    @contextlib.contextmanager
+    def spent(self) -> Iterator[Sessions]:
+        """The day's sessions are used up: the stack opens one a day."""
+        with self.standing(), self.variable("CreateFunctionArn", PER_DAY, "1"):
+            yield self
+
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[Sessions]:
+        """An administrator has stopped the stack."""
+        with self.standing():
+            self.write(STOP, b"incident 7")
+            try:
+                yield self
+            finally:
+                self.account.s3.delete_object(Bucket=self.account.outputs["StateBucket"], Key=STOP)
+
+    # What the account's owner sees and changes
+
+    def read(self, key: str) -> bytes | None:
+        """An object of the state bucket, if it is there."""
+        s3 = self.account.s3
+        try:
+            found: bytes = s3.get_object(Bucket=self.account.outputs["StateBucket"], Key=key)["Body"].read()
+        except s3.exceptions.NoSuchKey:
+            return None
+        return found
+
+    def write(self, key: str, content: bytes) -> None:
+        self.account.s3.put_object(Bucket=self.account.outputs["StateBucket"], Key=key, Body=content)
+
+    def variables(self, function: str) -> dict[str, str]:
+        api, name = self.account.client("lambda"), self.account.outputs[function]
+        found: dict[str, str] = api.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+        return found
+
+    @contextlib.contextmanager
+    def variable(self, function: str, name: str, value: str) -> Iterator[None]:
+        """Another value of a function's variable for a while."""
+        stood = self.variables(function)
+        api, called = self.account.client("lambda"), self.account.outputs[function]
+        api.update_function_configuration(FunctionName=called, Environment={"Variables": {**stood, name: value}})
+        try:
+            yield
+        finally:
+            api.update_function_configuration(FunctionName=called, Environment={"Variables": stood})
+
+
+@dataclass(frozen=True)
+class Asking:
+    """A request to one of the stack's functions, by the operator."""
+
+    what: str
+    request: Callable[[Any], Answer]
+
+    def run(self, ground: Any) -> Outcome:
+        """A refusal's reason is its code, and so is the message of a function that failed."""
+        try:
+            outcome = self.request(ground)["outcome"]
+        except FunctionFailed as error:
+            return Outcome(error.said)
+        except Failed as error:
+            return Outcome("Failed", str(error))
+        if isinstance(outcome, dict) and "refused" in outcome:
+            return Outcome(outcome["refused"]["reason"], outcome["refused"]["message"])
+        if isinstance(outcome, dict) and outcome.get("pending", {}).get("waiting_for") == "slot":
+            return Outcome(WAITS)
+        return Outcome(None)
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A function's setting, as it was deployed."""
+
+    function: str
+    variable: str
+    # What it is changed to.
+    opened: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.variable} of {self.function.removesuffix('FunctionArn').lower()}"
+
+    def removed(self, ground: Sessions) -> contextlib.AbstractContextManager[None]:
+        return ground.variable(self.function, self.variable, self.opened)
+
+    def state(self, ground: Sessions) -> dict[str, str]:
+        return ground.variables(self.function)
+
+
+@dataclass(frozen=True)
+class Binding:
+    """What the open session's state says of whom it is; taken away, it says what the thief says."""
+
+    field: str
+    thief_s: Any
+
+    @property
+    def name(self) -> str:
+        return f"`{self.field}` in sessions/, which the functions alone write"
+
+    @contextlib.contextmanager
+    def removed(self, ground: Sessions) -> Iterator[None]:
+        stood = self.state(ground)
+        self._say(ground, self.thief_s)
+        try:
+            yield
+        finally:
+            self._say(ground, stood)
+
+    def state(self, ground: Sessions) -> Any:
+        return json.loads(ground.read(self._key(ground)) or b"{}").get(self.field)
+
+    def _say(self, ground: Sessions, value: Any) -> None:
+        state = json.loads(ground.read(self._key(ground)) or b"{}")
+        ground.write(self._key(ground), json.dumps({**state, self.field: value}).encode())
+
+    def _key(self, ground: Sessions) -> str:
+        return f"sessions/{ground.open}.json"
+
+
+@dataclass(frozen=True)
+class Tombstone:
+    """What the closed session left."""
+
+    name: str = "the tombstone closed/, which nobody deletes"
+
+    @contextlib.contextmanager
+    def removed(self, ground: Sessions) -> Iterator[None]:
+        bucket, key = ground.account.outputs["StateBucket"], f"closed/{ground.closed}"
+        stood = ground.read(key) or b""
+        ground.account.s3.delete_object(Bucket=bucket, Key=key)
+        try:
+            yield
+        finally:
+            ground.account.close(ground.closed)
+            ground.write(key, stood)
+
+    def state(self, ground: Sessions) -> bytes | None:
+        return ground.read(f"closed/{ground.closed}")
+
+
+@dataclass(frozen=True)
+class Stop:
+    """The administrator's stop."""
+
+    name: str = "the object switch/stop"
+
+    @contextlib.contextmanager
+    def removed(self, ground: Sessions) -> Iterator[None]:
+        stood = ground.read(STOP) or b""
+        ground.account.s3.delete_object(Bucket=ground.account.outputs["StateBucket"], Key=STOP)
+        try:
+            yield
+        finally:
+            ground.write(STOP, stood)
+
+    def state(self, ground: Sessions) -> bytes | None:
+        return ground.read(STOP)
