@@ -93,6 +93,8 @@ class Verdict:
     # Everything stands as before, and the attempt and its twin end as before.
     back: bool | None = None
     back_said: str = ""
+    # Why its controls could not be taken away, if they could not.
+    broken: str = ""
 
     def faults(self) -> list[str]:
         """What is wrong, as sentences; none: the row holds."""
@@ -107,4 +109,6 @@ class Verdict:
         wrong += [f"'{control}' alone must stop it, and does not" for control, stops in self.alone.items() if not stops]
         if self.back is False:
             wrong.append(f"what was taken away is not back: {self.back_said}")
+        if self.broken:
+            wrong.append(f"its controls could not be taken away: {self.broken}")
         return wrong

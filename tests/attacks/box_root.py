@@ -65,8 +65,11 @@ def judge(ground: Ground, only: str, removing: bool) -> list[Verdict]:
             verdict.through_said = "got through" if row.opened else "still stopped"
             verdict.alone = dict(row.alone)
         after = state(ground)
+        changed = [f"{name} was {before[name]} and is {after[name]}" for name in before if after[name] != before[name]]
         trial.closed()
         for verdict, row in zip(verdicts, trial.rows, strict=True):
+            verdict.back = row.stopped and not changed
+            verdict.back_said = "; ".join([*changed, f"the attempt: {row.came}"])
             verdict.back = row.stopped and after == before
             verdict.back_said = "EC2 says the same as before" if after == before else f"EC2 said {before}, and says {after}"
             verdict.back_said += f"; the attempt: {row.came or 'stopped'}"
@@ -135,6 +138,7 @@ def state(ground: Ground) -> dict[str, Any]:
     ec2, outputs, resources = ground.ec2, ground.outputs, ground.resources
     groups = [ground.box.group, ground.peer.group, outputs["PrivateSecurityGroupId"]]
     interfaces = [ground.box.inner_interface, ground.box.private_interface]
+    options = ground.describe(ground.box.instance)["MetadataOptions"]
     firewall = ground.client("route53resolver").list_firewall_rule_group_associations(VpcId=outputs["VpcId"])
     said = {
         "groups": [
@@ -156,6 +160,6 @@ def state(ground: Ground) -> dict[str, Any]:
         controls.ENDPOINT: json.loads(
             ec2.describe_vpc_endpoints(VpcEndpointIds=[outputs["S3EndpointId"]])["VpcEndpoints"][0]["PolicyDocument"]
         ),
-        "metadata": ground.describe(ground.box.instance)["MetadataOptions"],
+        "metadata": [options["HttpTokens"], options["HttpPutResponseHopLimit"]],
     }
     return {name: sorted(value, key=str) if isinstance(value, list) else value for name, value in said.items()}

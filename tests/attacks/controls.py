@@ -15,6 +15,10 @@ from tests.policy.mutate import without
 OPENED = "OpenedForAnAttack"
 
 
+class NotBack(TestbedError):
+    """Something was taken away and does not stand as it stood: whatever is tried after that says nothing."""
+
+
 @contextlib.contextmanager
 def taken_away(ground: Any, controls: Sequence[Control]) -> Iterator[None]:
     """Takes all of them away; at the end each stands as it stood, or this fails."""
@@ -27,7 +31,7 @@ def taken_away(ground: Any, controls: Sequence[Control]) -> Iterator[None]:
     finally:
         for control, stood in zip(controls, before, strict=True):
             if control.state(ground) != stood:
-                raise TestbedError(f"'{control.name}' was taken away and is not back: it was {stood}")
+                raise NotBack(f"'{control.name}' was taken away and is not back: it was {stood}")
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ class Bounds:
 
     @property
     def name(self) -> str:
-        return f"{self.document.name} allows no {', '.join(self.actions)} here"
+        return f"{self.document.name} grants {', '.join(self.actions)} on nothing else"
 
     def removed(self, ground: Any) -> contextlib.AbstractContextManager[None]:
         opened: Json = {"Sid": OPENED, "Effect": "Allow", "Action": list(self.actions), "Resource": "*"}

@@ -7,10 +7,15 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
+from botocore.exceptions import ClientError
+
+from testbed.common.errors import TestbedError
 from testbed.common.progress import say
 from tests.attacks.attack import Attack, Control, Verdict
-from tests.attacks.controls import taken_away
+from tests.attacks.controls import NotBack, taken_away
+from tests.policy.kubernetes_probes import ProbeError
 from tests.policy.probe import Outcome
+from tests.sessions.account import Failed
 
 # What was changed takes effect a moment later.
 PATIENCE = 8.0
@@ -23,7 +28,15 @@ def judge(ground: Any, attacks: Sequence[Attack], removing: bool) -> list[Verdic
     if removing:
         pairs = sorted(zip(attacks, verdicts, strict=True), key=lambda pair: _names(pair[0]))
         for _, group in groupby(pairs, key=lambda pair: _names(pair[0])):
-            _without(ground, list(group))
+            rows = list(group)
+            try:
+                _without(ground, rows)
+            except (ClientError, Failed, ProbeError, TestbedError) as error:
+                if isinstance(error, NotBack):
+                    raise
+                for attack, verdict in rows:
+                    verdict.broken = str(error)
+                    say(f"{attack.id}: BROKEN: {error}")
     return verdicts
 
 

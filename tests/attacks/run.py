@@ -13,12 +13,14 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+import traceback
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from testbed.common.errors import TestbedError, main_wrapper  # noqa: E402
+from testbed.common.errors import main_wrapper  # noqa: E402
 from tests.attacks.attack import Verdict  # noqa: E402
+from tests.attacks.controls import NotBack  # noqa: E402
 from tests.attacks.stages import Choice, stages  # noqa: E402
 from tests.attacks.table import summary, table  # noqa: E402
 
@@ -39,8 +41,11 @@ def main() -> int:
     for name, stage in stages(choice):
         try:
             verdicts += stage(choice)
-        except TestbedError as error:
-            broken.append(f"{name}: {error}")
+        except Exception as error:  # noqa: BLE001 - the rows of the other stages are worth knowing
+            traceback.print_exc()
+            broken.append(f"{name}: {type(error).__name__}: {error}")
+            if isinstance(error, NotBack):
+                break
     if given.table:
         given.table.write_text(table(verdicts))
     return report(verdicts, broken, time.monotonic() - begun)
@@ -52,7 +57,7 @@ def report(verdicts: list[Verdict], broken: list[str], seconds: float) -> int:
     for verdict, fault in wrong:
         print(f"RED {verdict.id}: {fault}")
     for stage in broken:
-        print(f"BROKEN {stage}")
+        print(f"BROKEN {stage}; its rows are not among these")
     if not verdicts:
         print("no row was tried")
     print(f"{summary(verdicts)}; {seconds:.0f} s")

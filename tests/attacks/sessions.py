@@ -18,7 +18,8 @@ WAITS = "waiting for a slot"
 
 
 class Sessions:
-    """An open session with a box, and one that was closed. Every session that is made is closed at the end."""
+    """An open session with a box, and one that was closed before it had any: EC2 would give one that had none a second
+    time. Every session that is made is closed at the end."""
 
     def __init__(self, run_id: str, stack_file: Path) -> None:
         self.account = Account(run_id, stack_file)
@@ -29,7 +30,6 @@ class Sessions:
         try:
             self.open, self.closed = self.new(), self.new()
             self.account.ready(self.open)
-            self.account.create(self.closed)
             self.account.close(self.closed)
             yield self
         finally:
@@ -42,28 +42,32 @@ class Sessions:
         return self._made[-1]
 
     @contextlib.contextmanager
-    def full(self) -> Iterator[Sessions]:
+    def full(self) -> Iterator[None]:
         """Every slot is taken."""
-        with self.standing():
-            for _ in range(self.account.max_boxes - 1):
-                self.account.create(self.new())
-            yield self
+        for _ in range(self.account.max_boxes - 1):
+            self.account.create(self.new())
+        yield
 
     @contextlib.contextmanager
-    def spent(self) -> Iterator[Sessions]:
+    def spent(self) -> Iterator[None]:
         """The day's sessions are used up: the stack opens one a day."""
-        with self.standing(), self.variable("CreateFunctionArn", PER_DAY, "1"):
-            yield self
+        with self.variable("CreateFunctionArn", PER_DAY, "1"):
+            yield
 
     @contextlib.contextmanager
-    def stopped(self) -> Iterator[Sessions]:
+    def stopped(self) -> Iterator[None]:
         """An administrator has stopped the stack."""
-        with self.standing():
-            self.write(STOP, b"incident 7")
-            try:
-                yield self
-            finally:
-                self.account.s3.delete_object(Bucket=self.account.outputs["StateBucket"], Key=STOP)
+        self.write(STOP, b"incident 7")
+        try:
+            yield
+        finally:
+            self.account.s3.delete_object(Bucket=self.account.outputs["StateBucket"], Key=STOP)
+
+    def close_others(self) -> None:
+        """Whatever attempts got through to."""
+        for session in self._made:
+            if session not in (self.open, self.closed):
+                self.account.close(session)
 
     # What the account's owner sees and changes
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,10 +39,7 @@ def stages(choice: Choice) -> list[tuple[str, Stage]]:
     """Those that the test bed has what they need for."""
     found: list[tuple[str, Stage]] = [
         ("identities of the account", _identities),
-        ("an open session", _sessions(memory.with_an_open_session, Sessions.standing)),
-        ("every slot taken", _sessions(memory.with_full_slots, Sessions.full)),
-        ("a day's sessions used up", _sessions(memory.with_a_spent_day, Sessions.spent)),
-        ("a stopped stack", _sessions(memory.with_a_stop, Sessions.stopped)),
+        ("sessions of the deployed functions", _sessions),
         ("root on a box", _box_root),
     ]
     return [*found, ("identities of the cluster", _cluster)] if choice.kubernetes else found
@@ -56,15 +53,24 @@ def _identities(choice: Choice) -> list[Verdict]:
         return judge(ground, chosen, choice.removing)
 
 
-def _sessions(rows: Callable[[], list[Attack]], standing: Callable[[Sessions], AbstractContextManager[Sessions]]) -> Stage:
-    def stage(choice: Choice) -> list[Verdict]:
-        chosen = choice.of(rows())
-        if not chosen:
-            return []
-        with standing(Sessions(choice.run, choice.stack)) as ground:
-            return judge(ground, chosen, choice.removing)
-
-    return stage
+def _sessions(choice: Choice) -> list[Verdict]:
+    """One box serves them all. The slots come last: those who wait for one are told nothing else."""
+    parts: list[tuple[list[Attack], Callable[[Sessions], AbstractContextManager[None]]]] = [
+        (choice.of(memory.with_an_open_session()), lambda _ground: nullcontext()),
+        (choice.of(memory.with_a_spent_day()), Sessions.spent),
+        (choice.of(memory.with_a_stop()), Sessions.stopped),
+        (choice.of(memory.with_full_slots()), Sessions.full),
+    ]
+    verdicts: list[Verdict] = []
+    if not any(chosen for chosen, _ in parts):
+        return verdicts
+    with Sessions(choice.run, choice.stack).standing() as ground:
+        for chosen, so in parts:
+            if chosen:
+                with so(ground):
+                    verdicts += judge(ground, chosen, choice.removing)
+                ground.close_others()
+    return verdicts
 
 
 def _box_root(choice: Choice) -> list[Verdict]:

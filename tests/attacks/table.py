@@ -42,7 +42,7 @@ def _line(verdict: Verdict) -> str:
         f"`{verdict.error}`" if verdict.denied else _bad(verdict.said),
         verdict.twin if verdict.twin_allowed else _bad(f"{verdict.twin}: {verdict.twin_said}"),
         " + ".join(f"`{control}`" for control in verdict.controls),
-        _asked(verdict.through, "gets through", verdict.through_said),
+        _bad(verdict.broken) if verdict.broken else _asked(verdict.through, "gets through", verdict.through_said),
         alone,
         _asked(verdict.back, "yes", verdict.back_said),
     )

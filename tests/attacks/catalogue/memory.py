@@ -44,7 +44,7 @@ def with_an_open_session() -> list[Attack]:
         ),
         _row(
             "opens-a-closed-session",
-            Asking("create of a session that was closed", lambda ground: ground.account.create(ground.closed)),
+            Asking("create of a session that was closed before it had a box", lambda g: g.account.create(g.closed)),
             "session_ended",
             AGAIN,
             Tombstone(),
