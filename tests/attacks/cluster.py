@@ -22,6 +22,8 @@ ADMIN = "other"
 ALLOWED = {"drawbridge.dev/backups": "allowed"}
 FORBIDDEN, BY_ADMISSION, INVALID = "Forbidden", "Forbidden by admission", "Invalid"
 NOT_ALLOWED = "NamespaceNotAllowed"
+# Reasons by which a job waits for its vault, or for the controller to have seen it.
+OF_THE_VAULT = ("Vault", "Posture", "CheckingPosture", "no reason")
 SECONDS = 30.0
 Json = dict[str, Any]
 
@@ -135,18 +137,20 @@ class Accepted:
         finally:
             ground.admin.run("delete", "backupjob", words["fresh"], "-n", namespace, "--timeout=60s")
         # What it says once it has looked at the vault is about the job's pods.
-        return Outcome(reason if reason == NOT_ALLOWED or reason.startswith(("Vault", "Posture", "no reason")) else None, reason)
+        return Outcome(reason if reason == NOT_ALLOWED or reason.startswith(OF_THE_VAULT) else None, reason)
 
     def _reason(self, ground: Cluster, namespace: str, name: str) -> str:
-        end = time.monotonic() + SECONDS
+        """The last that is not about the vault itself, which answers a moment after it was changed."""
+        end, reason = time.monotonic() + SECONDS, "no reason"
         while time.monotonic() < end:
             found = ground.read("backupjob", name, "-n", namespace) or {}
             conditions = found.get("status", {}).get("conditions", [])
-            reasons = [c["reason"] for c in conditions if c["type"] in ("Progressing", "Failed") and c["reason"]]
-            if reasons:
-                return str(reasons[-1])
+            reasons = [c["reason"] for c in conditions if c["type"] in ("Progressing", "Failed") and c.get("reason")]
+            reason = str(reasons[-1]) if reasons else reason
+            if not reason.startswith(OF_THE_VAULT):
+                return reason
             time.sleep(0.2)
-        return f"no reason within {SECONDS:.0f} s"
+        return reason
 
 
 @dataclass(frozen=True)
@@ -193,7 +197,8 @@ class Confined:
 
     @property
     def name(self) -> str:
-        place = {"{b}": "another namespace", None: "the cluster's scope"}.get(self.namespace, self.namespace)
+        places = {"{a}": "his namespace but `admin`", "{b}": "another namespace", None: "the cluster's scope"}
+        place = places.get(self.namespace, self.namespace)
         return f"no binding of {self.account} in {place}"
 
     @contextlib.contextmanager

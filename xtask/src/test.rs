@@ -69,6 +69,7 @@ fn parts(tools: &Tools) -> Result<()> {
         "infra.forms.test_forms",
         "tests.policy.test_catalogue",
         "tests.network.test_traits",
+        "tests.attacks.test_rows",
     ];
     shown("the test bed's units", &mut python(&modules))?;
     // Its two runs stand side by side, are killed, and must leave nothing.
@@ -119,6 +120,10 @@ fn on_the_bed(bed: &Bed) -> Result<()> {
     shown(
         "Kubernetes identities: what each may and may not",
         &mut script("tests/policy/kubernetes_probes.py"),
+    )?;
+    shown(
+        "attacks by every thief, each beside what is allowed",
+        script("tests/attacks/run.py").arg("--stack").arg(&bed.stack_file).arg("--standing"),
     )?;
     on_real_parts(bed, "end to end on the real parts", "e2e", &[], &[])?;
     on_real_parts(bed, "the most telling faults", "faults", &["telling::"], &[])

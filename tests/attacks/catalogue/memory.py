@@ -16,12 +16,15 @@ GONE = {
 }
 MISDIRECTED = "this function serves only requests of the cluster"
 AGAIN = Asking("create, asked again for the open session", lambda ground: ground.account.create(ground.open))
-ANOTHER = Asking("create of one session more", lambda ground: ground.account.create(ground.new()))
 CREATE = "CreateFunctionArn"
 
 
 def _row(name: str, attempt: Asking, error: str, twin: Asking, control: Control) -> Attack:
     return Attack(f"memory-{name}", Thief.MEMORY, attempt, error, twin, (control,))
+
+
+def _another(when: str) -> Asking:
+    return Asking(f"create of one session more, {when}", lambda ground: ground.account.create(ground.new()))
 
 
 def with_an_open_session() -> list[Attack]:
@@ -55,15 +58,17 @@ def with_an_open_session() -> list[Attack]:
 
 
 def with_full_slots() -> list[Attack]:
-    return [_row("opens-more-boxes-than-there-are-slots", ANOTHER, WAITS, AGAIN, Variable(CREATE, SLOTS, "100"))]
+    more = _another("every slot taken")
+    return [_row("opens-more-boxes-than-there-are-slots", more, WAITS, AGAIN, Variable(CREATE, SLOTS, "100"))]
 
 
 def with_a_spent_day() -> list[Attack]:
-    return [_row("opens-more-sessions-than-a-day-has", ANOTHER, "daily_quota", AGAIN, Variable(CREATE, PER_DAY, "100000"))]
+    more = _another("the day's sessions used up")
+    return [_row("opens-more-sessions-than-a-day-has", more, "daily_quota", AGAIN, Variable(CREATE, PER_DAY, "100000"))]
 
 
 def with_a_stop() -> list[Attack]:
-    return [_row("opens-a-session-of-a-stopped-stack", ANOTHER, "stopped", AGAIN, Stop())]
+    return [_row("opens-a-session-of-a-stopped-stack", _another("the stack stopped"), "stopped", AGAIN, Stop())]
 
 
 def _event(what: str, event: dict[str, Any]) -> Asking:

@@ -39,6 +39,8 @@ enum Part {
     Policy,
     /// Every other way out of a box is tried by its root, each control alone.
     Network,
+    /// Every attempt by every thief; what stops it is taken away once, and the attempt must get through.
+    Attacks,
     /// Every guarantee of the stack is broken once; the next job must wait, and run when it is mended.
     Posture,
     /// Every ending of a box alone, all the others taken away.
@@ -66,6 +68,7 @@ impl Part {
         match self {
             Self::Policy => policy::run(proof),
             Self::Network => scripts::run(proof, &scripts::NETWORK),
+            Self::Attacks => scripts::run(proof, &scripts::ATTACKS),
             Self::Posture => posture::run(proof),
             Self::Endings => endings::run(proof),
             Self::Faults => faults::run(proof),

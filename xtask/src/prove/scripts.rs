@@ -71,6 +71,19 @@ pub(super) const NETWORK: Script = Script {
     options: &["--alone"],
 };
 
+pub(super) const ATTACKS: Script = Script {
+    path: "tests/attacks/run.py",
+    name: "attacks",
+    title: "Attacks",
+    how: "Every attempt of `tests/attacks/` by what somebody may have stolen, on a real cluster with the operator installed and \
+          the local AWS with the stack deployed. A row holds when the attempt ends with exactly the expected error; its twin, \
+          which differs little, is allowed; the attempt gets through once what stops it is taken away on the live bed (a \
+          statement of a policy, a rule of a group, of RBAC or of the CRD, a variable of a function); of several controls \
+          each stops it while the others are away; and all of it stands and stops the attempt again at the end.",
+    stack: true,
+    options: &[],
+};
+
 pub(super) const CHECKS: Script = Script {
     path: "benches/checks/run.py",
     name: "checks",
