@@ -15,13 +15,9 @@ from tests.attacks.cluster import (
     VAULT,
     Accepted,
     Command,
-    Confined,
-    Rules,
-    Schema,
-    TokenLife,
-    VaultsNamespaces,
     job,
 )
+from tests.attacks.cluster_controls import Confined, Rules, Schema, TokenLife, VaultsNamespaces
 from tests.policy.kubernetes_probes import GATHERER, binding_to_admin, exec_in, mint
 
 OPERATOR_ROLE = f"clusterrole/{NAMESPACE}-{ACCOUNT}"

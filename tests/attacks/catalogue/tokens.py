@@ -16,7 +16,7 @@ from tests.policy.belongings import FURTHER_AUDIENCE
 from tests.policy.catalogue.identity import Minting, assume, minted, pod
 from tests.policy.tokens import ACCOUNT, ELSEWHERE, GATHERER, NAMESPACE, OTHER, PODS, STS
 
-INVALID, DENIED = "InvalidIdentityToken", "AccessDenied"
+INVALID, DENIED, NOT_AUTHORISED = "InvalidIdentityToken", "AccessDenied", "AccessDeniedException"
 PROVIDER = ISSUER.removeprefix("https://")
 
 
@@ -130,7 +130,7 @@ def _pods() -> list[Attack]:
 
     def row(name: str, thief: Thief, what: str, token: Minting, tag: str, *cluster: str) -> Attack:
         call = f"eks-auth:AssumeRoleForPodIdentity for {what}"
-        return Attack(name, thief, asks("a thief", call, pod(token, *cluster)), DENIED, own, (_tag(tag),))
+        return Attack(name, thief, asks("a thief", call, pod(token, *cluster)), NOT_AUTHORISED, own, (_tag(tag),))
 
     account, namespace = minted(PODS, NAMESPACE, OTHER), minted(PODS, ELSEWHERE, ACCOUNT)
     return [
