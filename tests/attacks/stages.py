@@ -9,10 +9,11 @@ from pathlib import Path
 
 from tests.attacks import box_root, catalogue
 from tests.attacks.attack import Attack, Verdict
-from tests.attacks.catalogue import cluster as of_the_cluster, memory
+from tests.attacks.catalogue import cluster as of_the_cluster, memory, wire
 from tests.attacks.cluster import Cluster
 from tests.attacks.ground import Ground
 from tests.attacks.judging import judge
+from tests.attacks.middle import Middle
 from tests.attacks.sessions import Sessions
 from tests.network.ground import Ground as TwoBoxes
 from tests.network.objects import buckets
@@ -40,6 +41,7 @@ def stages(choice: Choice) -> list[tuple[str, Stage]]:
     found: list[tuple[str, Stage]] = [
         ("identities of the account", _identities),
         ("sessions of the deployed functions", _sessions),
+        ("between a box and S3", _middle),
         ("root on a box", _box_root),
     ]
     return [*found, ("identities of the cluster", _cluster)] if choice.kubernetes else found
@@ -71,6 +73,14 @@ def _sessions(choice: Choice) -> list[Verdict]:
                     verdicts += judge(ground, chosen, choice.removing)
                 ground.close_others()
     return verdicts
+
+
+def _middle(choice: Choice) -> list[Verdict]:
+    chosen = choice.of(wire.in_the_middle())
+    if not chosen:
+        return []
+    with Middle(choice.run, choice.stack).between() as ground:
+        return judge(ground, chosen, choice.removing)
 
 
 def _box_root(choice: Choice) -> list[Verdict]:

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.attacks import box_root, catalogue, judging  # noqa: E402
 from tests.attacks.attack import Attack, Thief, Verdict, asks  # noqa: E402
-from tests.attacks.catalogue import cluster, memory  # noqa: E402
+from tests.attacks.catalogue import cluster, memory, wire  # noqa: E402
 from tests.attacks.controls import NotBack, taken_away  # noqa: E402
 from tests.attacks.table import table  # noqa: E402
 from tests.policy.probe import Outcome  # noqa: E402
@@ -24,7 +24,8 @@ PAGES = Path(__file__).resolve().parents[2] / "docs"
 
 def rows() -> list[Attack]:
     sessions = (memory.with_an_open_session, memory.with_a_spent_day, memory.with_a_stop, memory.with_full_slots)
-    return [*catalogue.identities(kubernetes=True), *cluster.attacks(), *(row for made in sessions for row in made())]
+    others = (cluster.attacks, wire.in_the_middle, *sessions)
+    return [*catalogue.identities(kubernetes=True), *(row for made in others for row in made())]
 
 
 class Door:

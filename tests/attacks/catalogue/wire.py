@@ -1,4 +1,4 @@
-"""Who sits between: what he could read if anybody spoke to S3 without TLS."""
+"""Who sits between: what he could read if anybody spoke to S3 without TLS, or believed whoever answers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from tests.attacks.attack import Attack, Control, Thief, asks
 from tests.attacks.controls import Statement
 from tests.attacks.documents import BACKUP_BUCKET, LOG_BUCKET, STATE_BUCKET
+from tests.attacks.middle import Booting, Trusted
 from tests.policy.catalogue.requests import Request, get, list_objects, put
 from tests.policy.probe import Place
 
@@ -59,6 +60,20 @@ def attacks() -> list[Attack]:
             lambda plain: get("admin", "log", "probe", plain=plain),
             records,
         ),
+    ]
+
+
+def in_the_middle() -> list[Attack]:
+    """On a `tests.attacks.middle.Middle`."""
+    return [
+        Attack(
+            "middle-answers-for-s3",
+            Thief.MIDDLE,
+            Booting("a box's fetch of its program, answered under the thief's certificate", between=True),
+            "TLSV1_ALERT_UNKNOWN_CA",
+            Booting("the same, answered by S3", between=False),
+            (Trusted(),),
+        )
     ]
 
 
