@@ -14,7 +14,13 @@ from tests.network.attempts import Attempt, everything
 from tests.network.ground import Ground
 from tests.network.trying import Row, Trial
 
-SILENCE = "nothing arrives, no answer"
+# How each tool ends that is stopped: nobody answers, the name does not exist, S3 refuses, a frame is heard nowhere.
+REFUSED = {"tcp": "TimeoutError: timed out", "dns": "no answer in it, code 3", "web": "status 403", "frame": "sent"}
+ENDS_OTHERWISE = {
+    "root-asks-a-name-server-of-its-own": REFUSED["tcp"],
+    "root-reads-metadata-without-a-token": "status 401",
+    "root-lets-a-container-read-metadata": REFUSED["tcp"],
+}
 # Row -> the way out.
 WAYS = {
     "root-reaches-the-internet-from-the-public-side": "public side: TCP 80 to the internet",
@@ -117,15 +123,16 @@ def _orders(ground: Ground) -> str:
 
 def _standing(name: str, row: Row) -> Verdict:
     attempt = row.attempt
+    error = ENDS_OTHERWISE.get(name, REFUSED[attempt.tool])
     verdict = Verdict(
         name,
         Thief.MEMORY if attempt.who == "outsider" else Thief.BOX_ROOT,
         attempt.name,
-        SILENCE,
+        f"{error}, and heard nowhere",
         TWINS["outsider" if attempt.who == "outsider" else attempt.tool],
         attempt.stopped_by,
         said=row.came,
-        denied=row.stopped,
+        denied=row.stopped and row.came == error,
         twin_said="an answer" if row.beside else "nothing",
         twin_allowed=bool(row.beside),
     )

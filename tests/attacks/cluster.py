@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.policy.kubernetes_probes import GATHERER, POLICY_WORDS, Kubectl, Place, await_policy, kubeconfig_of, mint
+from tests.policy.kubernetes_probes import GATHERER, POLICY_WORDS, Kubectl, Place, ProbeError, await_policy, kubeconfig_of, mint
 from tests.policy.probe import Outcome
 
 IMAGE = "drawbridge.test/busybox:1"
@@ -55,6 +55,9 @@ class Cluster:
                     token = self.admin.must(*mint(self.first, account, 3600)).strip()
                     self.identities[who] = self.admin.with_token(token, Path(directory) / who)
                 self.admin.must("apply", "-f", "-", stdin=json.dumps(job(self.first, "standing", vault="nobody-s")))
+                # Rows of the account took guarantees away; whoever looked then would hold jobs up now.
+                looked = f"drawbridge.dev/check-posture={int(time.time())}"
+                self.admin.must("annotate", "backupvault", VAULT, looked, "--overwrite")
                 yield self
             finally:
                 self.admin.run("delete", "backupjobs", "--all", "-n", self.first, "--timeout=60s")
@@ -70,7 +73,7 @@ class Cluster:
         """An object as JSON, if it is there."""
         result = self.admin.run("get", *what, "-o", "json", "--ignore-not-found")
         if result.returncode != 0:
-            raise OSError(f"kubectl get {' '.join(what)}: {result.stderr.strip()}")
+            raise ProbeError(f"kubectl get {' '.join(what)}: {result.stderr.strip()}")
         return json.loads(result.stdout) if result.stdout.strip() else None
 
 

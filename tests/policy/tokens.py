@@ -21,9 +21,9 @@ from testbed.common.run import Run
 from testbed.common.shell import wait_until
 from testbed.kubernetes.api import Api
 from testbed.kubernetes.layout import Layout
+from tests.policy.kubernetes_probes import GATHERER
 
 STS, PODS = "sts.amazonaws.com", "pods.eks.amazonaws.com"
-GATHERER = "drawbridge-gatherer"
 NAMESPACE, ACCOUNT = "drawbridge-system", "drawbridge"
 ELSEWHERE, OTHER = "drawbridge-probe", "drawbridge-probe"
 LIFE = 600  # the least that Kubernetes mints

@@ -14,7 +14,8 @@ from tests.attacks.controls import Statement
 from tests.attacks.documents import POD_IDENTITY, WEB_IDENTITY
 from tests.policy.belongings import FURTHER_AUDIENCE
 from tests.policy.catalogue.identity import Minting, assume, minted, pod
-from tests.policy.tokens import ACCOUNT, ELSEWHERE, GATHERER, NAMESPACE, OTHER, PODS, STS
+from tests.policy.kubernetes_probes import GATHERER
+from tests.policy.tokens import ACCOUNT, ELSEWHERE, NAMESPACE, OTHER, PODS, STS
 
 INVALID, DENIED, NOT_AUTHORISED = "InvalidIdentityToken", "AccessDenied", "AccessDeniedException"
 PROVIDER = ISSUER.removeprefix("https://")
