@@ -74,11 +74,8 @@ def judge(ground: Ground, only: str, removing: bool) -> list[Verdict]:
         changed = [f"{name} was {before[name]} and is {after[name]}" for name in before if after[name] != before[name]]
         trial.closed()
         for verdict, row in zip(verdicts, trial.rows, strict=True):
-            verdict.back = row.stopped and not changed
+            verdict.back = row.stopped and row.came == verdict.said and not changed
             verdict.back_said = "; ".join([*changed, f"the attempt: {row.came}"])
-            verdict.back = row.stopped and after == before
-            verdict.back_said = "EC2 says the same as before" if after == before else f"EC2 said {before}, and says {after}"
-            verdict.back_said += f"; the attempt: {row.came or 'stopped'}"
     return verdicts
 
 
