@@ -218,7 +218,8 @@ def _admin_s_jobs() -> list[Attack]:
         words = ("patch", "backupjob", "standing", "-n", "{a}", "--type=merge", "--dry-run=server", *more, "-p", content)
         return Command(what, who, words)
 
-    status = _rule("drawbridge.dev", ["backupjobs/status"], ["patch"])
+    # kubectl reads what it patches.
+    status = _rule("drawbridge.dev", ["backupjobs/status"], ["get", "patch"])
     return [
         row("climbs-out-of-a-path", of_path("/data/../etc"), of_path("/data/etc"), Schema("a path must not climb")),
         row("passes-an-option-as-a-path", of_path("--checkpoint-action=exec=sh"), of_path("/data"), Schema("a path must be absolute")),
