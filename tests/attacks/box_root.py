@@ -141,6 +141,7 @@ def state(ground: Ground) -> dict[str, Any]:
     """All that the controls of these ways open, as EC2 says it."""
     ec2, outputs, resources = ground.ec2, ground.outputs, ground.resources
     groups = [ground.box.group, ground.peer.group, outputs["PrivateSecurityGroupId"]]
+    acl, routes = (resources[name]["reference"] for name in ("PrivateAcl", "PrivateRouteTable"))
     interfaces = [ground.box.inner_interface, ground.box.private_interface]
     options = ground.describe(ground.box.instance)["MetadataOptions"]
     firewall = ground.client("route53resolver").list_firewall_rule_group_associations(VpcId=outputs["VpcId"])
@@ -149,10 +150,8 @@ def state(ground: Ground) -> dict[str, Any]:
             (group["GroupId"], group["IpPermissions"], group["IpPermissionsEgress"])
             for group in ec2.describe_security_groups(GroupIds=groups)["SecurityGroups"]
         ],
-        controls.ACL: ec2.describe_network_acls(NetworkAclIds=[resources["PrivateAcl"]["reference"]])["NetworkAcls"][0]["Entries"],
-        controls.ROUTES: ec2.describe_route_tables(RouteTableIds=[resources["PrivateRouteTable"]["reference"]])["RouteTables"][0][
-            "Routes"
-        ],
+        controls.ACL: ec2.describe_network_acls(NetworkAclIds=[acl])["NetworkAcls"][0]["Entries"],
+        controls.ROUTES: ec2.describe_route_tables(RouteTableIds=[routes])["RouteTables"][0]["Routes"],
         "interfaces": [
             (found["NetworkInterfaceId"], found.get("SourceDestCheck"), found.get("Association", {}).get("PublicIp"))
             for found in ec2.describe_network_interfaces(NetworkInterfaceIds=interfaces)["NetworkInterfaces"]

@@ -1,4 +1,4 @@
-"""What stops identities of a cluster: rules of roles, bindings, the admission policy, the CRD's schema, the vault's namespaces."""
+"""What stops identities of a cluster: roles, bindings, the admission policy, the CRD's schema, the vault's namespaces."""
 
 from __future__ import annotations
 

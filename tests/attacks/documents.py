@@ -56,7 +56,9 @@ def _trust(output: str, name: str) -> Document:
 
     return Document(
         name,
-        lambda ground, outputs: ground.client("iam", "root").get_role(RoleName=role(outputs))["Role"]["AssumeRolePolicyDocument"],
+        lambda ground, outputs: ground.client("iam", "root").get_role(RoleName=role(outputs))["Role"][
+            "AssumeRolePolicyDocument"
+        ],
         lambda ground, outputs, text: ground.client("iam", "root").update_assume_role_policy(
             RoleName=role(outputs), PolicyDocument=text
         ),
@@ -69,7 +71,9 @@ def _bucket(output: str, file: str) -> Document:
     return Document(
         file,
         lambda ground, outputs: ground.client("s3", "root").get_bucket_policy(Bucket=outputs[output])["Policy"],
-        lambda ground, outputs, text: ground.client("s3", "cloudformation").put_bucket_policy(Bucket=outputs[output], Policy=text),
+        lambda ground, outputs, text: ground.client("s3", "cloudformation").put_bucket_policy(
+            Bucket=outputs[output], Policy=text
+        ),
         has_principal=True,
     )
 

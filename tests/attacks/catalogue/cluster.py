@@ -122,7 +122,12 @@ def _gatherer() -> list[Attack]:
     who, elsewhere = "gatherer", Confined("gatherer", "edit", "{b}")
     listing = Command("list pods of its namespace", who, ("get", "pods", "-n", "{a}"))
     return [
-        row("lists-another-namespace", Command("list pods of another namespace", who, ("get", "pods", "-n", "{b}")), listing, elsewhere),
+        row(
+            "lists-another-namespace",
+            Command("list pods of another namespace", who, ("get", "pods", "-n", "{b}")),
+            listing,
+            elsewhere,
+        ),
         row(
             "runs-a-command-in-another-namespace",
             Command("exec in another namespace", who, exec_in("{b}")),
@@ -222,7 +227,12 @@ def _admin_s_jobs() -> list[Attack]:
     status = _rule("drawbridge.dev", ["backupjobs/status"], ["get", "patch"])
     return [
         row("climbs-out-of-a-path", of_path("/data/../etc"), of_path("/data/etc"), Schema("a path must not climb")),
-        row("passes-an-option-as-a-path", of_path("--checkpoint-action=exec=sh"), of_path("/data"), Schema("a path must be absolute")),
+        row(
+            "passes-an-option-as-a-path",
+            of_path("--checkpoint-action=exec=sh"),
+            of_path("/data"),
+            Schema("a path must be absolute"),
+        ),
         row(
             "changes-a-job-that-runs",
             patch("patch a BackupJob's spec", '{"spec":{"backoffLimit":5}}'),
