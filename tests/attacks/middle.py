@@ -59,8 +59,8 @@ class Middle(Sessions):
     @contextlib.contextmanager
     def diverted(self) -> Iterator[None]:
         """What boxes send to S3 comes to him. Connections that stand stay where they are."""
-        rule = f"ip saddr {self._boxes} ip daddr {S3_ADDRESS} tcp dport 443 redirect to :{PORT}"
-        rules = f"table ip {TABLE} {{ chain before {{ type nat hook prerouting priority dstnat; {rule}; }} }}"
+        rule = f"ip saddr {self._boxes} ip daddr {S3_ADDRESS} tcp dport 443 dnat to {S3_ADDRESS}:{PORT}"
+        rules = f"table ip {TABLE} {{\n chain before {{\n type nat hook prerouting priority dstnat;\n {rule}\n }}\n}}\n"
         inside = ("ip", "netns", "exec", self._names.services, "nft")
         shell(*inside, "-f", "-", stdin=rules.encode())
         try:
