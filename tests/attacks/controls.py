@@ -62,7 +62,7 @@ class Bounds:
 
     @property
     def name(self) -> str:
-        return f"{self.document.name} grants {', '.join(self.actions)} on nothing else"
+        return f"{self.document.name} does not allow {', '.join(self.actions)} here"
 
     def removed(self, ground: Any) -> contextlib.AbstractContextManager[None]:
         opened: Json = {"Sid": OPENED, "Effect": "Allow", "Action": list(self.actions), "Resource": "*"}
