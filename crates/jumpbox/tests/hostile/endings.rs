@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Seconds that the box lives. It is attacked for all of them, and after.
-const LIFE: i64 = 25;
+const LIFE: i64 = 35;
 
 async fn logged_in(address: std::net::SocketAddr, seed: u8) -> client::Handle<Anyone> {
     let mut ssh = client::connect(Arc::default(), address, Anyone).await.unwrap();
