@@ -371,3 +371,6 @@ fn kind(frame: &ClientFrame) -> &'static str {
         ClientFrame::Error(_) => "Error",
     }
 }
+
+#[cfg(test)]
+mod tests;
