@@ -2,7 +2,7 @@
 //! local S3, each attack on a box of its own. Whatever it does, the box's memory stays bounded, an honest client still
 //! gets through, and the box ends when it must.
 //!
-//! `DRAWBRIDGE_EVIDENCE=file` takes a line for each attack.
+//! `DRAWBRIDGE_EVIDENCE=file` takes a line for each attack; `cargo xtask prove hostile` makes a table of them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
