@@ -28,7 +28,7 @@ pub(crate) const MAX_OPEN: usize = 8;
 /// What clients may claim in one session, in bytes of JSON: it all ends up in the manifest.
 const MAX_CLAIMS: usize = 6 << 20;
 /// Paths and gaps that clients may claim in one session: one of a letter takes four bytes of JSON, and fifty of memory.
-const MAX_LISTED: usize = 64 << 10;
+const MAX_LISTED: usize = 128 << 10;
 /// What the frame of a commit has beside its entries: the certificate, most of all.
 const COMMIT: usize = 64 << 10;
 /// An entry of a commit: a name of 200 bytes, a digest, a number, what stands around them.
