@@ -7,6 +7,7 @@ mod bed;
 mod checks;
 mod demo;
 mod docs;
+mod fuzz;
 mod package;
 mod paths;
 mod prove;

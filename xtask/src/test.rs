@@ -7,10 +7,13 @@ use clap::Args;
 
 use crate::{
     bed::Bed,
-    checks, package,
+    checks, fuzz, package,
     shell::{command, say, started},
     tools::{self, Tools},
 };
+
+/// Seconds of fuzzing, all targets together; `cargo xtask prove fuzz` takes an hour.
+const FUZZING: u64 = 60;
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -32,6 +35,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let package = package::build(&tools)?;
     unit(&tools)?;
     parts(&tools)?;
+    fuzz::run(&fuzz::build()?, FUZZING, false)?;
     if !options.skip_checks {
         checks::all(&tools)?;
     }

@@ -23,6 +23,7 @@ const PACKAGES: &[&str] = &[
     "containerd",
     "containernetworking-plugins",
     "curl",
+    "g++",
     "gcc",
     "iproute2",
     "iptables",

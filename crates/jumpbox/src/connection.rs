@@ -10,7 +10,7 @@ use drawbridge_protocol::{
     ProtocolError, Version,
     upload::{
         Accepted, Begin, Begun, BoxFrame, ClientFrame, Commit, End, Failure, FailureCode, Hello, Sealed,
-        UploadCodec, Welcome,
+        UploadCodec, Welcome, announced,
     },
 };
 use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, server::Msg};
@@ -21,6 +21,7 @@ use tokio::{
 use tokio_util::codec::{Decoder as _, Encoder as _};
 
 use crate::{
+    backlog::Backlog,
     ingest::{Attachment, Outcome},
     session::{Beginning, Session, accepted, observed, refuse},
 };
@@ -94,18 +95,16 @@ struct Dialogue {
 
 impl Dialogue {
     async fn run(&mut self, channel: &mut ChannelReadHalf) -> Result<(), Over> {
-        let mut codec = UploadCodec::<ClientFrame>::default();
         let mut buffer = BytesMut::new();
+        let backlog = self.session.backlog.clone();
         let greeting = tokio::time::sleep(GREETING);
         tokio::pin!(greeting);
         loop {
             tokio::select! {
-                message = channel.wait() => match message {
+                message = next(&backlog, channel) => match message {
                     Some(ChannelMsg::Data { data }) => {
                         buffer.extend_from_slice(&data);
-                        while let Some(frame) = codec.decode(&mut buffer)? {
-                            self.take(frame)?;
-                        }
+                        self.read(&mut buffer)?;
                     }
                     Some(ChannelMsg::Eof | ChannelMsg::Close) | None => return Err(Over::Gone),
                     Some(ChannelMsg::ExtendedData { .. }) => return Err(broken("data on another stream").into()),
@@ -117,6 +116,20 @@ impl Dialogue {
                 }
             }
         }
+    }
+
+    /// Takes the frames that `buffer` has whole.
+    fn read(&mut self, buffer: &mut BytesMut) -> Result<(), Over> {
+        let mut codec = UploadCodec::<ClientFrame>::default();
+        while announced(buffer).is_some() {
+            let max = self.session.largest_frame();
+            if let Some(got) = announced(buffer).filter(|length| *length > max) {
+                return Err(ProtocolError::TooLarge { what: "frame", got, max }.into());
+            }
+            let Some(frame) = codec.decode(buffer)? else { return Ok(()) };
+            self.take(frame)?;
+        }
+        Ok(())
     }
 
     /// One frame of the client.
@@ -232,6 +245,12 @@ impl Dialogue {
     fn answer(&self, answer: Answer) -> Result<(), Over> {
         self.answers.try_send(answer).map_err(|_| Over::Gone)
     }
+}
+
+/// What comes next over the channel, once there is room for it.
+async fn next(backlog: &Backlog, channel: &mut ChannelReadHalf) -> Option<ChannelMsg> {
+    backlog.room().await;
+    channel.wait().await
 }
 
 /// What a phase waits for besides frames.
@@ -352,3 +371,6 @@ fn kind(frame: &ClientFrame) -> &'static str {
         ClientFrame::Error(_) => "Error",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 //! ```text
 //! ssh/         transport: who gets in, and that nothing but the one subsystem exists
 //! connection   one upload connection: frames in, calls on the session, frames out
+//! backlog      how much may wait, of all connections together
 //! session      what the session has taken, is taking and has sealed
 //! ingest/      one artifact: digests, parts, checks; outlives a dropped connection
 //! store/       the backup bucket, write-once
@@ -10,6 +11,7 @@
 //! The box trusts nobody: not the client (every frame is bounded and checked), not the network (it makes its own keys),
 //! not a second writer (every object is written with `If-None-Match: *`).
 
+mod backlog;
 mod connection;
 mod ingest;
 mod keys;

@@ -83,7 +83,10 @@ impl Sealer {
             checks: session.checks.policy().collect(),
             artifacts,
         };
-        let manifest = manifest.to_statement()?;
+        // A large session's records, statement and envelope are not all held at once.
+        let statement = manifest.to_statement()?;
+        drop(manifest);
+        let manifest = statement;
         if manifest.len() > json::MAX_MANIFEST {
             return Err(ProtocolError::TooLarge {
                 what: "manifest",

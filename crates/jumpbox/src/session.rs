@@ -11,12 +11,13 @@ use drawbridge_protocol::{
     checks::Finding,
     manifest::{ArtifactRecord, Claimed, Observed, Verdict},
     measures::MAX_SOURCES,
-    upload::{Accepted, Entry, Failure, FailureCode, Rejected},
+    upload::{Accepted, Entry, Failure, FailureCode, MAX_DATA, Rejected},
 };
 use drawbridge_rules::{Rules, source_of};
 use jiff::Timestamp;
 
 use crate::{
+    backlog::Backlog,
     ingest::{Attachment, Checks, Ingest, Outcome, Settings, Stored, drive},
     seal::{Seal, Sealer},
     store::Store,
@@ -26,6 +27,12 @@ use crate::{
 pub(crate) const MAX_OPEN: usize = 8;
 /// What clients may claim in one session, in bytes of JSON: it all ends up in the manifest.
 const MAX_CLAIMS: usize = 6 << 20;
+/// Paths and gaps that clients may claim in one session: one of a letter takes four bytes of JSON, and fifty of memory.
+const MAX_LISTED: usize = 128 << 10;
+/// What the frame of a commit has beside its entries: the certificate, most of all.
+const COMMIT: usize = 64 << 10;
+/// An entry of a commit: a name of 200 bytes, a digest, a number, what stands around them.
+const COMMIT_ENTRY: usize = 400;
 /// What examples of findings may take of the manifest in one session, in bytes of JSON.
 const MAX_FINDINGS: usize = 1 << 20;
 
@@ -36,6 +43,7 @@ pub(crate) struct Session {
     pub(crate) program: Sha256,
     pub(crate) settings: Settings,
     pub(crate) store: Store,
+    pub(crate) backlog: Backlog,
     pub(crate) checks: Checks,
     /// Or why they cannot be used: then nothing is taken.
     rules: Result<Arc<Rules>, String>,
@@ -51,6 +59,8 @@ struct State {
     /// Bytes of artifacts that are stored or under way.
     bytes: u64,
     claims: usize,
+    /// Paths and gaps of the claims.
+    listed: usize,
     /// What findings take of the manifest, in bytes of JSON.
     findings: usize,
     /// What is stored of each source.
@@ -91,8 +101,8 @@ impl Session {
             Err(_) => Arc::new(NoInspectors),
         };
         let checks = Checks::new(orders.checks.clone(), inspectors);
-        let (state, seal) = (Mutex::default(), tokio::sync::Mutex::default());
-        Self { orders, instance, program, settings, store, checks, rules, sealer, state, seal }
+        let (state, seal, backlog) = (Mutex::default(), tokio::sync::Mutex::default(), Backlog::default());
+        Self { orders, instance, program, settings, store, backlog, checks, rules, sealer, state, seal }
     }
 
     /// Begins an artifact, or goes on with it.
@@ -121,7 +131,7 @@ impl Session {
             let why = format!("{MAX_OPEN} artifacts are under way, no more are taken at once");
             return Err(refuse(FailureCode::Limit, why));
         }
-        let (ingest, intakes) = Ingest::new(name.clone(), self.settings);
+        let (ingest, intakes) = Ingest::new(name.clone(), self.settings, self.backlog.clone());
         let attachment = ingest.attach();
         state.artifacts.insert(name.clone(), Artifact::Open(Arc::clone(&ingest)));
         let session = Arc::clone(self);
@@ -144,6 +154,12 @@ impl Session {
         Ok(())
     }
 
+    /// Bytes that are stored or under way.
+    #[cfg(test)]
+    pub(crate) fn reserved(&self) -> u64 {
+        self.state().bytes
+    }
+
     /// Counts what a client claims.
     pub(crate) fn reserve_claim(&self, claimed: &Claimed) -> Result<(), Failure> {
         let size = serde_json::to_vec(claimed).map_or(usize::MAX, |json| json.len());
@@ -152,8 +168,19 @@ impl Session {
             let why = format!("the session's claims exceed {MAX_CLAIMS} bytes; name fewer paths");
             return Err(refuse(FailureCode::Limit, why));
         }
+        let listed = claimed.paths.len() + claimed.log.as_ref().map_or(0, |log| log.gaps.len());
+        if state.listed + listed > MAX_LISTED {
+            let why = format!("the session's claims list more than {MAX_LISTED} paths and gaps; name fewer");
+            return Err(refuse(FailureCode::Limit, why));
+        }
         state.claims += size;
+        state.listed += listed;
         Ok(())
+    }
+
+    /// The largest frame that makes sense: a commit of all that there is. Memory is taken for no other.
+    pub(crate) fn largest_frame(&self) -> usize {
+        (8 + MAX_DATA).max(COMMIT + COMMIT_ENTRY * self.state().artifacts.len())
     }
 
     /// Seals the session over exactly `entries`, or gives the receipt again.
@@ -170,6 +197,8 @@ impl Session {
         let mut seal = self.seal.lock().await;
         if seal.is_none() {
             let records = self.close(&entries)?;
+            // No artifact begins any more, and a manifest may be large.
+            self.store.parts.release();
             let made = self.sealer.seal(self, entries.clone(), records, certificate.clone());
             *seal = Some(made.map_err(|error| refuse(FailureCode::Storage, error.to_string()))?);
         }

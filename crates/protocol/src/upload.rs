@@ -369,14 +369,19 @@ impl<In> Default for UploadCodec<In> {
     }
 }
 
+/// The payload's length of the frame that `buffer` begins with, once its header is there.
+pub fn announced(buffer: &[u8]) -> Option<usize> {
+    let header: &[u8; HEADER] = buffer.first_chunk()?;
+    Some(u32::from_be_bytes([header[1], header[2], header[3], header[4]]) as usize)
+}
+
 impl<In: Frame> Decoder for UploadCodec<In> {
     type Item = In;
     type Error = ProtocolError;
 
     fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<In>, ProtocolError> {
-        let Some(header) = buffer.get(..HEADER) else { return Ok(None) };
-        let kind = header[0];
-        let length = u32::from_be_bytes([header[1], header[2], header[3], header[4]]) as usize;
+        let Some(length) = announced(buffer) else { return Ok(None) };
+        let kind = buffer[0];
         let max = In::limit(kind)?;
         if length > max {
             return Err(ProtocolError::TooLarge { what: "frame", got: length, max });

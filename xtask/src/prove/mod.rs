@@ -4,6 +4,8 @@
 mod crash;
 mod endings;
 mod faults;
+mod fuzz;
+mod hostile;
 mod policy;
 mod posture;
 mod scripts;
@@ -28,6 +30,9 @@ pub(crate) struct Options {
     /// Names the test bed's run.
     #[arg(long, default_value = "prove")]
     run: String,
+    /// Seconds of fuzzing, all targets together.
+    #[arg(long, default_value_t = 3_600)]
+    seconds: u64,
     /// Which parts; none named: all, one after the other.
     #[arg(value_enum)]
     parts: Vec<Part>,
@@ -45,6 +50,10 @@ enum Part {
     Posture,
     /// Every ending of a box alone, all the others taken away.
     Endings,
+    /// A client with valid keys does what it can to the box.
+    Hostile,
+    /// Parsers are fed what a fuzzer makes of what was kept.
+    Fuzz,
     /// Every fault is made on the real parts, and must end in a condition that names it.
     Faults,
     /// Everything that can be killed is killed at every step of a job.
@@ -71,6 +80,8 @@ impl Part {
             Self::Attacks => scripts::run(proof, &scripts::ATTACKS),
             Self::Posture => posture::run(proof),
             Self::Endings => endings::run(proof),
+            Self::Hostile => hostile::run(proof),
+            Self::Fuzz => fuzz::run(proof),
             Self::Faults => faults::run(proof),
             Self::Crash => crash::run(proof),
             Self::Simulation => simulation::run(proof),
@@ -89,6 +100,8 @@ pub(crate) struct Proof {
     tools: Tools,
     package: Package,
     run: String,
+    /// Of fuzzing.
+    seconds: u64,
     begun: Instant,
 }
 
@@ -135,6 +148,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             tools: tools.clone(),
             package: package.clone(),
             run: options.run.clone(),
+            seconds: options.seconds,
             begun: Instant::now(),
         };
         part.run(&proof)?;

@@ -59,7 +59,7 @@ struct Driver<'a> {
 impl Driver<'_> {
     async fn run(
         &mut self,
-        mut commands: tokio::sync::mpsc::UnboundedReceiver<Command>,
+        mut commands: tokio::sync::mpsc::Receiver<Command>,
         mut attached: watch::Receiver<bool>,
         mut checking: Checking,
     ) -> Outcome {
@@ -71,11 +71,14 @@ impl Driver<'_> {
                     return failed(FailureCode::State, "the client did not come back in time");
                 }
             }
-            let mut chunks = VecDeque::with_capacity(batch.len());
+            let (mut chunks, mut waiting) = (VecDeque::with_capacity(batch.len()), Vec::new());
             let mut last = None;
             for command in batch.drain(..) {
                 match command {
-                    Command::Chunk(bytes) => chunks.push_back(bytes),
+                    Command::Chunk(bytes, place) => {
+                        chunks.push_back(bytes);
+                        waiting.push(place);
+                    }
                     end => {
                         last = Some(end);
                         break;
@@ -89,6 +92,7 @@ impl Driver<'_> {
             if let Err(stop) = checking.looked(looking).await {
                 return self.stopped(stop);
             }
+            drop(waiting);
             if let Some(assembly) = &self.assembly {
                 self.acked.send_replace(assembly.bytes());
             }

@@ -2,8 +2,8 @@
 //! keeps its state for [`RESUME_SECONDS`] and the client goes on where it was.
 //!
 //! A connection holds an [`Attachment`]; attaching again takes the artifact over from a connection that is dead but
-//! does not know it yet. The client's window bounds what waits in the queue, so the queue itself needs no bound:
-//! whoever sends past the window breaks the protocol.
+//! does not know it yet. The client's window bounds the bytes that wait in the queue, and the queue their frames: whoever
+//! sends past either breaks the protocol.
 
 mod assembly;
 mod checking;
@@ -22,10 +22,19 @@ use drawbridge_protocol::{
     manifest::{Claimed, StoredObject},
     upload::{Data, End, Failure, FailureCode, RESUME_SECONDS, Rejected},
 };
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{
+    mpsc::{self, error::TrySendError},
+    watch,
+};
+
+use crate::backlog::{Backlog, Waiting};
 
 pub(crate) use checking::Checks;
 pub(crate) use driver::drive;
+
+/// Frames that wait for the driver. Each costs some sixty bytes beside its own, and a window of single bytes would be
+/// millions of them; our client's have 256 KiB, those of a stream that was compressed elsewhere some KiB.
+const WAITING: usize = 16 << 10;
 
 /// Bounds that S3 and the protocol set.
 #[derive(Clone, Copy, Debug)]
@@ -85,7 +94,8 @@ pub(crate) struct Stored {
 
 /// What a connection tells the driver.
 enum Command {
-    Chunk(Bytes),
+    /// Some bytes, and their place in the backlog.
+    Chunk(Bytes, Waiting),
     End(Box<End>),
     GiveUp,
 }
@@ -95,8 +105,9 @@ enum Command {
 pub(crate) struct Ingest {
     pub(crate) name: ArtifactName,
     settings: Settings,
+    backlog: Backlog,
     intake: Mutex<Intake>,
-    commands: mpsc::UnboundedSender<Command>,
+    commands: mpsc::Sender<Command>,
     acked: watch::Receiver<u64>,
     outcome: watch::Receiver<Option<Outcome>>,
     /// Whether a connection holds the artifact.
@@ -113,7 +124,7 @@ struct Intake {
 
 /// The driver's ends.
 pub(crate) struct Intakes {
-    commands: mpsc::UnboundedReceiver<Command>,
+    commands: mpsc::Receiver<Command>,
     acked: watch::Sender<u64>,
     outcome: watch::Sender<Option<Outcome>>,
     attached: watch::Receiver<bool>,
@@ -121,12 +132,13 @@ pub(crate) struct Intakes {
 
 impl Ingest {
     /// A new artifact and what drives it.
-    pub(crate) fn new(name: ArtifactName, settings: Settings) -> (Arc<Self>, Intakes) {
-        let (commands, commands_in) = mpsc::unbounded_channel();
+    pub(crate) fn new(name: ArtifactName, settings: Settings, backlog: Backlog) -> (Arc<Self>, Intakes) {
+        let (commands, commands_in) = mpsc::channel(WAITING);
         let (acked_in, acked) = watch::channel(0);
         let (outcome_in, outcome) = watch::channel(None);
         let (attached, attached_out) = watch::channel(false);
-        let ingest = Self { name, settings, intake: Mutex::default(), commands, acked, outcome, attached };
+        let ingest =
+            Self { name, settings, backlog, intake: Mutex::default(), commands, acked, outcome, attached };
         let intakes =
             Intakes { commands: commands_in, acked: acked_in, outcome: outcome_in, attached: attached_out };
         (Arc::new(ingest), intakes)
@@ -166,6 +178,12 @@ impl Attachment {
         &self.ingest.name
     }
 
+    /// Where the next byte goes.
+    #[cfg(test)]
+    pub(crate) fn received(&self) -> u64 {
+        self.ingest.received()
+    }
+
     /// How far the box answers for the artifact.
     pub(crate) fn acks(&self) -> watch::Receiver<u64> {
         self.ingest.acked.clone()
@@ -189,9 +207,9 @@ impl Attachment {
         if received > *self.ingest.acked.borrow() + self.ingest.settings.window {
             return Err(protocol(format!("more than {} unacknowledged bytes", self.ingest.settings.window)));
         }
+        let waiting = self.ingest.backlog.add(data.bytes.len() as u64);
+        self.tell(Command::Chunk(data.bytes, waiting))?;
         intake.received = received;
-        // The driver is gone only when the outcome is there, which tells the client more than this could.
-        let _ = self.ingest.commands.send(Command::Chunk(data.bytes));
         Ok(())
     }
 
@@ -199,8 +217,9 @@ impl Attachment {
     pub(crate) fn end(&self, end: Box<End>) -> Result<(), Failure> {
         let mut intake = self.held()?;
         // Said again after a reconnect: the first one counts.
-        if !std::mem::replace(&mut intake.ended, true) {
-            let _ = self.ingest.commands.send(Command::End(end));
+        if !intake.ended {
+            self.tell(Command::End(end))?;
+            intake.ended = true;
         }
         Ok(())
     }
@@ -208,7 +227,16 @@ impl Attachment {
     /// The client will not go on.
     pub(crate) fn give_up(&self) {
         if self.held().is_ok() {
-            let _ = self.ingest.commands.send(Command::GiveUp);
+            // Where there is no room for it, the driver gives up when nobody comes back.
+            let _ = self.tell(Command::GiveUp);
+        }
+    }
+
+    fn tell(&self, command: Command) -> Result<(), Failure> {
+        match self.ingest.commands.try_send(command) {
+            Err(TrySendError::Full(_)) => Err(protocol(format!("more than {WAITING} unacknowledged frames"))),
+            // The driver is gone only when the outcome is there, which tells the client more than this could.
+            Ok(()) | Err(TrySendError::Closed(_)) => Ok(()),
         }
     }
 

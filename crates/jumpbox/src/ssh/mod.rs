@@ -149,7 +149,8 @@ fn config(host: PrivateKey) -> Config {
         keys: vec![host],
         window_size: 8 << 20,
         maximum_packet_size: 65_535,
-        channel_buffer_size: 32,
+        // Packets that wait for a reader who waits for room, of 64 KiB at the most.
+        channel_buffer_size: 8,
         event_buffer_size: 32,
         preferred,
         max_auth_attempts: 3,

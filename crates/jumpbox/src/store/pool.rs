@@ -37,6 +37,11 @@ impl PartPool {
         Self { parts, part_bytes, slots: Arc::new(Semaphore::new(parts)), spare: Arc::new(Mutex::new(spare)) }
     }
 
+    /// Gives the memory back that no part lies in: the session has no use for it any more.
+    pub(crate) fn release(&self) {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Waits until one more part may begin.
     pub(crate) fn take(&self) -> impl Future<Output = PartBuffer> + Send + use<> {
         let pool = self.clone();
