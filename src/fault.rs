@@ -216,9 +216,10 @@ impl From<&TransferError> for Fault {
             TransferError::ConnectTimeout { .. } | TransferError::Connect { .. } => Reason::BoxUnreachable,
             TransferError::Rejected { .. } => Reason::Rejected,
             TransferError::KeyRefused { .. } => Reason::ClientKeyRefused,
-            TransferError::Dropped { .. } | TransferError::Lost { .. } | TransferError::Forgotten { .. } => {
-                Reason::ConnectionLost
-            }
+            TransferError::Dropped { .. }
+            | TransferError::Lost { .. }
+            | TransferError::Forgotten { .. }
+            | TransferError::Silent { .. } => Reason::ConnectionLost,
             TransferError::Protocol(_) => Reason::ProtocolBroken,
             TransferError::Unverified(_) => Reason::ReceiptUnverified,
             TransferError::Box { code, .. } => of_box(*code),
