@@ -49,6 +49,7 @@ reasons! {
     CreateRefusedStopped,
     CreateRefusedCapacity,
     CreateRefusedBadRequest,
+    CreateRefusedVersionSkew,
     BoxEnded,
     BrokerDenied,
     BrokerMissing,
@@ -110,6 +111,7 @@ impl Reason {
             | Self::PathMissing
             | Self::PathUnreadable
             | Self::CreateRefusedStopped
+            | Self::CreateRefusedVersionSkew
             | Self::BrokerDenied
             | Self::BrokerMissing
             | Self::BrokerCredentials

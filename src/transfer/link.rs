@@ -243,18 +243,12 @@ impl Link {
 
     /// The box may have said why before it closed. One that takes nothing and closes nothing is not waited for.
     async fn cause_of_death(&mut self) -> TransferError {
-        let last_words = async {
-            loop {
-                match self.receive().await {
-                    Err(error) => return error,
-                    Ok(BoxFrame::Rejected(rejected)) => return super::artifact::rejected(rejected),
-                    Ok(_) => {}
-                }
-            }
-        };
-        match tokio::time::timeout(self.patience.stuck, last_words).await {
-            Ok(error) => error,
-            Err(_) => self.peer.dropped("nothing can be sent over it"),
+        let (stuck, peer) = (self.patience.stuck, self.peer());
+        match tokio::time::timeout(stuck, self.receive()).await {
+            Ok(Err(error)) => error,
+            Ok(Ok(BoxFrame::Rejected(rejected))) => super::artifact::rejected(rejected),
+            Ok(Ok(other)) => unexpected(&other),
+            Err(_) => peer.dropped("nothing can be sent over it"),
         }
     }
 

@@ -29,7 +29,9 @@ impl Offence {
     /// `error`, or what it followed from.
     pub(super) fn name(&self, error: TransferError) -> TransferError {
         match self.0.get() {
-            Some(what) if error.is_broken_connection() => TransferError::Protocol(format!("it opened {what}")),
+            Some(what) if error.is_broken_connection() => {
+                TransferError::Protocol(format!("it opened {what}"))
+            }
             _ => error,
         }
     }

@@ -9,15 +9,15 @@ use bytes::{Bytes, BytesMut};
 use drawbridge_protocol::{
     ArtifactName, Sha256, Version,
     manifest::{StoredObject, Verdict},
-    upload::{Accepted, Begin, Begun, BoxFrame, ClientFrame, End, Sealed, UploadCodec, Welcome},
+    upload::{Accepted, Begin, Begun, BoxFrame, ClientFrame, Sealed, UploadCodec, Welcome},
 };
 use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, server::Msg};
 use tokio_util::codec::{Decoder as _, Encoder as _};
 
 use crate::{server::Server, world::World};
 
-/// The unacknowledged bytes that this box takes.
-const WINDOW: u64 = 1 << 20;
+/// The unacknowledged bytes that this box takes. A client that has sent more has looked at an acknowledgement.
+pub(crate) const WINDOW: u64 = 1 << 20;
 
 /// One thing that the box does in answer to a frame.
 #[derive(Clone)]
@@ -151,12 +151,4 @@ pub(crate) fn raw(kind: u8, payload: &[u8]) -> Say {
     bytes.extend_from_slice(&u32::try_from(payload.len()).unwrap().to_be_bytes());
     bytes.extend_from_slice(payload);
     Say::Raw(bytes.into())
-}
-
-/// Whether the client has said everything of the artifact.
-pub(crate) fn ended(frame: &ClientFrame) -> Option<&End> {
-    match frame {
-        ClientFrame::End(end) => Some(end),
-        _ => None,
-    }
 }

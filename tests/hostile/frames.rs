@@ -96,7 +96,12 @@ async fn a_greeting_that_no_client_can_work_with_ends_the_session() {
         })
     };
     let error = meet("no window", greets(welcome(0))).await;
-    assert_named("no window", &error, Reason::ProtocolBroken, "its window of 0 bytes is smaller than a frame");
+    assert_named(
+        "no window",
+        &error,
+        Reason::ProtocolBroken,
+        "its window of 0 bytes is smaller than a frame",
+    );
     let other = raw(65, br#"{"version":2,"window_bytes":1048576}"#);
     let error = meet("another version", greets(other)).await;
     assert_named("another version", &error, Reason::ProtocolBroken, "version 2 is not supported");

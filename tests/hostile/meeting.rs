@@ -37,7 +37,8 @@ pub(crate) async fn session(
 ) -> Result<SealedReceipt, TransferError> {
     let target = world.target(address);
     target.believes(target.certificate.as_ref(), world.key.public())?;
-    let mut uploader = Uploader::connect(target, world.key.clone(), patience, Arc::<Progress>::default()).await?;
+    let mut uploader =
+        Uploader::connect(target, world.key.clone(), patience, Arc::<Progress>::default()).await?;
     let mut entries = Vec::new();
     // More than a window of this box's, and less than a frame.
     for (name, len) in [("logs.web-0.app.log.zst", 1_300_000), ("config.web-0.app.tar.zst", 100)] {

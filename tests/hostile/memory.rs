@@ -51,7 +51,10 @@ async fn an_endless_stream_costs_the_client_no_memory() {
             poured += hostile.server.poured(0);
         }
         let grown = peak() - before;
-        assert!(grown < GROWTH, "{what}: {grown} KiB grown for {poured} bytes, at most {GROWTH} KiB expected");
+        assert!(
+            grown < GROWTH,
+            "{what}: {grown} KiB grown for {poured} bytes, at most {GROWTH} KiB expected"
+        );
     }
     succeeds("a box that says what it owes", World::pinned()).await;
 }

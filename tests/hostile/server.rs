@@ -149,11 +149,7 @@ impl Host {
 impl Handler for Host {
     type Error = russh::Error;
 
-    async fn auth_publickey_offered(
-        &mut self,
-        _: &str,
-        _: PublicKeyOffer<'_>,
-    ) -> Result<Auth, Self::Error> {
+    async fn auth_publickey_offered(&mut self, _: &str, _: PublicKeyOffer<'_>) -> Result<Auth, Self::Error> {
         match self.door() {
             Door::RefusesTheKey => Ok(Auth::reject()),
             Door::NeverAdmits => pending().await,

@@ -10,8 +10,8 @@ use aws_lc_rs::{
 };
 use drawbridge::transfer::{ClientKey, Target};
 use drawbridge_protocol::{
-    Certificate, CertifiedSession, Envelope, JobRef, Receipt, ReceiptKey, SessionId, SessionSigner, Sha256,
-    Sources, Version,
+    Certificate, CertifiedSession, Envelope, JobRef, Receipt, ReceiptKey, Revision, SessionId, SessionSigner,
+    Sha256, Sources, Version,
     session::ReadyBox,
     upload::{Commit, Entry},
 };
@@ -68,6 +68,7 @@ impl World {
             bucket: "backups".to_owned(),
             prefix: format!("clusters/c/shop/nightly/{session}/").parse().unwrap(),
             certificate: None,
+            revision: Revision::CERTIFIED,
         };
         let job = JobRef::new("shop".to_owned(), "nightly".to_owned(), "6a1e-42".to_owned(), 1).unwrap();
         let key = ClientKey::generate().unwrap();
