@@ -9,6 +9,7 @@ mod demo;
 mod docs;
 mod package;
 mod paths;
+mod previous;
 mod prove;
 mod restore;
 mod shell;
