@@ -60,14 +60,12 @@ impl Previous {
         fs::set_permissions(&bootstrap, fs::Permissions::from_mode(0o755))
             .with_context(|| format!("making {} executable", bootstrap.display()))?;
         let (create_zip, cleanup_zip) = (out.join("create.zip"), out.join("cleanup.zip"));
-        let program = |name: &str| self.release.join(name);
-        let (create, cleanup, jumpbox) =
-            (program("create"), program("cleanup"), program("drawbridge-jumpbox"));
-        let common = [("bootstrap", bootstrap.as_path()), ("ca.crt", ca)];
-        let (of_create, of_cleanup) =
-            ([("function", create.as_path()), ("jumpbox", &jumpbox)], [("function", cleanup.as_path())]);
-        package::write_zip(&create_zip, &[&common[..], &of_create].concat())?;
-        package::write_zip(&cleanup_zip, &[&common[..], &of_cleanup].concat())?;
+        let [create, cleanup, jumpbox] =
+            ["create", "cleanup", "drawbridge-jumpbox"].map(|name| self.release.join(name));
+        let (bootstrap, ca) = (("bootstrap", bootstrap.as_path()), ("ca.crt", ca));
+        let of_create = [bootstrap, ca, ("function", create.as_path()), ("jumpbox", jumpbox.as_path())];
+        package::write_zip(&create_zip, &of_create)?;
+        package::write_zip(&cleanup_zip, &[bootstrap, ca, ("function", cleanup.as_path())])?;
         Ok(Package { create_zip, cleanup_zip, ..now.clone() })
     }
 
