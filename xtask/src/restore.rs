@@ -84,19 +84,6 @@ pub(crate) fn and_compare(bed: &Bed, job: &Value, dir: &Path) -> Result<Restored
     Ok(restored)
 }
 
-/// The AWS command line with the credentials of the recovering engineer, which the cluster never has.
-fn aws(bed: &Bed) -> Command {
-    let facts = &bed.facts["aws"];
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let mut aws = command(bed.tools.aws_cli.join("bin/aws"));
-    aws.env("AWS_ENDPOINT_URL", text(&facts["endpoint"]))
-        .env("AWS_CA_BUNDLE", bed.ca_bundle())
-        .env("AWS_REGION", text(&facts["region"]))
-        .env("AWS_ACCESS_KEY_ID", text(&facts["root"]["access_key_id"]))
-        .env("AWS_SECRET_ACCESS_KEY", text(&facts["root"]["secret_access_key"]));
-    aws
-}
-
 /// The chain from the pinned key to every byte, by the commands of docs/restore.md and by `drawbridge verify`. Both must
 /// take what was fetched, and neither may take it with a byte more.
 fn verify(bed: &Bed, dir: &Path) -> Result<()> {

@@ -24,7 +24,7 @@ def listing(data):
         for member in tar:
             kind = KINDS.get(member.type, "File")
             if member.issparse():
-                found.append([raw(member.name), "sparse", "", ""])
+                found.append([raw(member.name.rstrip("/")), "sparse", "", ""])
                 continue
             body = tar.fileobj.getbuffer()[member.offset_data:member.offset_data + member.size].tobytes() if kind == "File" else b""
             link = raw(member.linkname) if kind in ("HardLink", "SymbolicLink") else ""

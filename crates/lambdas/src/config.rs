@@ -374,7 +374,7 @@ pub(crate) mod tests {
             ("DRAWBRIDGE_INSTANCE_TYPES", "a,b,c,d,e,f,g,h,i", "1 to 8"),
             ("DRAWBRIDGE_EXTRA_CA", SERVER, "no CA"),
             ("DRAWBRIDGE_EXTRA_CA", &large, "2048 allowed"),
-            ("DRAWBRIDGE_CHECKS", "tar_setiud=off", "no check and no limit"),
+            ("DRAWBRIDGE_CHECKS", "tar_setiud=off", "no check 'tar_setiud'"),
             ("DRAWBRIDGE_CHECKS", "tar_setuid=maybe", "off, flag or reject"),
             ("DRAWBRIDGE_CHECKS", "max_ratio=1", "at least 2"),
         ];

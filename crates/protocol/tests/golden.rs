@@ -28,7 +28,8 @@ fn golden<T: Serialize + DeserializeOwned + PartialEq + Debug>(name: &str, messa
         let refused = serde_json::from_value::<T>(spoilt.clone());
         assert!(refused.is_err(), "{name} took an unknown field: {spoilt}");
     }
-    if value.get("version").is_some() {
+    // A number: an object's version is S3's text.
+    if value.get("version").is_some_and(Value::is_u64) {
         for version in [0, 2] {
             let mut other = value.clone();
             other["version"] = version.into();

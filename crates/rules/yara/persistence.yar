@@ -14,7 +14,8 @@ rule download_and_run {
     meta:
         description = "A crontab or unit that fetches a script from a bare address and runs it at once"
     strings:
-        $run = /https?:\/\/[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}[^\n|;]{0,120}\|\s{0,4}(ba)?sh\b/ ascii
+        // The first class is wide on purpose: of ten digits YARA-X would make ten literals to search for.
+        $run = /https?:\/\/[^\/\sa-zA-Z:]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}[^\n|;]{0,120}\|\s{0,4}(ba)?sh\b/ ascii
     condition:
         $run
 }

@@ -235,7 +235,7 @@ pub(super) fn flips() -> Vec<Flip> {
             &[Name::EndedRule],
             "pattern",
         ),
-        (Thing::Notifications(bucket()), |it| *it = json!([]), &[Name::EndedMarker], "clusters/demo/ended/"),
+        (Thing::Notifications(bucket()), |it| *it = json!([]), &[Name::EndedMarker], "demo-sweep"),
         (
             create(),
             |it| it["Variables"]["DRAWBRIDGE_MAX_BOXES"] = json!("0"),
