@@ -58,9 +58,9 @@ fn completes(bed: &Bed, job: &Job) -> Value {
     status
 }
 
-/// Whether the receipt's envelope, as the job keeps it, has a certificate.
+/// Whether the receipt has a certificate. A controller of the release before does not say.
 fn is_certified(status: &Value) -> bool {
-    status["receipt"]["envelope"]["signatures"][0].get("certificate").is_some()
+    status["receipt"]["certified"] == true
 }
 
 fn record(controller: &str, stack: &str, test: &str, begun: Instant, shown: &str) {

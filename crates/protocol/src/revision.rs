@@ -91,7 +91,7 @@ impl Revisions {
         self.newest
     }
 
-    /// The same without its newest: what the release before spoke, for tests of what is chosen then.
+    /// From one number to another.
     pub fn of(oldest: u16, newest: u16) -> Result<Self, ProtocolError> {
         Unchecked { oldest: Revision(oldest), newest: Revision(newest) }.try_into()
     }
