@@ -82,7 +82,7 @@ pub(crate) async fn serve(
 }
 
 /// What an honest box says. This one keeps the bytes instead of storing them.
-fn answer(server: &Server, current: &mut Option<ArtifactName>, frame: &ClientFrame) -> Vec<Say> {
+pub(crate) fn answer(server: &Server, current: &mut Option<ArtifactName>, frame: &ClientFrame) -> Vec<Say> {
     let answer = match frame {
         ClientFrame::Hello(_) => BoxFrame::Welcome(Welcome { version: Version, window_bytes: WINDOW }),
         ClientFrame::Begin(Begin { name }) => {

@@ -17,7 +17,7 @@ use crate::{
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_with_another_host_key_gets_nothing() {
-    let manners = Manners { host: Some(ssh_key()), ..Manners::default() };
+    let manners = Manners { host: Some(ssh_key().0), ..Manners::default() };
     let (error, hostile) = meet_in("stranger", World::pinned(), manners).await;
     assert_named("stranger", &error, Reason::HostKeyMismatch, "nothing was sent");
     assert_eq!((hostile.server.connections(), hostile.server.taken.bytes()), (1, 0));

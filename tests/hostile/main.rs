@@ -10,6 +10,8 @@ mod frames;
 mod meeting;
 mod memory;
 mod receipts;
+mod rekeying;
 mod server;
 mod waiting;
+mod wire;
 mod world;

@@ -82,6 +82,11 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    pub(crate) fn new(world: World, manners: Manners) -> Self {
+        let (taken, connections, poured) = Default::default();
+        Self { world, manners, taken, connections, poured }
+    }
+
     /// How many connections came.
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
@@ -117,8 +122,7 @@ pub(crate) async fn listen(world: World, manners: Manners) -> Listening {
         nodelay: true,
         ..Config::default()
     });
-    let (taken, connections, poured) = Default::default();
-    let server = Arc::new(Server { world, manners, taken, connections, poured });
+    let server = Arc::new(Server::new(world, manners));
     let host = Arc::clone(&server);
     let serving = tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {

@@ -26,6 +26,8 @@ pub(crate) struct World {
     pub(crate) kms: EcdsaKeyPair,
     pub(crate) signer: SessionSigner,
     pub(crate) host: PrivateKey,
+    /// What the host key was made of.
+    pub(crate) host_seed: [u8; 32],
     pub(crate) key: ClientKey,
     pub(crate) session: SessionId,
     pub(crate) job: JobRef,
@@ -38,10 +40,11 @@ pub(crate) fn kms_key() -> EcdsaKeyPair {
     EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap()
 }
 
-pub(crate) fn ssh_key() -> PrivateKey {
+/// A host key, and what it was made of.
+pub(crate) fn ssh_key() -> (PrivateKey, [u8; 32]) {
     let mut seed = [0; 32];
     rand::fill(&mut seed);
-    PrivateKey::new(KeypairData::Ed25519(Ed25519Keypair::from_seed(&seed)), "").unwrap()
+    (PrivateKey::new(KeypairData::Ed25519(Ed25519Keypair::from_seed(&seed)), "").unwrap(), seed)
 }
 
 impl World {
@@ -56,7 +59,7 @@ impl World {
     }
 
     fn of(pinned: bool) -> Self {
-        let (signer, host) = (SessionSigner::generate().unwrap(), ssh_key());
+        let (signer, (host, host_seed)) = (SessionSigner::generate().unwrap(), ssh_key());
         let session = SessionId::random().unwrap();
         let ready = ReadyBox {
             address: "127.0.0.1".parse().unwrap(),
@@ -72,7 +75,7 @@ impl World {
         };
         let job = JobRef::new("shop".to_owned(), "nightly".to_owned(), "6a1e-42".to_owned(), 1).unwrap();
         let key = ClientKey::generate().unwrap();
-        let mut world = Self { kms: kms_key(), signer, host, key, session, job, ready, pinned };
+        let mut world = Self { kms: kms_key(), signer, host, host_seed, key, session, job, ready, pinned };
         world.ready.certificate = pinned.then(|| world.certify(&world.certified()));
         world
     }
