@@ -295,8 +295,10 @@ async fn read(
                 // Those of the artifact before it mean nothing any more; the box says how far it is with this one.
                 acked.send_replace(0);
             }
-            // A box that says more than it was asked is not waited for.
-            if frame.is_err() || frames.try_send(frame).is_err() {
+            // What is no frame is the last word: nothing says where the next one begins. And a box that says more than it
+            // was asked is not waited for.
+            let last = frame.is_err();
+            if frames.try_send(frame).is_err() || last {
                 break 'channel;
             }
         }

@@ -243,7 +243,7 @@ const OTHERS: [(&str, Forge); 9] = [
             r.job = JobRef::new("shop".into(), "other".into(), "6a1e-42".into(), 1).unwrap();
         })
     }),
-    ("job", |world, commit, _| changed(world, commit, |r| r.job.uid = "another-uid".to_owned())),
+    ("job", |world, commit, _| changed(world, commit, |r| r.job.uid = "6a1e-43".to_owned())),
     ("job", |world, commit, _| changed(world, commit, |r| r.job.attempt = 2)),
     ("client key", |world, commit, _| changed(world, commit, |r| r.client_key = "SHA256:other".to_owned())),
     ("bucket", |world, commit, _| changed(world, commit, |r| r.bucket = "elsewhere".to_owned())),

@@ -153,7 +153,7 @@ async fn a_box_that_never_finishes_an_exchange_of_keys_is_left_and_its_connectio
     let ended =
         tokio::time::timeout(Duration::from_secs(60), session(&server.world, address, impatient())).await;
     let error = ended.expect("it never ended").map(|_| ()).expect_err("a Complete");
-    assert_named("never new keys", &error, Reason::ConnectionLost, "the connection to the box");
+    assert_named("never new keys", &error, Reason::ConnectionLost, "the box at");
     let closed = tokio::time::timeout(Duration::from_secs(10), ends.recv()).await;
     assert!(closed.is_ok(), "nobody needs the connection, and it stays open");
     succeeds("one that finishes it", World::pinned()).await;
