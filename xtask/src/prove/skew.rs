@@ -1,7 +1,7 @@
 //! The release before beside this one, on one test bed: its functions and boxes under this controller, an upgrade of the
 //! functions in mid-session, its controller over this stack.
 
-use std::{ffi::OsStr, fs, path::Path};
+use std::{ffi::OsStr, fmt::Write as _, fs, path::Path};
 
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
@@ -20,10 +20,10 @@ const HOW: &str = "The release before is commit `94692b2`, built from its own so
                    system's is the run's. The rows follow one another on one bed, each a job on the real parts that must \
                    be Complete in its first attempt and leave nothing on the AWS side.";
 
-/// The rows in their order: which stand before the functions are upgraded, and which after.
-const BEFORE: [&str; 2] =
-    ["this_controller_completes_on_the_stack_before", "a_stack_upgraded_in_mid_session_loses_nothing"];
-const AFTER: [&str; 1] = ["the_controller_before_completes_on_this_stack"];
+/// The rows in their order. Each is a run of its own: tests of one run go by the alphabet.
+const BEFORE: &str = "this_controller_completes_on_the_stack_before";
+const UPGRADE: &str = "a_stack_upgraded_in_mid_session_loses_nothing";
+const AFTER: &str = "the_controller_before_completes_on_this_stack";
 
 /// One line of the tests' evidence.
 #[derive(Deserialize)]
@@ -48,9 +48,10 @@ pub(super) fn run(proof: &Proof) -> Result<()> {
         let newer = [&proof.package.create_zip, &proof.package.cleanup_zip, &proof.package.posture_zip];
         let newer = newer.map(|path| path.display().to_string()).join(" ");
         let code = [("DRAWBRIDGE_NEWER_CODE", OsStr::new(&newer))];
-        let mut lines = evidence(bed, "skew", "the stack before, and its upgrade", &BEFORE, &code)?;
+        let mut lines = evidence(bed, "skew", "this controller, the stack before", &[BEFORE], &[])?;
+        lines += &evidence(bed, "skew", "the stack upgraded in mid-session", &[UPGRADE], &code)?;
         install_before(bed, &before)?;
-        lines += &evidence(bed, "skew", "the controller before", &AFTER, &[])?;
+        lines += &evidence(bed, "skew", "the controller before, this stack", &[AFTER], &[])?;
         proof.record("skew", "Two releases beside each other", HOW, &table(&lines)?)
     })
 }
@@ -121,7 +122,8 @@ fn table(lines: &str) -> Result<String> {
     for line in lines.lines() {
         let row = serde_json::from_str(line).with_context(|| format!("reading the evidence '{line}'"))?;
         let Row { controller, stack, test, seconds, shown } = row;
-        text += &format!("| {controller} | {stack} | `{test}` | {seconds:.1} | {shown} |\n");
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "| {controller} | {stack} | `{test}` | {seconds:.1} | {shown} |");
     }
     Ok(text)
 }
