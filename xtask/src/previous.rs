@@ -21,7 +21,10 @@ pub(crate) const COMMIT: &str = "94692b256e7273b6d71413a2b3084d5c8b381c55";
 pub(crate) const TAG: &str = "previous";
 
 /// Starts a function of the release before, which trusts the system's CAs alone, on a system that trusts the run's.
-const BOOTSTRAP: &str = "#!/bin/sh\nexport SSL_CERT_FILE=\"$LAMBDA_TASK_ROOT/ca.crt\"\nexec \"$LAMBDA_TASK_ROOT/function\" \"$@\"\n";
+const BOOTSTRAP: &str = r#"#!/bin/sh
+here=$(cd "$(dirname "$0")" && pwd)
+SSL_CERT_FILE="$here/ca.crt" exec "$here/function" "$@"
+"#;
 
 /// What was built of it.
 #[derive(Clone, Debug)]
