@@ -49,6 +49,7 @@ reasons! {
     CreateRefusedStopped,
     CreateRefusedCapacity,
     CreateRefusedBadRequest,
+    CreateRefusedVersionSkew,
     BoxEnded,
     BrokerDenied,
     BrokerMissing,
@@ -110,6 +111,7 @@ impl Reason {
             | Self::PathMissing
             | Self::PathUnreadable
             | Self::CreateRefusedStopped
+            | Self::CreateRefusedVersionSkew
             | Self::BrokerDenied
             | Self::BrokerMissing
             | Self::BrokerCredentials
@@ -216,9 +218,10 @@ impl From<&TransferError> for Fault {
             TransferError::ConnectTimeout { .. } | TransferError::Connect { .. } => Reason::BoxUnreachable,
             TransferError::Rejected { .. } => Reason::Rejected,
             TransferError::KeyRefused { .. } => Reason::ClientKeyRefused,
-            TransferError::Dropped { .. } | TransferError::Lost { .. } | TransferError::Forgotten { .. } => {
-                Reason::ConnectionLost
-            }
+            TransferError::Dropped { .. }
+            | TransferError::Lost { .. }
+            | TransferError::Forgotten { .. }
+            | TransferError::Silent { .. } => Reason::ConnectionLost,
             TransferError::Protocol(_) => Reason::ProtocolBroken,
             TransferError::Unverified(_) => Reason::ReceiptUnverified,
             TransferError::Box { code, .. } => of_box(*code),

@@ -6,6 +6,7 @@
 mod error;
 mod identity;
 mod lambda;
+pub mod skew;
 pub mod trust;
 
 use async_trait::async_trait;

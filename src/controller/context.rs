@@ -16,7 +16,7 @@ use kube::{
 };
 
 use super::{
-    Parts,
+    Heard, Parts, Spoken,
     admission::{Admission, Candidate, Open},
     awaited::Awaited,
     backoff::Backoff,
@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     api::{BackupJob, BackupVault},
-    broker::Broker,
+    broker::{Broker, Function},
     gather::TokenClients,
     metrics::Metrics,
     settings::Settings,
@@ -55,6 +55,8 @@ pub struct Context {
     pub settings: Settings,
     /// The jobs that wait until their vault's posture was looked at.
     pub awaited: Awaited,
+    /// What stacks were last heard to speak.
+    heard: Heard,
     wake_jobs: UnboundedSender<ObjectRef<BackupJob>>,
     wake_vaults: UnboundedSender<ObjectRef<BackupVault>>,
     pub(super) stopping: AtomicBool,
@@ -95,6 +97,7 @@ impl Context {
             metrics,
             settings,
             awaited: Awaited::default(),
+            heard: Heard::default(),
             wake_jobs,
             wake_vaults,
             stopping: AtomicBool::new(false),
@@ -112,6 +115,19 @@ impl Context {
     /// Has a vault looked at soon.
     pub fn wake_vault(&self, name: &str) {
         let _ = self.wake_vaults.unbounded_send(ObjectRef::new(name));
+    }
+
+    /// The vault's `create` was heard to speak so; its condition is to say it.
+    pub fn hear(&self, vault: &str, create: Function, spoken: Spoken) {
+        if self.heard.note(create, spoken) {
+            self.wake_vault(vault);
+        }
+    }
+
+    /// What the vault's `create` was last heard to speak.
+    pub fn heard(&self, vault: &BackupVault) -> Option<Spoken> {
+        let (region, name) = (vault.spec.region.clone(), vault.spec.functions.create.clone());
+        self.heard.of(&Function { region, name })
     }
 
     /// A job cannot begin before somebody has looked at its vault's posture.

@@ -12,6 +12,7 @@ mod context;
 mod error;
 mod events;
 pub mod ports;
+mod spoken;
 
 use std::{sync::Arc, time::Duration};
 
@@ -31,6 +32,7 @@ pub use backupvault::posture::Limits as PostureLimits;
 pub use context::{Context, Wakes};
 pub use error::ReconcileError;
 pub use events::Events;
+pub use spoken::{Heard, Spoken};
 
 use crate::{
     api::{BackupJob, BackupVault},

@@ -40,6 +40,11 @@ pub enum TransferError {
          again"
     )]
     Forgotten { address: SocketAddr, artifact: ArtifactName },
+    /// The connection stands, and what the box owes does not come.
+    #[error(
+        "the box at {address} has said nothing for {seconds} s, and owes {what}; another attempt takes another box"
+    )]
+    Silent { address: SocketAddr, seconds: u64, what: &'static str },
     /// A check at the box said no. Sending the same again changes nothing.
     #[error("the box rejected '{artifact}': check '{check}' says {reason}")]
     Rejected { artifact: ArtifactName, check: String, reason: String },

@@ -22,31 +22,62 @@ use tokio::{
 };
 use tokio_util::{
     codec::{Decoder as _, Encoder as _},
-    sync::CancellationToken,
+    sync::{CancellationToken, DropGuard},
 };
 
 use super::{
-    ClientKey, Target, TransferError,
-    pin::{Pin, PinError, config},
+    ClientKey, Patience, Target, TransferError,
+    door::Door,
+    pin::{Offence, Pin, PinError, config},
 };
 
-/// From the open TCP connection to `Welcome`.
-const HANDSHAKE: Duration = Duration::from_secs(20);
-/// While bytes cannot be written, or lie unacknowledged in the kernel, SSH's keepalive is not sent either. A box reads
-/// whatever comes, so this is a network that is gone; TCP alone would notice after a quarter of an hour.
-const STUCK: Duration = Duration::from_secs(20);
+/// How long a good-bye may take to leave.
+const FAREWELL: Duration = Duration::from_secs(5);
 /// Frames that wait for the sender. The box sends few: each answers one of ours.
 const FRAMES: usize = 16;
 
 /// A connection that can carry an artifact.
 pub(super) struct Link {
-    address: SocketAddr,
+    peer: Peer,
+    patience: Patience,
     ssh: client::Handle<Pin>,
     writer: ChannelWriteHalf<Msg>,
     frames: mpsc::Receiver<Result<BoxFrame, TransferError>>,
     acked: watch::Receiver<u64>,
     closed: CancellationToken,
     window: u64,
+    /// Ends the connection, whatever state russh has it in.
+    door: DropGuard,
+}
+
+/// Who is at the other end, and what he did.
+#[derive(Clone, Debug)]
+pub(super) struct Peer {
+    address: SocketAddr,
+    offence: Offence,
+}
+
+impl Peer {
+    /// What a frame, or its absence, means.
+    pub(super) fn interpret(
+        &self,
+        frame: Option<Result<BoxFrame, TransferError>>,
+    ) -> Result<BoxFrame, TransferError> {
+        match frame {
+            Some(Ok(BoxFrame::Error(Failure { code, message }))) => Err(TransferError::Box { code, message }),
+            Some(frame) => frame,
+            None => Err(self.dropped("the box or the network closed it")),
+        }
+    }
+
+    /// What the box owes has not come.
+    pub(super) fn silent(&self, patience: &Patience, what: &'static str) -> TransferError {
+        TransferError::Silent { address: self.address, seconds: patience.answer.as_secs(), what }
+    }
+
+    fn dropped(&self, why: &str) -> TransferError {
+        self.offence.name(dropped(self.address, why))
+    }
 }
 
 impl Link {
@@ -54,31 +85,41 @@ impl Link {
     pub(super) async fn open(
         target: &Target,
         key: &ClientKey,
-        patience: Duration,
+        patience: Patience,
     ) -> Result<Self, TransferError> {
         let address = target.address;
-        let stream = match tokio::time::timeout(patience, TcpStream::connect(address)).await {
+        let seconds = patience.connect.as_secs();
+        let stream = match tokio::time::timeout(patience.connect, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(source)) if source.kind() == std::io::ErrorKind::TimedOut => {
-                return Err(TransferError::ConnectTimeout { address, seconds: patience.as_secs() });
+                return Err(TransferError::ConnectTimeout { address, seconds });
             }
             Ok(Err(source)) => return Err(TransferError::Connect { address, source }),
-            Err(_) => return Err(TransferError::ConnectTimeout { address, seconds: patience.as_secs() }),
+            Err(_) => return Err(TransferError::ConnectTimeout { address, seconds }),
         };
-        match tokio::time::timeout(HANDSHAKE, Self::shake_hands(stream, target, key)).await {
-            Ok(result) => result,
-            Err(_) => Err(dropped(address, "the handshake took too long")),
+        let peer = Peer { address, offence: Offence::default() };
+        let greeting = Self::shake_hands(stream, target, key, peer.clone(), patience);
+        match tokio::time::timeout(patience.handshake, greeting).await {
+            Ok(result) => result.map_err(|error| peer.offence.name(error)),
+            Err(_) => Err(peer.dropped("the handshake took too long")),
         }
     }
 
-    async fn shake_hands(stream: TcpStream, target: &Target, key: &ClientKey) -> Result<Self, TransferError> {
+    async fn shake_hands(
+        stream: TcpStream,
+        target: &Target,
+        key: &ClientKey,
+        peer: Peer,
+        patience: Patience,
+    ) -> Result<Self, TransferError> {
         let address = target.address;
         let lost = |error: russh::Error| dropped(address, &error.to_string());
         // Frames are written whole; waiting to fill a segment only delays their ends.
         let _ = stream.set_nodelay(true);
         // The sender may be waiting for the box's word when the network goes: only the kernel knows that nothing arrives.
-        let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(STUCK));
-        let pin = Pin::new(address, &target.host_key)?;
+        let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(patience.stuck));
+        let pin = Pin::new(address, &target.host_key, peer.offence.clone())?;
+        let (stream, door) = Door::new(stream);
         let mut ssh =
             client::connect_stream(Arc::new(config()), stream, pin).await.map_err(|error| match error {
                 PinError::Mismatch(error) => error,
@@ -113,7 +154,7 @@ impl Link {
         let (acked_in, acked) = watch::channel(0);
         let closed = CancellationToken::new();
         tokio::spawn(read(reader, frames_in, acked_in, closed.clone()));
-        let mut link = Self { address, ssh, writer, frames, acked, closed, window: 0 };
+        let mut link = Self { peer, patience, ssh, writer, frames, acked, closed, window: 0, door };
         link.send(ClientFrame::Hello(Hello { version: Version, session: target.session.clone() })).await?;
         match link.receive().await? {
             BoxFrame::Welcome(Welcome { window_bytes, .. }) if window_bytes >= MAX_DATA as u64 => {
@@ -152,9 +193,9 @@ impl Link {
             written = self.writer.data_bytes(bytes) => written.is_ok(),
             // russh waits for window on a dead connection for ever.
             () = self.closed.cancelled() => false,
-            () = tokio::time::sleep(STUCK) => {
-                let why = format!("nothing could be sent for {} s", STUCK.as_secs());
-                return Err(dropped(self.address, &why));
+            () = tokio::time::sleep(self.patience.stuck) => {
+                let why = format!("nothing could be sent for {} s", self.patience.stuck.as_secs());
+                return Err(self.peer.dropped(&why));
             }
         };
         if written { Ok(()) } else { Err(self.cause_of_death().await) }
@@ -162,10 +203,15 @@ impl Link {
 
     /// The next frame that is not an acknowledgement.
     pub(super) async fn receive(&mut self) -> Result<BoxFrame, TransferError> {
-        match self.frames.recv().await {
-            Some(Ok(BoxFrame::Error(Failure { code, message }))) => Err(TransferError::Box { code, message }),
-            Some(frame) => frame,
-            None => Err(dropped(self.address, "the box or the network closed it")),
+        let frame = self.frames.recv().await;
+        self.peer.interpret(frame)
+    }
+
+    /// The same, within the time that the box has for `what` it owes.
+    pub(super) async fn answer(&mut self, what: &'static str) -> Result<BoxFrame, TransferError> {
+        match tokio::time::timeout(self.patience.answer, self.receive()).await {
+            Ok(frame) => frame,
+            Err(_) => Err(self.peer.silent(&self.patience, what)),
         }
     }
 
@@ -190,33 +236,33 @@ impl Link {
         (&mut self.frames, &mut self.acked)
     }
 
-    /// What [`Link::ears`]' frames mean.
-    pub(super) fn interpret(
-        address: SocketAddr,
-        frame: Option<Result<BoxFrame, TransferError>>,
-    ) -> Result<BoxFrame, TransferError> {
-        match frame {
-            Some(Ok(BoxFrame::Error(Failure { code, message }))) => Err(TransferError::Box { code, message }),
-            Some(frame) => frame,
-            None => Err(dropped(address, "the box or the network closed it")),
-        }
+    /// Who is at the other end.
+    pub(super) fn peer(&self) -> Peer {
+        self.peer.clone()
     }
 
-    /// The box may have said why before it closed.
+    /// The box may have said why before it closed. One that takes nothing and closes nothing is not waited for.
     async fn cause_of_death(&mut self) -> TransferError {
-        loop {
-            match self.receive().await {
-                Err(error) => return error,
-                Ok(BoxFrame::Rejected(rejected)) => return super::artifact::rejected(rejected),
-                Ok(_) => {}
-            }
+        let (stuck, peer) = (self.patience.stuck, self.peer());
+        match tokio::time::timeout(stuck, self.receive()).await {
+            Ok(Err(error)) => error,
+            Ok(Ok(BoxFrame::Rejected(rejected))) => super::artifact::rejected(rejected),
+            Ok(Ok(other)) => unexpected(&other),
+            Err(_) => peer.dropped("nothing can be sent over it"),
         }
     }
 
-    /// Says good-bye; the box need not wait for a timeout.
+    /// Says good-bye; the box need not wait for a timeout. A box that does not listen to it is left all the same.
     pub(super) async fn close(self) {
-        let _ = self.writer.eof().await;
-        let _ = self.ssh.disconnect(Disconnect::ByApplication, "", "").await;
+        let Self { writer, ssh, door, .. } = self;
+        let farewell = async {
+            let _ = writer.eof().await;
+            let _ = ssh.disconnect(Disconnect::ByApplication, "", "").await;
+            // Once russh's task is done, everything that was sent before has left.
+            let _ = ssh.await;
+        };
+        let _ = tokio::time::timeout(FAREWELL, farewell).await;
+        drop(door);
     }
 }
 
@@ -249,8 +295,10 @@ async fn read(
                 // Those of the artifact before it mean nothing any more; the box says how far it is with this one.
                 acked.send_replace(0);
             }
-            // A box that says more than it was asked is not waited for.
-            if frame.is_err() || frames.try_send(frame).is_err() {
+            // What is no frame is the last word: nothing says where the next one begins. And a box that says more than it
+            // was asked is not waited for.
+            let last = frame.is_err();
+            if frames.try_send(frame).is_err() || last {
                 break 'channel;
             }
         }

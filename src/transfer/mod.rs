@@ -8,6 +8,7 @@
 
 mod artifact;
 mod buffers;
+mod door;
 mod error;
 mod key;
 mod link;

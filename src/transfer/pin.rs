@@ -1,27 +1,65 @@
-//! Pins the box's host key, and with it settles how this side speaks SSH.
+//! Pins the box's host key, refuses whatever else the box asks for, and settles how this side speaks SSH.
+//!
+//! The key is checked once a connection. Keys that are exchanged anew later need no check: only who holds the keys of the
+//! connection, and so the pinned one, can ask for it.
 
-use std::{borrow::Cow, net::SocketAddr, time::Duration};
+use std::{
+    borrow::Cow,
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use drawbridge_protocol::SshPublicKey;
 use russh::{
-    Preferred, SshId, cipher, client, compression, kex,
+    Channel, Preferred, SshId, cipher,
+    client::{self, ChannelOpenHandle, Msg, Session},
+    compression, kex,
     keys::{Algorithm, HashAlg, PublicKey, PublicKeyOrCertificate},
     mac,
 };
 
 use super::TransferError;
 
-/// Accepts one host key and no other.
+/// What the box asked for that no box may. russh ends the connection and does not say why; this does.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Offence(Arc<OnceLock<&'static str>>);
+
+impl Offence {
+    /// `error`, or what it followed from.
+    pub(super) fn name(&self, error: TransferError) -> TransferError {
+        match self.0.get() {
+            Some(what) if error.is_broken_connection() => {
+                TransferError::Protocol(format!("it opened {what}"))
+            }
+            _ => error,
+        }
+    }
+}
+
+/// Accepts one host key and no other, and opens nothing for the box.
 pub(super) struct Pin {
     address: SocketAddr,
     expected: PublicKey,
+    offence: Offence,
 }
 
 impl Pin {
-    pub(super) fn new(address: SocketAddr, expected: &SshPublicKey) -> Result<Self, TransferError> {
+    pub(super) fn new(
+        address: SocketAddr,
+        expected: &SshPublicKey,
+        offence: Offence,
+    ) -> Result<Self, TransferError> {
         let expected = PublicKey::from_openssh(expected.as_str())
             .map_err(|error| TransferError::Protocol(format!("its host key cannot be read: {error}")))?;
-        Ok(Self { address, expected })
+        Ok(Self { address, expected, offence })
+    }
+
+    /// Ends the connection: a box opens nothing, and what russh would take by default is never given back.
+    fn refuse(&self, what: &'static str) -> Result<(), PinError> {
+        // The first one counts.
+        let _ = self.offence.0.set(what);
+        Err(PinError::Ssh(russh::Error::Inconsistent))
     }
 }
 
@@ -51,6 +89,81 @@ impl client::Handler for Pin {
             expected: self.expected.fingerprint(HashAlg::Sha256).to_string(),
             got: got.fingerprint(HashAlg::Sha256).to_string(),
         }))
+    }
+
+    async fn server_channel_open_session(
+        &mut self,
+        _: Channel<Msg>,
+        _: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.refuse("a session channel")
+    }
+
+    async fn server_channel_open_agent_forward(
+        &mut self,
+        _: Channel<Msg>,
+        _: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.refuse("a channel to an SSH agent")
+    }
+
+    async fn server_channel_open_forwarded_tcpip(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        _: u32,
+        _: &str,
+        _: u32,
+        _: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.refuse("a channel of a forwarded port")
+    }
+
+    async fn server_channel_open_forwarded_streamlocal(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        _: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.refuse("a channel of a forwarded socket")
+    }
+
+    async fn server_channel_open_direct_tcpip(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        _: u32,
+        _: &str,
+        _: u32,
+        _: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.refuse("a channel to another host")
+    }
+
+    async fn server_channel_open_direct_streamlocal(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        _: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.refuse("a channel to a socket")
+    }
+
+    async fn server_channel_open_x11(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        _: u32,
+        _: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.refuse("a channel to an X11 display")
     }
 }
 

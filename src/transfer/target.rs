@@ -76,12 +76,25 @@ impl Target {
 pub struct Patience {
     /// For a TCP connection.
     pub connect: Duration,
+    /// From the open TCP connection to `Welcome`.
+    pub handshake: Duration,
+    /// For bytes to be taken, by SSH or by the network. While they are not, SSH's keepalive is not sent either. A box reads
+    /// whatever comes, so this is a network that is gone; TCP alone would notice after a quarter of an hour.
+    pub stuck: Duration,
+    /// For what the box owes. Longer than the box itself tries: a part, the completion and a listing, each three times.
+    pub answer: Duration,
     /// For a broken connection to come back.
     pub resume: Duration,
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { connect: Duration::from_secs(10), resume: Duration::from_secs(RESUME_SECONDS) }
+        Self {
+            connect: Duration::from_secs(10),
+            handshake: Duration::from_secs(20),
+            stuck: Duration::from_secs(20),
+            answer: Duration::from_mins(10),
+            resume: Duration::from_secs(RESUME_SECONDS),
+        }
     }
 }

@@ -8,8 +8,8 @@ use aws_lc_rs::{
     signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _},
 };
 use drawbridge_protocol::{
-    Certificate, CertificateError, CertifiedSession, Envelope, JobRef, Receipt, ReceiptKey, SessionSigner,
-    Sha256, Sources, Version, session::ReadyBox, upload::Entry,
+    Certificate, CertificateError, CertifiedSession, Envelope, JobRef, Receipt, ReceiptKey, Revision,
+    SessionSigner, Sha256, Sources, Version, session::ReadyBox, upload::Entry,
 };
 use jiff::Timestamp;
 
@@ -44,6 +44,7 @@ impl World {
             bucket: "backups".to_owned(),
             prefix: "clusters/c/ns/j/s/".parse().unwrap(),
             certificate: None,
+            revision: Revision::CERTIFIED,
         };
         let entry = Entry { name: "a.tar.zst".parse().unwrap(), bytes: 1, sha256: Sha256::of(b"a") };
         Self {

@@ -25,8 +25,6 @@ use super::{
 const FRUITLESS: u32 = 5;
 /// How long a sender may take to notice that its source has failed.
 const WINDING_UP: Duration = Duration::from_secs(10);
-/// How long the box may take to write its last three objects.
-const SEALING: Duration = Duration::from_mins(3);
 
 /// A connection to the box. One artifact at a time; parallel artifacts take an uploader each.
 pub struct Uploader {
@@ -57,7 +55,7 @@ impl Uploader {
         patience: Patience,
         progress: Arc<Progress>,
     ) -> Result<Self, TransferError> {
-        let link = Link::open(&target, &key, patience.connect).await?;
+        let link = Link::open(&target, &key, patience).await?;
         Ok(Self {
             target,
             key,
@@ -164,13 +162,11 @@ impl Uploader {
     }
 
     async fn commit_once(&mut self, entries: &[Entry]) -> Result<Envelope, TransferError> {
-        let address = self.target.address;
         let certificate = self.target.certificate.clone();
         let commit = Commit { entries: entries.to_vec(), certificate };
         let link = self.linked().await?;
         link.send(ClientFrame::Commit(commit)).await?;
-        let answer = tokio::time::timeout(SEALING, link.receive()).await;
-        match answer.map_err(|_| dropped(address, "no receipt came"))?? {
+        match link.answer("the receipt").await? {
             BoxFrame::Sealed(sealed) => {
                 let Sealed { receipt } = *sealed;
                 Ok(receipt)
@@ -209,32 +205,41 @@ impl Uploader {
         sending: &mut Sending,
         pieces: &mut mpsc::Receiver<Result<Piece, TransferError>>,
     ) -> Result<Uploaded, TransferError> {
-        let (address, prefix) = (self.target.address, self.target.prefix.clone());
+        let (address, prefix, patience) = (self.target.address, self.target.prefix.clone(), self.patience);
         let progress = Arc::clone(&self.progress);
         self.linked().await?;
         let (Some(link), share) = (self.link.as_mut(), &self.share) else {
             return Err(dropped(address, "there is no connection"));
         };
         link.send(ClientFrame::Begin(Begin { name: name.clone() })).await?;
-        match link.receive().await? {
+        match link.answer("the place where the artifact goes on").await? {
             BoxFrame::Begun(Begun { offset }) => sending.resume(address, name, offset)?,
             BoxFrame::Rejected(answer) => return Err(rejected(answer)),
             other => return Err(unexpected(&other)),
         }
+        let peer = link.peer();
         let mut ended = false;
+        // When the box last took something or answered for something more.
+        let mut moved = Instant::now();
         loop {
             while let Some((offset, bytes)) = sending.window.next() {
                 link.send_data(offset, bytes).await?;
+                moved = Instant::now();
             }
             if let (Some(end), false) = (&sending.end, ended) {
                 link.send(ClientFrame::End(Box::new(end.clone()))).await?;
-                ended = true;
+                (ended, moved) = (true, Instant::now());
+            }
+            // Looked at here as well: a box that acknowledges the same over and over leaves the timer no turn.
+            let (owed, due) = (ended || sending.window.held() > 0, moved + patience.answer);
+            if owed && Instant::now() >= due {
+                return Err(peer.silent(&patience, "an answer for what it was sent"));
             }
             let room = sending.end.is_none()
                 && sending.window.held() + MAX_DATA as u64 <= share.bytes().min(link.window());
             let (frames, acked) = link.ears();
             tokio::select! {
-                frame = frames.recv() => match (Link::interpret(address, frame)?, &sending.end) {
+                frame = frames.recv() => match (peer.interpret(frame)?, &sending.end) {
                     (BoxFrame::Accepted(accepted), Some(end)) if ended => {
                         // The last acknowledgement may have been overtaken.
                         progress.acknowledged(sending.window.held());
@@ -243,7 +248,14 @@ impl Uploader {
                     (BoxFrame::Rejected(answer), _) => return Err(rejected(answer)),
                     (other, _) => return Err(unexpected(&other)),
                 },
-                offset = Link::acknowledged(acked) => progress.acknowledged(sending.window.acknowledge(offset)?),
+                offset = Link::acknowledged(acked) => {
+                    let freed = sending.window.acknowledge(offset)?;
+                    if freed > 0 {
+                        moved = Instant::now();
+                    }
+                    progress.acknowledged(freed);
+                }
+                () = tokio::time::sleep_until(due), if owed => {}
                 piece = pieces.recv(), if room => match piece {
                     Some(Ok(Piece::Data(bytes))) => sending.window.push(bytes),
                     Some(Ok(Piece::End(summary))) => sending.end = Some(sending.claim.clone().end(summary)),
@@ -268,7 +280,8 @@ impl Uploader {
         let mut pause = Duration::from_millis(100);
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let error = match Link::open(&self.target, &self.key, self.patience.connect.min(left)).await {
+            let patience = Patience { connect: self.patience.connect.min(left), ..self.patience };
+            let error = match Link::open(&self.target, &self.key, patience).await {
                 Ok(link) => return Ok(link),
                 Err(error) => error,
             };

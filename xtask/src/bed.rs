@@ -97,12 +97,7 @@ impl Bed {
 
     /// Installs the CRDs and the operator with Helm, as docs/install.md says.
     pub(crate) fn install(&self) -> Result<()> {
-        let mut load = command(self.tools.python());
-        load.arg(self.facts["kubernetes"]["program"].as_str().unwrap_or_default())
-            .args(["load-image", "--run", &self.run])
-            .arg(&self.package.image);
-        load.env("DRAWBRIDGE_BIN", &self.tools.bin);
-        step("loading the controller's image into the cluster", &format!("load-{}", self.run), &mut load)?;
+        self.load(&self.package.image)?;
         self.apply(&self.credentials()?)?;
         let mut crds = self.helm();
         crds.args([
@@ -129,6 +124,16 @@ impl Bed {
             .args(["--timeout", "120s", "--values"])
             .arg(values);
         step("helm install drawbridge", &format!("helm-{}", self.run), &mut chart)
+    }
+
+    /// Makes an image known to the cluster's nodes.
+    pub(crate) fn load(&self, image: &Path) -> Result<()> {
+        let mut load = command(self.tools.python());
+        load.arg(self.facts["kubernetes"]["program"].as_str().unwrap_or_default())
+            .args(["load-image", "--run", &self.run])
+            .arg(image)
+            .env("DRAWBRIDGE_BIN", &self.tools.bin);
+        step("loading the controller's image into the cluster", &format!("load-{}", self.run), &mut load)
     }
 
     /// The namespace, the CA of the run's AWS, and the operator's only credentials: an access key of the stack's operator

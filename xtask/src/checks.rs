@@ -33,6 +33,8 @@ pub(crate) fn all(tools: &Tools) -> Result<()> {
             "faults",
             "--test",
             "crash",
+            "--test",
+            "skew",
             "--",
             "-D",
             "warnings",

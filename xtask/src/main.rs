@@ -10,6 +10,7 @@ mod docs;
 mod fuzz;
 mod package;
 mod paths;
+mod previous;
 mod prove;
 mod restore;
 mod shell;

@@ -64,21 +64,25 @@ pub(crate) fn build(tools: &Tools) -> Result<Package> {
     write_zip(&posture_zip, &[("bootstrap", &release.join("posture"))])?;
 
     let image = out.join("controller.tar");
-    let image_name = format!("drawbridge.dev/controller:{}", env!("CARGO_PKG_VERSION"));
+    write_image(tools, &controller(), env!("CARGO_PKG_VERSION"), &image)?;
+    Ok(Package { create_zip, cleanup_zip, posture_zip, image })
+}
+
+/// Makes the controller's image of its program.
+pub(crate) fn write_image(tools: &Tools, program: &Path, tag: &str, image: &Path) -> Result<()> {
     let mut python = command(tools.python());
     python
         .arg("images/controller.py")
         .arg("--binary")
-        .arg(controller())
-        .args(["--name", &image_name, "--out"])
-        .arg(&image);
-    step("packing the Lambdas and the controller's image", "image", &mut python)?;
-    Ok(Package { create_zip, cleanup_zip, posture_zip, image })
+        .arg(program)
+        .args(["--name", &format!("drawbridge.dev/controller:{tag}"), "--out"])
+        .arg(image);
+    step("packing the controller's image", "image", &mut python)
 }
 
 /// Writes executables into a zip with fixed times, so that the same programs give the same bytes. Under another name
 /// first: whoever packs or deploys at the same time never sees half a zip.
-fn write_zip(path: &Path, entries: &[(&str, &Path)]) -> Result<()> {
+pub(crate) fn write_zip(path: &Path, entries: &[(&str, &Path)]) -> Result<()> {
     let draft = path.with_extension(format!("{}.new", std::process::id()));
     let file = File::create(&draft).with_context(|| format!("writing {}", draft.display()))?;
     let mut zip = ZipWriter::new(file);

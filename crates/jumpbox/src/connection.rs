@@ -23,7 +23,7 @@ use tokio_util::codec::{Decoder as _, Encoder as _};
 use crate::{
     backlog::Backlog,
     ingest::{Attachment, Outcome},
-    session::{Beginning, Session, accepted, observed, refuse},
+    session::{Beginning, Session, observed, refuse},
 };
 
 /// How long a client may take to greet.
@@ -226,7 +226,7 @@ impl Dialogue {
             (
                 PhaseResult::Artifact(Outcome::Stored(stored)),
                 Phase::Receiving(held) | Phase::Checking(held),
-            ) => BoxFrame::Accepted(accepted(held.name(), &observed(&stored))),
+            ) => BoxFrame::Accepted(self.session.accepted(held.name(), &observed(&stored))),
             (PhaseResult::Artifact(Outcome::Rejected(rejected)), phase) => {
                 if matches!(phase, Phase::Receiving(_)) {
                     self.phase = Phase::Discarding { left: self.session.settings.window };

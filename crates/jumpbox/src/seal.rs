@@ -109,6 +109,7 @@ impl Sealer {
             sealed_at,
             sources: session.sources(),
         };
+        let receipt = receipt.in_words_of(orders.revision);
         let receipt = self.0.sign(&receipt.to_statement()?)?.certified_by(certificate.clone());
         // The manifest is last: who finds it finds everything that it names.
         let documents = vec![

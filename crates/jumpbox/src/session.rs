@@ -113,7 +113,9 @@ impl Session {
         let mut state = self.state();
         match state.artifacts.get(name) {
             Some(Artifact::Open(ingest)) => return Ok(Beginning::Open(ingest.attach())),
-            Some(Artifact::Stored(record)) => return Ok(Beginning::Stored(accepted(name, &record.observed))),
+            Some(Artifact::Stored(record)) => {
+                return Ok(Beginning::Stored(self.accepted(name, &record.observed)));
+            }
             Some(Artifact::Rejected(rejected)) => return Ok(Beginning::Rejected(rejected.clone())),
             None => {}
         }
@@ -261,6 +263,13 @@ impl Session {
         }
     }
 
+    /// What `Accepted` says of a stored artifact; the same however often it is asked.
+    pub(crate) fn accepted(&self, name: &ArtifactName, observed: &Observed) -> Accepted {
+        let Observed { objects, bytes, sha256, verdict, findings, .. } = observed.clone();
+        let accepted = Accepted { name: name.clone(), objects, bytes, sha256, verdict, findings };
+        accepted.in_words_of(self.orders.revision)
+    }
+
     /// What is stored of each source, for the next run to be compared with.
     pub(crate) fn sources(&self) -> Sources {
         self.state().sources.clone()
@@ -309,12 +318,6 @@ impl State {
             _ => None,
         })
     }
-}
-
-/// What `Accepted` says of a stored artifact; the same however often it is asked.
-pub(crate) fn accepted(name: &ArtifactName, observed: &Observed) -> Accepted {
-    let Observed { objects, bytes, sha256, verdict, findings, .. } = observed.clone();
-    Accepted { name: name.clone(), objects, bytes, sha256, verdict, findings }
 }
 
 pub(crate) fn observed(stored: &Stored) -> Observed {

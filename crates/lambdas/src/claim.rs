@@ -1,7 +1,7 @@
 //! Takes one of the stack's slots for a session and saves the session's first state.
 
 use drawbridge_protocol::{
-    CreateRequest, Version,
+    CreateRequest, Revision, Version,
     session::{CleanupOutcome, Refusal},
 };
 use jiff::Timestamp;
@@ -37,7 +37,12 @@ impl Creator {
     }
 
     /// Takes a slot and saves the session with it.
-    pub(crate) async fn claim(&self, request: &CreateRequest, moment: Moment) -> Step<Claim> {
+    pub(crate) async fn claim(
+        &self,
+        request: &CreateRequest,
+        revision: Revision,
+        moment: Moment,
+    ) -> Step<Claim> {
         let Some((number, deadline)) = self.take_slot(request, moment).await? else {
             return Ok(Claim::NoSlot);
         };
@@ -64,6 +69,7 @@ impl Creator {
             unanswered: false,
             phase: Phase::Claimed,
             certificate: None,
+            revision,
         };
         let saved = match self.store().save(session, None).await? {
             Some(saved) => saved,

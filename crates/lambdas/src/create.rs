@@ -7,7 +7,7 @@
 use std::{net::Ipv4Addr, sync::Arc};
 
 use drawbridge_protocol::{
-    CreateRequest, ObjectPrefix, SessionId, Sha256,
+    CreateRequest, ObjectPrefix, Revisions, SessionId, Sha256,
     session::{CreateOutcome, Refusal, Waiting},
 };
 use tracing::{info, warn};
@@ -70,6 +70,7 @@ impl Creator {
         let session = &request.session;
         match self.advance(request, moment).await {
             Ok(outcome) | Err(Interrupt::Answer(outcome)) => {
+                let outcome = outcome.in_words_of(request.revisions().newest());
                 if let CreateOutcome::Refused { .. } = outcome {
                     self.stand_down(session, moment).await;
                 }
@@ -123,6 +124,10 @@ impl Creator {
         if let Err(error) = ObjectPrefix::of_session(&self.config.stack.cluster, &request.job, session) {
             return Ok(refused(Refusal::BadRequest, error.to_string()));
         }
+        let chosen = match Revisions::OURS.choose(request.revisions()) {
+            Ok(chosen) => chosen,
+            Err(skew) => return Ok(refused(Refusal::VersionSkew, skew.to_string())),
+        };
         // In this order: a state that was loaded before the tombstone was looked for is one that cleanup, which puts
         // the tombstone first, finds and marks; a state saved after that by another call must not be gone on from.
         let loaded = self.store().load(session).await?;
@@ -140,7 +145,7 @@ impl Creator {
         }
         let mut saved = match loaded {
             Loaded::Session(saved) => *saved,
-            Loaded::Nothing => match self.claim(request, moment).await? {
+            Loaded::Nothing => match self.claim(request, chosen, moment).await? {
                 Claim::Held(saved) => *saved,
                 Claim::NoSlot => {
                     return Ok(CreateOutcome::Pending {
@@ -151,8 +156,10 @@ impl Creator {
             },
             Loaded::Unreadable(why) => return Err(Error::State { session: session.clone(), why }.into()),
         };
-        let Session { client_key, job, series, .. } = &saved.session;
-        if (client_key, job, series) != (&request.client_key, &request.job, &request.series) {
+        let Session { client_key, job, series, revision, .. } = &saved.session;
+        // The first revision has no series: a session that a stack of the release before claimed was opened without it.
+        let same_series = revision.is_first() || *series == request.series;
+        if (client_key, job, same_series) != (&request.client_key, &request.job, true) {
             let message =
                 "the session id is in use with another client key or for another job: open a new session";
             return Ok(refused(Refusal::SessionReused, message));

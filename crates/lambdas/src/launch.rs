@@ -168,6 +168,7 @@ impl Creator {
             },
             checks: self.config.checks.clone(),
             rules: self.config.rules.clone(),
+            revision: session.revision,
             baseline: self.store().baseline(&session.job, session.series.as_ref()).await?.map(Box::new),
         })
     }

@@ -40,8 +40,10 @@ impl Creator {
             return Ok(refused(Refusal::BoxEnded, format!("the box's report is not valid: {why}")));
         }
         let prefix = ObjectPrefix::of_session(&self.config.stack.cluster, &session.job, &session.session)?;
-        let deadline = session.deadline;
-        let certificate = self.certify(saved, &report, &prefix, moment).await?;
+        let (deadline, revision) = (session.deadline, session.revision);
+        // A client of the first revision could not read it, and a box of it not either.
+        let certificate =
+            if revision.is_first() { None } else { self.certify(saved, &report, &prefix, moment).await? };
         self.open_to_clients(&machine.group).await?;
         Ok(CreateOutcome::Ready(Box::new(ReadyBox {
             address,
@@ -53,6 +55,7 @@ impl Creator {
             bucket: self.config.stack.backup_bucket.clone(),
             prefix,
             certificate,
+            revision,
         })))
     }
 }

@@ -3,7 +3,9 @@
 //! A phase is saved before the call that it announces and again with what the call made, so whoever reads the
 //! state knows what exists and what may be about to exist.
 
-use drawbridge_protocol::{Certificate, JobRef, SeriesName, SessionId, Sha256, SshPublicKey, Version};
+use drawbridge_protocol::{
+    Certificate, JobRef, Revision, SeriesName, SessionId, Sha256, SshPublicKey, Version,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +39,9 @@ pub struct Session {
     /// Of the session key that the box reported; saved before anyone gets it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<Certificate>,
+    /// What was chosen when the session was claimed; absent: the first, or a session that the release before claimed.
+    #[serde(default, skip_serializing_if = "Revision::is_first")]
+    pub revision: Revision,
 }
 
 /// How far a session is.

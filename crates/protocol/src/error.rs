@@ -4,8 +4,9 @@
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProtocolError {
     #[error(
-        "protocol version {got} is not supported: this side speaks version {}; upgrade the older side",
-        crate::Version::NUMBER
+        "protocol version {got} is not supported: this side speaks version {}; upgrade {}",
+        crate::Version::NUMBER,
+        if *got > crate::Version::NUMBER { "this side" } else { "the other side" }
     )]
     Version { got: u32 },
     #[error("{what} has {got} bytes, more than the {max} allowed")]

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     CertificateError, CertifiedSession, Envelope, JobRef, ObjectKey, ObjectPrefix, ProtocolError, ReceiptKey,
-    SessionId, SessionPublicKey, Sha256, Sources, Version,
+    Revision, SessionId, SessionPublicKey, Sha256, Sources, Version,
     certificate::Facts,
     checks::{Effect, Finding, Measures},
     json,
@@ -267,6 +267,12 @@ pub struct Receipt {
 }
 
 impl Receipt {
+    /// The same as a client of `revision` knows it.
+    #[must_use]
+    pub fn in_words_of(self, revision: Revision) -> Self {
+        if revision.is_first() { Self { sources: Sources::default(), ..self } } else { self }
+    }
+
     /// The bytes to sign.
     pub fn to_statement(&self) -> Result<Vec<u8>, ProtocolError> {
         let subject = vec![Subject::new(self.manifest.clone(), self.manifest_sha256.clone())];

@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Baseline, ClusterName, ExtraCa, JobRef, ObjectKey, ObjectPrefix, SessionId, SessionPublicKey, Sha256,
-    SshPublicKey, Version, checks::ChecksConfig,
+    Baseline, ClusterName, ExtraCa, JobRef, ObjectKey, ObjectPrefix, Revision, SessionId, SessionPublicKey,
+    Sha256, SshPublicKey, Version, checks::ChecksConfig,
 };
 
 /// The largest orders, in bytes: the stack's rules, two presigned URLs with session tokens of up to 4 KiB, the run before.
@@ -54,6 +54,9 @@ pub struct Orders {
     /// The newest stored run of the job's series, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<Box<Baseline>>,
+    /// What the session's client speaks; absent: the first revision.
+    #[serde(default, skip_serializing_if = "Revision::is_first")]
+    pub revision: Revision,
 }
 
 /// One file of YARA rules.

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Certificate, Envelope, JobRef, ObjectPrefix, SeriesName, SessionId, SessionPublicKey, SshPublicKey,
-    Version,
+    Certificate, Envelope, JobRef, ObjectPrefix, Revision, Revisions, SeriesName, SessionId,
+    SessionPublicKey, SshPublicKey, Version,
 };
 
 /// Asks for a box. Asked again with the same session and key, `create` goes on from what it saved.
@@ -20,6 +20,22 @@ pub struct CreateRequest {
     /// The series whose run before this one is compared with; absent: the job's name is the series.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub series: Option<SeriesName>,
+    /// What the controller speaks; absent: the first revision alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speaks: Option<Revisions>,
+}
+
+impl CreateRequest {
+    /// What the controller speaks.
+    pub fn revisions(&self) -> Revisions {
+        self.speaks.unwrap_or(Revisions::UNNAMED)
+    }
+
+    /// The same request as the first revision has it.
+    #[must_use]
+    pub fn first(&self) -> Self {
+        Self { series: None, speaks: None, ..self.clone() }
+    }
 }
 
 /// What `create` says.
@@ -83,6 +99,8 @@ pub enum Refusal {
     Capacity,
     /// The request is not one that this version takes.
     BadRequest,
+    /// Controller and stack have no revision of the protocol in common.
+    VersionSkew,
 }
 
 impl Refusal {
@@ -97,6 +115,7 @@ impl Refusal {
         Self::Stopped,
         Self::Capacity,
         Self::BadRequest,
+        Self::VersionSkew,
     ];
 
     /// As it stands on the wire, and in metrics.
@@ -111,6 +130,7 @@ impl Refusal {
             Self::Stopped => "stopped",
             Self::Capacity => "capacity",
             Self::BadRequest => "bad_request",
+            Self::VersionSkew => "version_skew",
         }
     }
 }
@@ -136,6 +156,25 @@ pub struct ReadyBox {
     /// Vouches for the session key, where the stack has a receipt key. The client hands it to the box with its commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<Certificate>,
+    /// What the session speaks; absent: the first revision.
+    #[serde(default, skip_serializing_if = "Revision::is_first")]
+    pub revision: Revision,
+}
+
+impl CreateOutcome {
+    /// The same in words that a controller of `revision` knows.
+    #[must_use]
+    pub fn in_words_of(self, revision: Revision) -> Self {
+        match self {
+            Self::Refused { reason: Refusal::DailyQuota, message } if revision.is_first() => {
+                Self::Refused { reason: Refusal::Quota, message }
+            }
+            Self::Refused { reason: Refusal::VersionSkew, message } if revision.is_first() => {
+                Self::Refused { reason: Refusal::BadRequest, message }
+            }
+            outcome => outcome,
+        }
+    }
 }
 
 /// Asks that the session's box, and all that was made for it, be destroyed.

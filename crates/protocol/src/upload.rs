@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::codec::{Decoder, Encoder};
 
 use crate::{
-    ArtifactName, Certificate, Envelope, ProtocolError, SessionId, Sha256, Version,
+    ArtifactName, Certificate, Envelope, ProtocolError, Revision, SessionId, Sha256, Version,
     checks::Finding,
     json,
     manifest::{Claimed, StoredObject, Verdict},
@@ -103,6 +103,18 @@ pub struct Accepted {
     /// Why it is flagged.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
+}
+
+impl Accepted {
+    /// The same as a client of `revision` knows it. What is left out stands in the manifest.
+    #[must_use]
+    pub fn in_words_of(mut self, revision: Revision) -> Self {
+        if revision.is_first() {
+            self.findings.clear();
+            self.objects.iter_mut().for_each(|object| object.version = None);
+        }
+        self
+    }
 }
 
 /// The artifact is not stored, and will not be.

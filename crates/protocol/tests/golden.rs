@@ -76,6 +76,7 @@ fn with_an_unknown_field(value: &Value) -> Vec<Value> {
 fn requests_and_answers() {
     golden("create_request", &samples::create_request());
     golden("create_request_in_a_series", &samples::create_request_in_a_series());
+    golden("create_request_that_speaks", &samples::create_request_that_speaks());
     golden("create_answer_pending", &samples::create_pending());
     golden("create_answer_ready", &samples::create_ready());
     golden("create_answer_ready_certified", &samples::create_ready_certified());

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use kube::{Api, Client, Resource as _, ResourceExt as _, api::PostParams, runtime::reflector::ObjectRef};
 use tracing::info;
 
-use super::{identity, plan::Step, posture, status};
+use super::{identity, plan::Step, posture, skew, status};
 use crate::{
     api::{AbandonedSession, BackupVault, BackupVaultStatus, ConditionStatus, GuaranteeState, conditions},
     broker::{BrokerError, Function},
@@ -54,6 +54,7 @@ pub(super) async fn execute(
             let answer = ask(context, vault).await;
             let changed = status::asked(vault, &answer, now);
             let changed = identity::note(vault, changed, context.broker.credentials().await, now);
+            let changed = skew::note(vault, changed, context.heard(vault).as_ref(), now);
             write(&context.client, vault, changed.clone()).await?;
             tell(context, vault, &changed).await;
             identity::tell(context, vault, &changed).await;

@@ -7,6 +7,7 @@ mod plan;
 pub(super) mod posture;
 #[cfg(test)]
 mod posture_tests;
+mod skew;
 mod status;
 
 use std::{sync::Arc, time::Duration};

@@ -57,7 +57,7 @@ pub(super) fn plan(vault: &BackupVault, seen: Observation, limits: Limits, now: 
         }
         _ => now,
     };
-    if ready_at <= now {
+    if ready_at <= now || seen.spoken_news {
         return Step::Ask;
     }
     // A stack whose functions do not answer is not asked how it stands; no job begins on it anyway.
@@ -122,8 +122,10 @@ mod tests {
 
     #[test]
     fn the_table() {
-        let seen = Observation { open_sessions: 1, queued_jobs: 0, posture_wanted: false };
+        let seen =
+            Observation { open_sessions: 1, queued_jobs: 0, posture_wanted: false, spoken_news: false };
         let wanted = Observation { posture_wanted: true, ..seen };
+        let heard = Observation { spoken_news: true, ..seen };
         let busier = Observation { open_sessions: 2, queued_jobs: 5, ..seen };
         let told = |second| with_posture("True", Some(second));
         let failed = || {
@@ -168,6 +170,7 @@ mod tests {
             ("a job that waits has it asked sooner", told(101), wanted, 161, Step::AskPosture),
             ("but not at once again", told(101), wanted, 160, Step::Rest(Duration::from_secs(1))),
             ("one that failed is asked again", failed(), seen, 131, Step::AskPosture),
+            ("what was heard of it is shown at once", told(101), heard, 102, Step::Ask),
             ("of another spec", changed(), seen, 102, Step::AskPosture),
             ("whoever annotates has it asked", annotated("2"), seen, 102, Step::AskPosture),
             ("once", annotated("1"), seen, 102, Step::Rest(Duration::from_secs(30))),

@@ -32,6 +32,13 @@ REBOOT = 43  # exit code of a guest's init; any other is a power-off
 Json = dict[str, Any]
 
 
+def _export(seed: Path, variables: str) -> None:
+    """Gives everything in the guest these variables."""
+    init = seed / "usr/sbin/guest-init"
+    first, _, rest = init.read_text().partition("\n")
+    init.write_text(f"{first}\nexport {variables}\n{rest}")
+
+
 class Machine:
     """Made for one instance and never used again after `end`."""
 
@@ -82,6 +89,7 @@ class Machine:
                 shutil.copy(GUEST / source, seed / target)
                 (seed / target).chmod(0o755)
         self._seed_shim(seed)
+        self._seed_trust(seed)
         name = metadata.host_name(self.instance)
         (seed / "etc/hostname").write_text(f"{name}\n")
         (seed / "etc/hosts").write_text(f"127.0.0.1 localhost\n{self.instance['nics'][0]['ip']} {name}\n")
@@ -99,10 +107,12 @@ class Machine:
         if not (place / "guest-shim-on").exists():
             return
         shutil.copytree(place / "guest-shim", seed / "usr/lib/shim")
-        init = seed / "usr/sbin/guest-init"
-        first, _, rest = init.read_text().partition("\n")
-        preload = "export DRAWBRIDGE_SHIM=/usr/lib/shim LD_PRELOAD=/usr/lib/shim/shim.so"
-        init.write_text(f"{first}\n{preload}\n{rest}")
+        _export(seed, "DRAWBRIDGE_SHIM=/usr/lib/shim LD_PRELOAD=/usr/lib/shim/shim.so")
+
+    def _seed_trust(self, seed: Path) -> None:
+        """A test may give machines an image whose system trusts the run's CA: boxes of releases that know no other way."""
+        if (self._directory.parent.parent / "guest-trust-on").exists():
+            _export(seed, f"CURL_CA_BUNDLE={GUEST_AUTHORITY} SSL_CERT_FILE={GUEST_AUTHORITY}")
 
     def start(self) -> None:
         """Starts the guest, for the first time or after a reboot."""

@@ -10,6 +10,7 @@ mod policy;
 mod posture;
 mod scripts;
 mod simulation;
+mod skew;
 
 use std::{fs, time::Instant};
 
@@ -60,6 +61,8 @@ enum Part {
     Crash,
     /// The controller's loop in virtual time with many seeds, and a model of the session.
     Simulation,
+    /// The release before beside this one, both ways, and a stack that is upgraded in mid-session.
+    Skew,
     /// A fast log through rotation and a restart.
     Logs,
     /// Many jobs, and a Kubernetes that is slow or restarts.
@@ -85,6 +88,7 @@ impl Part {
             Self::Faults => faults::run(proof),
             Self::Crash => crash::run(proof),
             Self::Simulation => simulation::run(proof),
+            Self::Skew => skew::run(proof),
             Self::Logs => scripts::run(proof, &scripts::LOGS),
             Self::Load => scripts::run(proof, &scripts::LOAD),
             Self::Bench => scripts::run(proof, &scripts::BENCH),

@@ -18,7 +18,7 @@ fn checking(checks: &str) -> Plan {
 }
 
 /// A tar archive of these files.
-fn archive(files: &[(&str, &str, &[u8])]) -> Vec<u8> {
+pub(crate) fn archive(files: &[(&str, &str, &[u8])]) -> Vec<u8> {
     let mut out = Vec::new();
     for (name, mode, body) in files {
         let mut header = vec![0; 512];

@@ -12,5 +12,6 @@ mod resume;
 mod rules;
 mod s3;
 mod sealing;
+mod skew;
 mod support;
 mod uploads;

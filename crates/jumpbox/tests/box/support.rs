@@ -7,8 +7,8 @@ use bytes::Bytes;
 use drawbridge::transfer::{Claim, ClientKey, Patience, Progress, Target, TransferError, Uploaded, Uploader};
 use drawbridge_jumpbox::{Bounds, BoxError, Ending, Jumpbox, Machine, Place};
 use drawbridge_protocol::{
-    ArtifactName, ClusterName, JobRef, ObjectKey, ObjectPrefix, Orders, ReadyReport, SessionId, Version,
-    checks::ChecksConfig, orders::Limits,
+    ArtifactName, ClusterName, JobRef, ObjectKey, ObjectPrefix, Orders, ReadyReport, Revision, SessionId,
+    Version, checks::ChecksConfig, orders::Limits,
 };
 use futures::{Stream, stream};
 use jiff::{SignedDuration, Timestamp};
@@ -81,6 +81,7 @@ pub(crate) async fn orders(s3: &Client, key: &ClientKey, plan: &Plan) -> Orders 
         checks: plan.checks.clone(),
         rules: Vec::new(),
         baseline: None,
+        revision: Revision::CERTIFIED,
     }
 }
 

@@ -26,7 +26,7 @@ use crate::{
 
 /// KMS's answer, made here; fails while `broken`.
 #[derive(Debug)]
-struct FakeKms {
+pub(super) struct FakeKms {
     pair: EcdsaKeyPair,
     asked: AtomicUsize,
     broken: AtomicBool,
@@ -43,7 +43,7 @@ impl FakeKms {
         ReceiptKey::from_der(der.as_ref()).unwrap()
     }
 
-    fn asked(&self) -> usize {
+    pub(super) fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
     }
 }
@@ -64,13 +64,13 @@ impl Signer for FakeKms {
     }
 }
 
-fn certifying() -> (Stack, Arc<FakeKms>) {
+pub(super) fn certifying() -> (Stack, Arc<FakeKms>) {
     let kms = FakeKms::new();
     let signer: Arc<dyn Signer> = Arc::clone(&kms) as _;
     (Stack { signer: Some(signer), ..Stack::new() }, kms)
 }
 
-fn ready(outcome: CreateOutcome) -> ReadyBox {
+pub(super) fn ready(outcome: CreateOutcome) -> ReadyBox {
     let CreateOutcome::Ready(ready) = outcome else { panic!("{outcome:?}") };
     *ready
 }

@@ -8,6 +8,7 @@ mod fakes;
 mod quotas;
 mod races;
 mod refusals;
+mod skew;
 mod steps;
 mod sweeping;
 mod world;
@@ -15,7 +16,7 @@ mod world;
 use std::{sync::Arc, time::Duration};
 
 use drawbridge_protocol::{
-    CreateRequest, JobRef, ReadyReport, SessionId, SessionSigner, Sha256, Version,
+    CreateRequest, JobRef, ReadyReport, Revisions, SessionId, SessionSigner, Sha256, Version,
     session::{CleanupOutcome, CreateOutcome, Refusal, Waiting},
 };
 use jiff::SignedDuration;
@@ -54,6 +55,7 @@ fn request(number: u8) -> CreateRequest {
         client_key: CLIENT_KEY.parse().unwrap(),
         job,
         series: None,
+        speaks: Some(Revisions::OURS),
     }
 }
 

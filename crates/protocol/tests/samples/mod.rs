@@ -8,7 +8,7 @@ use std::num::NonZeroU16;
 use drawbridge_protocol::{
     Baseline, Certificate, CertifiedSession, CleanupAnswer, CleanupRequest, ClusterName, CreateAnswer,
     CreateRequest, Envelope, JobRef, Manifest, ObjectKey, ObjectPrefix, Orders, ReadyReport, Receipt,
-    SessionId, SessionPublicKey, Sha256, Sources, SshPublicKey, Version,
+    Revision, Revisions, SessionId, SessionPublicKey, Sha256, Sources, SshPublicKey, Version,
     checks::{Effect, Finding, Measures},
     dsse::{PAYLOAD_TYPE, Signature},
     manifest::{ArtifactRecord, Claimed, GapReason, LogGap, LogRange, Observed, StoredObject, Verdict},
@@ -54,7 +54,14 @@ pub(crate) fn at(minute: u8) -> Timestamp {
 }
 
 pub(crate) fn create_request() -> CreateRequest {
-    CreateRequest { version: Version, session: session(), client_key: ssh_key(), job: job(), series: None }
+    CreateRequest {
+        version: Version,
+        session: session(),
+        client_key: ssh_key(),
+        job: job(),
+        series: None,
+        speaks: None,
+    }
 }
 
 fn create(outcome: CreateOutcome) -> CreateAnswer {
@@ -76,6 +83,7 @@ pub(crate) fn create_ready() -> CreateAnswer {
         bucket: "backups".to_owned(),
         prefix: prefix(),
         certificate: None,
+        revision: Revision::FIRST,
     })))
 }
 
@@ -83,6 +91,7 @@ pub(crate) fn create_ready_certified() -> CreateAnswer {
     let mut answer = create_ready();
     if let CreateOutcome::Ready(ready) = &mut answer.outcome {
         ready.certificate = Some(certificate());
+        ready.revision = Revision::CERTIFIED;
     }
     answer
 }
@@ -132,6 +141,7 @@ pub(crate) fn orders() -> Orders {
         checks: "tar_setuid=reject,yara=off,max_entries=100000".parse().unwrap(),
         rules: Vec::new(),
         baseline: None,
+        revision: Revision::FIRST,
     }
 }
 
@@ -140,7 +150,8 @@ pub(crate) fn orders_with_rules_and_baseline() -> Orders {
     let text = "rule x { condition: false }".to_owned();
     let checks = "yara.x=reject,secret.jwt=off".parse().unwrap();
     let rules = vec![RulesFile { name: "house.yar".to_owned(), text }];
-    Orders { checks, rules, baseline: Some(Box::new(baseline())), ..orders() }
+    let (baseline, revision) = (Some(Box::new(baseline())), Revision::CERTIFIED);
+    Orders { checks, rules, baseline, revision, ..orders() }
 }
 
 pub(crate) fn baseline() -> Baseline {
@@ -166,6 +177,11 @@ fn sources() -> Sources {
 
 pub(crate) fn create_request_in_a_series() -> CreateRequest {
     CreateRequest { series: Some("nightly".to_owned().try_into().unwrap()), ..create_request() }
+}
+
+/// Of a controller that says what it speaks, which the first revision does not.
+pub(crate) fn create_request_that_speaks() -> CreateRequest {
+    CreateRequest { speaks: Some(Revisions::OURS), ..create_request() }
 }
 
 pub(crate) fn receipt_with_sources() -> Receipt {

@@ -1,8 +1,8 @@
 //! The steps that ask AWS for a box or for its end, and the one that begins to use it.
 
 use drawbridge_protocol::{
-    CleanupRequest, CreateRequest, SeriesName, Version,
-    session::{CleanupOutcome, CreateOutcome, ReadyBox, Waiting},
+    CleanupRequest, CreateRequest, Revisions, SeriesName, Version,
+    session::{CleanupOutcome, CreateOutcome, ReadyBox, Refusal, Waiting},
 };
 use jiff::{SignedDuration, Timestamp};
 use tracing::{info, warn};
@@ -10,9 +10,9 @@ use tracing::{info, warn};
 use super::{Next, Work};
 use crate::{
     api::SessionStatus,
-    broker::{BrokerError, Function},
+    broker::{BrokerError, Function, skew},
     controller::{
-        ReconcileError,
+        ReconcileError, Spoken,
         backoff::Backoff,
         backupjob::{
             local::{Closing, Opening, Ours},
@@ -47,11 +47,13 @@ impl Work<'_> {
             job: self.reference()?,
             // The API server's schema admits nothing else.
             series: self.job.spec.series.clone().and_then(|series| SeriesName::try_from(series).ok()),
+            speaks: Some(Revisions::OURS),
         };
-        let answer = self.context.broker.create(&function, &request).await;
+        let answer = skew::create(self.context.broker.as_ref(), &function, &request).await;
         self.context.metrics.asked("create", answer.as_ref().err().map(BrokerError::kind));
         let opening = match answer {
             Ok(CreateOutcome::Ready(ready)) => {
+                self.context.hear(&self.job.spec.vault, function, Spoken::Revision(ready.revision));
                 let target = Target::new(&ready, request.session, request.job).pinned(receipt_key);
                 match target.believes(ready.certificate.as_ref(), key.public()) {
                     Ok(()) => Opening::Ready(ready),
@@ -63,6 +65,9 @@ impl Work<'_> {
             }
             Ok(CreateOutcome::Refused { reason, message }) => {
                 self.context.metrics.refused(reason.name());
+                if reason == Refusal::VersionSkew {
+                    self.context.hear(&self.job.spec.vault, function, Spoken::Nothing(message.clone()));
+                }
                 Opening::Refused { reason, message }
             }
             Ok(CreateOutcome::Pending { retry_after_seconds, waiting_for }) => {
@@ -126,7 +131,7 @@ impl Work<'_> {
         let receipt =
             receipt.filter(|receipt| receipt.session == session.id).map(|receipt| receipt.envelope.clone());
         let request = CleanupRequest { version: Version, session: self.session_id()?, receipt };
-        let answer = self.context.broker.cleanup(&function, &request).await;
+        let answer = skew::cleanup(self.context.broker.as_ref(), &function, &request).await;
         self.context.metrics.asked("cleanup", answer.as_ref().err().map(BrokerError::kind));
         let failed = |message: String| {
             let errors = match &self.seen.local.closing {

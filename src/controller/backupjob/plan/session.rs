@@ -175,6 +175,7 @@ fn refusal(refusal: Refusal, said: &str) -> Fault {
         Refusal::BadRequest => {
             (Reason::CreateRefusedBadRequest, "use the stack and the chart of one version")
         }
+        Refusal::VersionSkew => (Reason::CreateRefusedVersionSkew, "see docs/upgrades.md for what fits"),
     };
     Fault::new(reason, format!("create refused the session: {said}; {what_to_do}"))
 }

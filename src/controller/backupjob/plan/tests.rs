@@ -362,6 +362,7 @@ fn each_refusal_of_create_stops_the_session_with_a_reason_of_its_own() {
         Refusal::Stopped => "CreateRefusedStopped",
         Refusal::Capacity => "CreateRefusedCapacity",
         Refusal::BadRequest => "CreateRefusedBadRequest",
+        Refusal::VersionSkew => "CreateRefusedVersionSkew",
     };
     let mut reasons = std::collections::BTreeSet::new();
     for refusal in Refusal::ALL {

@@ -1,0 +1,129 @@
+//! The release before beside this one, on one test bed: its functions and boxes under this controller, an upgrade of the
+//! functions in mid-session, its controller over this stack.
+
+use std::{ffi::OsStr, fmt::Write as _, fs, path::Path};
+
+use anyhow::{Context as _, Result};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Proof, faults::evidence};
+use crate::{
+    bed::{Bed, NAMESPACE},
+    previous::{self, Previous, TAG},
+    shell::step,
+};
+
+const HOW: &str = "The release before is commit `94692b2`, built from its own sources. Its `create` and `cleanup`, with its \
+                   box in the zip, run in a stack of this release's template; its controller was installed with its own \
+                   chart. Since it knows no CA but the system's, its functions, boxes and controller run where the \
+                   system's is the run's. The rows follow one another on one bed, each a job on the real parts that must \
+                   be Complete in its first attempt and leave nothing on the AWS side.";
+
+/// The rows in their order. Each is a run of its own: tests of one run go by the alphabet.
+const BEFORE: &str = "this_controller_completes_on_the_stack_before";
+const UPGRADE: &str = "a_stack_upgraded_in_mid_session_loses_nothing";
+const AFTER: &str = "the_controller_before_completes_on_this_stack";
+
+/// One line of the tests' evidence.
+#[derive(Deserialize)]
+struct Row {
+    controller: String,
+    stack: String,
+    test: String,
+    seconds: f64,
+    shown: String,
+}
+
+pub(super) fn run(proof: &Proof) -> Result<()> {
+    let before = previous::build()?;
+    proof.on_a_bed(|bed| {
+        // The bed came up with this release's functions; nothing was opened yet.
+        fs::write(directory(bed).join("aws/guest-trust-on"), "")
+            .context("giving boxes a system that trusts the run's CA")?;
+        let older = before.functions(Path::new(bed.ca_bundle()), &proof.package)?;
+        deploy(bed, [&older.create_zip, &older.cleanup_zip, &older.posture_zip])?;
+        bed.install()?;
+        forget_what_the_stack_before_has_not(bed)?;
+        let newer = [&proof.package.create_zip, &proof.package.cleanup_zip, &proof.package.posture_zip];
+        let newer = newer.map(|path| path.display().to_string()).join(" ");
+        let code = [("DRAWBRIDGE_NEWER_CODE", OsStr::new(&newer))];
+        let mut lines = evidence(bed, "skew", "this controller, the stack before", &[BEFORE], &[])?;
+        lines += &evidence(bed, "skew", "the stack upgraded in mid-session", &[UPGRADE], &code)?;
+        install_before(bed, &before)?;
+        lines += &evidence(bed, "skew", "the controller before, this stack", &[AFTER], &[])?;
+        proof.record("skew", "Two releases beside each other", HOW, &table(&lines)?)
+    })
+}
+
+fn directory(bed: &Bed) -> std::path::PathBuf {
+    Path::new("/var/tmp/drawbridge").join(&bed.run)
+}
+
+/// Brings the stack's functions to other code.
+fn deploy(bed: &Bed, code: [&std::path::PathBuf; 3]) -> Result<()> {
+    let mut deploy = crate::shell::command(bed.tools.python());
+    deploy
+        .env("DRAWBRIDGE_VENV", &bed.tools.venv)
+        .args(["testbed/aws/deploy.py", "update", "--run", &bed.run, "--stack"])
+        .arg(&bed.stack_file)
+        .arg("--code")
+        .args(code);
+    step(
+        "putting the functions of the release before into the stack",
+        &format!("skew-{}", bed.run),
+        &mut deploy,
+    )
+}
+
+/// A vault of the release before has no posture function and no receipt key.
+fn forget_what_the_stack_before_has_not(bed: &Bed) -> Result<()> {
+    let patch =
+        json!({"spec": {"functions": {"posture": Value::Null}, "receiptKey": Value::Null}}).to_string();
+    let mut kubectl = bed.kubectl();
+    kubectl.args(["patch", "backupvault", "default", "--type=merge", "-p", &patch]);
+    step("taking receipt key and posture from the vault", &format!("vault-{}", bed.run), &mut kubectl)
+}
+
+/// Puts the controller of the release before in this one's place, by its own chart.
+fn install_before(bed: &Bed, before: &Previous) -> Result<()> {
+    bed.load(&before.image(&bed.tools)?)?;
+    let outputs = &bed.stack["outputs"];
+    let values = json!({
+        "image": {"tag": TAG},
+        "aws": {"region": bed.facts["aws"]["region"], "endpointUrl": bed.facts["aws"]["api_endpoint"],
+            "credentialsSecret": "drawbridge-aws"},
+        "vault": {"create": true, "name": "default", "functions": {"create": outputs["CreateFunctionArn"],
+            "cleanup": outputs["CleanupFunctionArn"]}},
+    });
+    let path = directory(bed).join("values-previous.json");
+    fs::write(&path, serde_json::to_vec_pretty(&values)?)
+        .with_context(|| format!("writing {}", path.display()))?;
+    let mut helm = bed.helm();
+    helm.args(["upgrade", "drawbridge"])
+        .arg(before.tree.join("charts/drawbridge"))
+        .args(["--namespace", NAMESPACE, "--reset-values", "--values"])
+        .arg(&path);
+    step("helm upgrade to the release before", &format!("helm-previous-{}", bed.run), &mut helm)?;
+    let patch = json!({"spec": {"template": {"spec": {
+        "containers": [{"name": "controller", "env": [{"name": "SSL_CERT_FILE", "value": "/ca/ca.crt"}],
+            "volumeMounts": [{"name": "ca", "mountPath": "/ca", "readOnly": true}]}],
+        "volumes": [{"name": "ca", "configMap": {"name": "local-aws-ca"}}]}}}});
+    let mut kubectl = bed.kubectl();
+    kubectl.args(["patch", "deployment", "drawbridge", "--namespace", NAMESPACE, "-p", &patch.to_string()]);
+    step("giving it a system that trusts the run's CA", &format!("trust-{}", bed.run), &mut kubectl)?;
+    let mut rollout = bed.kubectl();
+    rollout.args(["rollout", "status", "deployment/drawbridge", "--namespace", NAMESPACE, "--timeout=180s"]);
+    step("waiting for the controller before", &format!("rollout-{}", bed.run), &mut rollout)
+}
+
+fn table(lines: &str) -> Result<String> {
+    let mut text = "| controller | stack | test | s | what it showed |\n|---|---|---|---:|---|\n".to_owned();
+    for line in lines.lines() {
+        let row = serde_json::from_str(line).with_context(|| format!("reading the evidence '{line}'"))?;
+        let Row { controller, stack, test, seconds, shown } = row;
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "| {controller} | {stack} | `{test}` | {seconds:.1} | {shown} |");
+    }
+    Ok(text)
+}
