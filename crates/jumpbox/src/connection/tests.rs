@@ -72,6 +72,7 @@ fn session() -> Arc<Session> {
         checks: "yara=off".parse().unwrap(),
         rules: Vec::new(),
         baseline: None,
+        revision: drawbridge_protocol::Revision::CERTIFIED,
     };
     let credentials = SharedCredentialsProvider::new(Credentials::new("k", "s", None, None, "test"));
     let machine = Machine { instance: "i-0".to_owned(), credentials };
