@@ -135,17 +135,14 @@ def fetch(world: World, done: dict[str, Any], stored: Stored) -> None:
     receipt, s3 = done["status"]["receipt"], world.client("s3")
     statement = json.loads(s3.get_object(Bucket=receipt["bucket"], Key=receipt["manifest"])["Body"].read())
     for artifact in statement["predicate"]["artifacts"]:
-        ends = set()
         for gap in artifact["claimed"]["log"]["gaps"]:
             stored.gaps.append((nanoseconds(gap["from"]), nanoseconds(gap["to"]), gap["why"]))
-            ends.add(nanoseconds(gap["to"]))
         packed = b"".join(
             s3.get_object(Bucket=receipt["bucket"], Key=o["key"])["Body"].read() for o in artifact["observed"]["objects"]
         )
         for count, line in enumerate(unpacked(packed)):
             found, torn = LINE.match(line), TORN.match(line)
-            # Where a gap ends and nowhere else: at the artifact's beginning, or where a new container's log follows.
-            if torn and nanoseconds(torn[1].decode()) in ends:
+            if torn and count == 0 and artifact["claimed"]["log"]["gaps"]:
                 stored.lines.append((None, nanoseconds(torn[1].decode())))
                 continue
             if not found:
