@@ -16,6 +16,8 @@ pub(super) struct Script {
     pub(super) how: &'static str,
     /// Whether it takes the stack's outputs.
     pub(super) stack: bool,
+    /// More words for it.
+    pub(super) words: &'static [&'static str],
 }
 
 pub(super) const LOGS: Script = Script {
@@ -26,6 +28,7 @@ pub(super) const LOGS: Script = Script {
           What all of them stored is held against the record: each line once and in order, every missing line within a \
           recorded gap, no gap without a missing line. Both containers are restarted once.",
     stack: true,
+    words: &[],
 };
 
 pub(super) const LOAD: Script = Script {
@@ -34,6 +37,7 @@ pub(super) const LOAD: Script = Script {
     title: "Load",
     how: "200 jobs at once, an API server that restarts, an etcd that is slow, 10,000 finished jobs (`tests/load/`).",
     stack: false,
+    words: &[],
 };
 
 pub(super) const BENCH: Script = Script {
@@ -41,8 +45,10 @@ pub(super) const BENCH: Script = Script {
     name: "bench",
     title: "Transfer",
     how: "Drawbridge beside `kubectl exec POD -- tar c | zstd -3 | ssh BOX \"aws s3 cp - s3://...\"`: same trees, same \
-          cluster, same local S3, in turn. Median of five rounds, and their range.",
+          cluster, same local S3, in turn. Median of five rounds, and their range; then one round with every program's \
+          processor seconds.",
     stack: true,
+    words: &["--stages"],
 };
 
 pub(super) const MEMORY: Script = Script {
@@ -52,6 +58,7 @@ pub(super) const MEMORY: Script = Script {
     how: "Peak resident memory (VmHWM) of a fresh controller and a fresh box, four artifacts in parallel, both limited to \
           128 MiB by control groups.",
     stack: true,
+    words: &[],
 };
 
 pub(super) fn run(proof: &Proof, script: &Script) -> Result<()> {
@@ -59,7 +66,7 @@ pub(super) fn run(proof: &Proof, script: &Script) -> Result<()> {
         bed.install()?;
         let table = paths::target().join(format!("{}.md", script.name));
         let mut python = command(bed.tools.python());
-        python.arg(script.path).args(["--run", &bed.run]).arg("--table").arg(&table);
+        python.arg(script.path).args(script.words).args(["--run", &bed.run]).arg("--table").arg(&table);
         if script.stack {
             python.arg("--stack").arg(&bed.stack_file);
         }

@@ -1,0 +1,134 @@
+"""What of a writer's lines is stored, held against the writer's own record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Writer:
+    """How fast it writes, how long its lines are, how many, and after which one its container fails."""
+
+    name: str
+    about: str
+    rate: int
+    length: int
+    total: int
+    stop: int
+
+    def line(self, number: int, record: list[int]) -> bytes:
+        """What it wrote, but for the line's end."""
+        return (b"n=%012d t=%d " % (number, record[number])).ljust(self.length - 1, b".")
+
+
+@dataclass(frozen=True)
+class Line:
+    """A stored line: the runtime's timestamp in nanoseconds and the writer's number, or the text if it is not a whole one.
+
+    The runtime splits the line that it is about to write when the node rotates its file: a part ends the old file, the
+    other part begins the new one, with a timestamp of its own.
+    """
+
+    stamp: int
+    number: int | None
+    part: bytes = b""
+
+
+@dataclass
+class Stored:
+    """What all jobs of a series stored of one writer."""
+
+    lines: list[Line] = field(default_factory=list)
+    gaps: list[tuple[int, int, str]] = field(default_factory=list)
+    jobs: int = 0
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Lines in a row that no job stored whole, between the timestamps of what is stored beside them."""
+
+    first: int
+    last: int
+    after: int
+    before: int
+
+
+def mended(writer: Writer, stored: Stored, record: list[int]) -> tuple[list[Line], list[str]]:
+    """The lines, the two parts of one taken together if both are stored; and what is wrong with the parts."""
+    begins, ends = ({gap[n] for gap in stored.gaps} for n in (0, 1))
+    lines: list[Line] = []
+    wrong = []
+    for place, line in enumerate(stored.lines):
+        if line.number is not None:
+            lines.append(line)
+            continue
+        before = next((one.number for one in reversed(stored.lines[:place]) if one.number is not None), -1)
+        after = next((one.number for one in stored.lines[place + 1 :] if one.number is not None), len(record))
+        rest, beginning = writer.line(after - 1, record), writer.line(min(before + 1, len(record) - 1), record)
+        if lines and lines[-1].part and lines[-1].part + line.part == rest and line.stamp in ends:
+            lines[-1] = Line(lines[-1].stamp, after - 1)
+        elif line.stamp in ends and rest.endswith(line.part) or line.stamp in begins and beginning.startswith(line.part):
+            print(f"  {writer.name}: between {before} and {after}, where a gap is, {line.part[:48]!r} of {len(line.part)} bytes")
+            lines.append(line)
+        else:
+            wrong.append(f"between {before} and {after}: {line.part[:200]!r} is no line of the writer's, nor a part where a gap is")
+    return lines, wrong
+
+
+def losses(lines: list[Line], record: list[int]) -> list[Loss]:
+    """Stretches of numbers that are not stored."""
+    found, expected, after, rest = [], 0, record[0], None
+    for line in lines:
+        if line.number is None:
+            if line.part.startswith(b"n="):
+                after = line.stamp
+            else:
+                rest = line.stamp
+            continue
+        if line.number > expected:
+            found.append(Loss(expected, line.number - 1, after, rest or line.stamp))
+        expected, after, rest = line.number + 1, line.stamp, None
+    if expected < len(record):
+        found.append(Loss(expected, len(record) - 1, after, record[-1]))
+    return found
+
+
+def idle(stored: Stored, lost: list[Loss]) -> list[tuple[int, int, str]]:
+    """Gaps in which no line is missing."""
+    return [gap for gap in stored.gaps if not any(gap[0] <= loss.before and loss.after <= gap[1] for loss in lost)]
+
+
+def is_seam(stored: Stored, gap: tuple[int, int, str]) -> bool:
+    """Whether both neighbours of the gap are stored, one after the other."""
+    stamps = [line.stamp for line in stored.lines]
+    return gap[:2] in zip(stamps, stamps[1:])
+
+
+def judge(writer: Writer, stored: Stored, record: list[int], restarts: int) -> tuple[str, list[str]]:
+    """The table's row, and what is wrong."""
+    lines, wrong = mended(writer, stored, record)
+    numbers = [line.number for line in lines if line.number is not None]
+    if any(one >= next_one for one, next_one in zip(numbers, numbers[1:])):
+        wrong.append("lines are stored twice or out of order")
+    if restarts != 1 or len(record) != writer.total:
+        wrong.append(f"the writer restarted {restarts} times and wrote {len(record)} of {writer.total} lines")
+    lost = losses(lines, record)
+    for loss in lost:
+        # The lines between lie between their neighbours in time, and none was stamped before it was written.
+        begin = max(loss.after, record[loss.first])
+        if not any(start <= begin and loss.before <= end for start, end, _ in stored.gaps):
+            wrong.append(f"lines {loss.first} to {loss.last} ({loss.after} to {loss.before}) are in no gap")
+    for gap in idle(stored, lost):
+        seam = " (a seam)" if is_seam(stored, gap) else ""
+        wrong.append(f"the gap {gap[0]} to {gap[1]} ({gap[2]}) has no lost line{seam}")
+    if writer.name == "slow" and (lost or stored.gaps):
+        wrong.append("nothing of a slow log may be lost")
+    if writer.name == "fast" and not lost:
+        wrong.append("nothing was lost, so nothing is shown: the writer must be faster than the node keeps lines")
+    missing = sum(loss.last - loss.first + 1 for loss in lost)
+    seconds = sum(end - start for start, end, _ in stored.gaps) / 1e9
+    row = (
+        f"| {writer.about} | {len(record)} | {len(record) * writer.length / 1e6:.0f} | {(record[-1] - record[0]) / 1e9:.0f} | "
+        f"{stored.jobs} | {len(numbers)} | {missing} | {len(lost)} | {len(stored.gaps)} | {len(idle(stored, lost))} | {seconds:.1f} |"
+    )
+    return row, wrong
