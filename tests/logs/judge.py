@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass, field
 
 
@@ -40,7 +41,12 @@ class Stored:
 
     lines: list[Line] = field(default_factory=list)
     gaps: list[tuple[int, int, str]] = field(default_factory=list)
-    jobs: int = 0
+    begins: list[int] = field(default_factory=list)
+    """With which line each job's artifact begins."""
+
+    def where(self, place: int) -> str:
+        job = bisect_right(self.begins, place)
+        return f"line {place - self.begins[job - 1]} of job {job}"
 
 
 @dataclass(frozen=True)
@@ -68,10 +74,10 @@ def mended(writer: Writer, stored: Stored, record: list[int]) -> tuple[list[Line
         if lines and lines[-1].part and lines[-1].part + line.part == rest and line.stamp in ends:
             lines[-1] = Line(lines[-1].stamp, after - 1)
         elif line.stamp in ends and rest.endswith(line.part) or line.stamp in begins and beginning.startswith(line.part):
-            print(f"  {writer.name}: between {before} and {after}, where a gap is, {line.part[:48]!r} of {len(line.part)} bytes")
+            print(f"  {writer.name}: {stored.where(place)}, between {before} and {after}, where a gap is: {len(line.part)} bytes of a line")
             lines.append(line)
         else:
-            wrong.append(f"between {before} and {after}: {line.part[:200]!r} is no line of the writer's, nor a part where a gap is")
+            wrong.append(f"{stored.where(place)}, between {before} and {after}: {line.part[:200]!r} is no line of the writer's, nor a part where a gap is")
     return lines, wrong
 
 
@@ -129,6 +135,6 @@ def judge(writer: Writer, stored: Stored, record: list[int], restarts: int) -> t
     seconds = sum(end - start for start, end, _ in stored.gaps) / 1e9
     row = (
         f"| {writer.about} | {len(record)} | {len(record) * writer.length / 1e6:.0f} | {(record[-1] - record[0]) / 1e9:.0f} | "
-        f"{stored.jobs} | {len(numbers)} | {missing} | {len(lost)} | {len(stored.gaps)} | {len(idle(stored, lost))} | {seconds:.1f} |"
+        f"{len(stored.begins)} | {len(numbers)} | {missing} | {len(lost)} | {len(stored.gaps)} | {len(idle(stored, lost))} | {seconds:.1f} |"
     )
     return row, wrong

@@ -111,6 +111,7 @@ def fetch(world: World, writer: Writer, done: dict[str, Any], stored: Stored) ->
     """Reads a job's artifacts back, as anyone restores them."""
     receipt, s3 = done["status"]["receipt"], world.client("s3")
     statement = json.loads(s3.get_object(Bucket=receipt["bucket"], Key=receipt["manifest"])["Body"].read())
+    stored.begins.append(len(stored.lines))
     for artifact in statement["predicate"]["artifacts"]:
         for gap in artifact["claimed"]["log"]["gaps"]:
             stored.gaps.append((nanoseconds(gap["from"]), nanoseconds(gap["to"]), gap["why"]))
@@ -122,7 +123,6 @@ def fetch(world: World, writer: Writer, done: dict[str, Any], stored: Stored) ->
             found = WHOLE.match(text) if len(text) == writer.length - 1 else None
             number, part = (int(found[1]), b"") if found else (None, text)
             stored.lines.append(Line(nanoseconds(stamp.decode()), number, part))
-    stored.jobs += 1
 
 
 def unpacked(packed: bytes) -> Iterator[bytes]:
@@ -135,8 +135,8 @@ def follow(world: World, writer: Writer, directory: Path) -> Stored:
     stored, last = Stored(), False
     while not last:
         last = written(directory) == writer.total
-        fetch(world, writer, job(world, writer, stored.jobs), stored)
-        print(f"  {writer.name}: job {stored.jobs}: {len(stored.lines)} of {written(directory)} lines, {len(stored.gaps)} gaps", flush=True)
+        fetch(world, writer, job(world, writer, len(stored.begins)), stored)
+        print(f"  {writer.name}: job {len(stored.begins)}: {len(stored.lines)} of {written(directory)} lines, {len(stored.gaps)} gaps", flush=True)
         time.sleep(1)
     return stored
 
