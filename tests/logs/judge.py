@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 
 @dataclass(frozen=True)
@@ -107,15 +108,17 @@ def idle(stored: Stored, lost: list[Loss]) -> list[tuple[int, int, str]]:
 def is_seam(stored: Stored, gap: tuple[int, int, str]) -> bool:
     """Whether both neighbours of the gap are stored, one after the other."""
     stamps = [line.stamp for line in stored.lines]
-    return gap[:2] in zip(stamps, stamps[1:])
+    return gap[:2] in pairwise(stamps)
 
 
 def judge(writer: Writer, stored: Stored, record: list[int], restarts: int) -> tuple[str, list[str]]:
     """The table's row, and what is wrong."""
     lines, wrong = mended(writer, stored, record)
     numbers = [line.number for line in lines if line.number is not None]
-    if any(one >= next_one for one, next_one in zip(numbers, numbers[1:])):
-        wrong.append("lines are stored twice or out of order")
+    placed = [(place, line.number) for place, line in enumerate(stored.lines) if line.number is not None]
+    for (_, one), (place, next_one) in pairwise(placed):
+        if one >= next_one:
+            wrong.append(f"{stored.where(place)} is number {next_one}, after {one}: twice or out of order")
     if restarts != 1 or len(record) != writer.total:
         wrong.append(f"the writer restarted {restarts} times and wrote {len(record)} of {writer.total} lines")
     lost = losses(lines, record)
