@@ -44,7 +44,7 @@ pub enum TarFault {
     Trailing { at: u64 },
 }
 
-/// What comes next. Every length but the last includes no padding.
+/// What comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
     Header,
@@ -56,11 +56,11 @@ enum Next {
         left: u64,
         padding: u64,
     },
-    /// Names for the next member, by a header of this flag.
+    /// Names for the next member, by a header of this flag. `left` counts their padding too.
     Names {
         flag: u8,
+        size: u64,
         left: u64,
-        padding: u64,
     },
     Padding {
         left: u64,
@@ -161,13 +161,13 @@ impl TarReader {
                 }
                 Ok(taken)
             }
-            Next::Names { flag, left, padding } => {
+            Next::Names { flag, size, left } => {
                 let taken = take(left, chunk);
                 self.names.extend_from_slice(&chunk[..taken]);
                 if *left == 0 {
-                    let (flag, padding) = (*flag, *padding);
-                    self.close_names(flag)?;
-                    self.pad(padding);
+                    let (flag, size) = (*flag, *size);
+                    self.close_names(flag, size)?;
+                    self.next = Next::Header;
                 }
                 Ok(taken)
             }
@@ -242,16 +242,22 @@ impl TarReader {
             return Err(self.ambiguous("several headers give it a name"));
         }
         self.names.clear();
-        self.next = Next::Names { flag, left: size, padding: padding(size) };
+        self.next = Next::Names { flag, size, left: size + padding(size) };
         if size == 0 {
-            self.close_names(flag)?;
+            self.close_names(flag, size)?;
             self.next = Next::Header;
         }
         Ok(())
     }
 
-    fn close_names(&mut self, flag: u8) -> Result<(), TarFault> {
-        let names = std::mem::take(&mut self.names);
+    fn close_names(&mut self, flag: u8, size: u64) -> Result<(), TarFault> {
+        let mut names = std::mem::take(&mut self.names);
+        let padding = names.split_off(usize::try_from(size).unwrap_or(usize::MAX).min(names.len()));
+        // GNU tar and Python read whole blocks and end a name at its NUL, Python a pax header too; others go by the size.
+        let ended = flag.is_ascii_uppercase() && names.contains(&0);
+        if !ended && padding.first().is_some_and(|&byte| byte != 0) {
+            return Err(self.ambiguous("some tars would read on past the size that its names have"));
+        }
         match flag {
             b'L' => {
                 self.pending.gnu = true;

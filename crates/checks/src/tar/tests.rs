@@ -156,6 +156,12 @@ fn an_old_sparse_file_s_map_is_not_taken_for_a_header() {
 fn what_can_be_read_in_two_ways_is_refused() {
     let pax = |records: &[u8]| member(b"x", b'x', records);
     let file = || member(b"f", b'0', b"body");
+    // Names of a size, and what stands behind them in their block.
+    let padded = |flag: u8, names: &[u8], padding: &[u8]| {
+        let mut bytes = member(b"x", flag, names);
+        bytes[BLOCK + names.len()..][..padding.len()].copy_from_slice(padding);
+        bytes
+    };
     let cases = [
         ("a link with a body", archive(&[block(b"l", b'2', 4, b"t", |_| {}), file()])),
         ("a directory with a body", archive(&[member(b"d/", b'0', b"body")])),
@@ -171,6 +177,12 @@ fn what_can_be_read_in_two_ways_is_refused() {
         ("names for nobody", archive(&[file(), pax(b"9 path=a\n")])),
         ("a directory by its name alone", archive(&[member(b"d/", b'0', b"")])),
         ("a name that turns a file into one", archive(&[pax(b"10 path=a/\n"), member(b"a", 0, b"")])),
+        ("a gnu name that goes on in its padding", archive(&[padded(b'L', b"a", b"b"), file()])),
+        ("a gnu link that goes on in its padding", archive(&[padded(b'K', b"a", b"b"), file()])),
+        (
+            "records that go on in their padding",
+            archive(&[padded(b'x', b"9 path=a\n", b"9 size=4\n"), file()]),
+        ),
         ("names for Solaris", archive(&[member(b"x", b'X', b"9 path=a\n"), file()])),
         (
             "a prefix that only some read",
@@ -185,7 +197,14 @@ fn what_can_be_read_in_two_ways_is_refused() {
         assert!(matches!(told(&bytes), Err(TarFault::Ambiguous { .. })), "{what}: {:?}", told(&bytes));
     }
     // The twins that are as they should be.
-    for names in [pax(b"9 path=a\n"), pax(b"9 size=4\n"), pax(b""), member(b"g", b'g', b"13 comment=x\n")] {
+    for names in [
+        pax(b"9 path=a\n"),
+        pax(b"9 size=4\n"),
+        pax(b""),
+        member(b"g", b'g', b"13 comment=x\n"),
+        padded(b'L', b"a\0", b"b"),
+        padded(b'x', b"9 path=a\n", b"\0b"),
+    ] {
         assert!(told(&archive(&[names, file()])).is_ok());
     }
 }
