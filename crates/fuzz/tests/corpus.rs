@@ -18,17 +18,19 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// The inputs of a target, by name: those that were kept, and for documents the protocol's own samples.
+/// The inputs of a target, by name: those that were kept, and for documents the protocol's own samples of this
+/// release and of the one before.
 fn inputs(target: &Target) -> Vec<(PathBuf, Vec<u8>)> {
     let mut directories = vec![root().join("fuzz/corpus").join(target.name)];
     if target.name == "documents" {
-        directories.push(root().join("crates/protocol/golden"));
+        let golden = root().join("crates/protocol/golden");
+        directories.extend([golden.join("previous"), golden]);
     }
     let files = directories.iter().flat_map(|directory| {
         fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()))
     });
-    let mut inputs: Vec<_> =
-        files.map(|file| file.unwrap().path()).map(|path| (path.clone(), fs::read(&path).unwrap())).collect();
+    let files = files.map(|file| file.unwrap().path()).filter(|path| path.is_file());
+    let mut inputs: Vec<_> = files.map(|path| (path.clone(), fs::read(&path).unwrap())).collect();
     inputs.sort();
     inputs
 }
