@@ -229,6 +229,12 @@ impl Link {
         }
     }
 
+    /// The acknowledgement that came and was not looked at.
+    pub(super) fn unheard(acked: &mut watch::Receiver<u64>) -> Option<u64> {
+        let offset = acked.borrow_and_update();
+        (offset.has_changed() && *offset > 0).then_some(*offset)
+    }
+
     /// Both things that the box may say, for a `select`.
     pub(super) fn ears(
         &mut self,

@@ -241,7 +241,10 @@ impl Uploader {
             tokio::select! {
                 frame = frames.recv() => match (peer.interpret(frame)?, &sending.end) {
                     (BoxFrame::Accepted(accepted), Some(end)) if ended => {
-                        // The last acknowledgement may have been overtaken.
+                        // What it acknowledged before that may not have been looked at yet; the rest it need not say.
+                        if let Some(offset) = Link::unheard(acked) {
+                            progress.acknowledged(sending.window.acknowledge(offset)?);
+                        }
                         progress.acknowledged(sending.window.held());
                         return check(accepted, name, end, &prefix);
                     }
