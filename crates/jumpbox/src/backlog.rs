@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-/// Twice the window of an artifact, which is all that a session of ours ever has under way.
-const MAX: u64 = 8 << 20;
+/// The window of an artifact, which is all that a session of ours ever has under way.
+const MAX: u64 = 4 << 20;
 
 /// A session's; a clone is the same one.
 #[derive(Clone, Debug)]

@@ -9,8 +9,8 @@ use bytes::BytesMut;
 use drawbridge_protocol::{
     ProtocolError, Version,
     upload::{
-        Accepted, Begin, Begun, BoxFrame, ClientFrame, Commit, End, Failure, FailureCode, Hello, Sealed,
-        UploadCodec, Welcome, announced,
+        Accepted, Begin, Begun, BoxFrame, ClientFrame, Commit, DATA_HEADER, End, Failure, FailureCode, Hello,
+        Sealed, UploadCodec, Welcome, announced,
     },
 };
 use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, server::Msg};
@@ -30,6 +30,11 @@ use crate::{
 const GREETING: Duration = Duration::from_secs(10);
 /// Answers that wait for the client to read them. A client that has more outstanding does not read at all.
 const ANSWERS: usize = 16;
+
+/// What every frame begins with, its kind and its length; the offset of a `Data` frame stands behind them.
+const HEADER: usize = DATA_HEADER - size_of::<u64>();
+/// Memory that small frames share.
+const SMALL: usize = 64 << 10;
 
 /// Where the dialogue stands.
 enum Phase {
@@ -95,7 +100,7 @@ struct Dialogue {
 
 impl Dialogue {
     async fn run(&mut self, channel: &mut ChannelReadHalf) -> Result<(), Over> {
-        let mut buffer = BytesMut::new();
+        let mut buffer = BytesMut::with_capacity(SMALL);
         let backlog = self.session.backlog.clone();
         let greeting = tokio::time::sleep(GREETING);
         tokio::pin!(greeting);
@@ -103,8 +108,7 @@ impl Dialogue {
             tokio::select! {
                 message = next(&backlog, channel) => match message {
                     Some(ChannelMsg::Data { data }) => {
-                        buffer.extend_from_slice(&data);
-                        self.read(&mut buffer)?;
+                        self.absorb(&mut buffer, &data)?;
                     }
                     Some(ChannelMsg::Eof | ChannelMsg::Close) | None => return Err(Over::Gone),
                     Some(ChannelMsg::ExtendedData { .. }) => return Err(broken("data on another stream").into()),
@@ -116,6 +120,19 @@ impl Dialogue {
                 }
             }
         }
+    }
+
+    /// Takes the bytes of a packet, one frame's at a time: the memory of a large frame that waits holds nothing of the next,
+    /// and is not doubled for it.
+    fn absorb(&mut self, buffer: &mut BytesMut, mut data: &[u8]) -> Result<(), Over> {
+        while !data.is_empty() {
+            let whole = HEADER + announced(buffer).unwrap_or(0);
+            let piece;
+            (piece, data) = data.split_at(data.len().min(whole - buffer.len()));
+            buffer.extend_from_slice(piece);
+            self.read(buffer)?;
+        }
+        Ok(())
     }
 
     /// Takes the frames that `buffer` has whole.

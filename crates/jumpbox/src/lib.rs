@@ -3,6 +3,7 @@
 //! ```text
 //! ssh/         transport: who gets in, and that nothing but the one subsystem exists
 //! connection   one upload connection: frames in, calls on the session, frames out
+//! rules        compiled by this program, in a process of its own
 //! backlog      how much may wait, of all connections together
 //! session      what the session has taken, is taking and has sealed
 //! ingest/      one artifact: digests, parts, checks; outlives a dropped connection
@@ -18,6 +19,7 @@ mod keys;
 mod machine;
 mod orders;
 mod ready;
+mod rules;
 mod run;
 mod seal;
 mod session;
@@ -28,5 +30,6 @@ pub use ingest::Bounds;
 pub use machine::{Machine, MachineError};
 pub use orders::{OrdersError, load as load_orders};
 pub use ready::ReadyError;
+pub use rules::{COMPILE, compile};
 pub use run::{BoxError, Ending, Jumpbox, Place};
 pub use store::StoreError;

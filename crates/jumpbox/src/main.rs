@@ -1,10 +1,15 @@
 //! `drawbridge-jumpbox`: reads its orders, runs one session, exits. User data shuts the machine down after it.
 
-use std::{net::Ipv4Addr, path::PathBuf, process::ExitCode};
+use std::{
+    io::{self, Write as _},
+    net::Ipv4Addr,
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use anyhow::Context as _;
 use clap::Parser;
-use drawbridge_jumpbox::{Ending, Jumpbox, Machine, Place, load_orders};
+use drawbridge_jumpbox::{COMPILE, Ending, Jumpbox, Machine, Place, compile, load_orders};
 use tracing_subscriber::EnvFilter;
 
 /// The box of one Drawbridge session.
@@ -23,6 +28,9 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
+    if std::env::args_os().skip(1).eq([COMPILE]) {
+        return compile_rules();
+    }
     let filter =
         EnvFilter::try_from_env("DRAWBRIDGE_LOG").unwrap_or_else(|_| EnvFilter::new("info,russh=warn"));
     tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stderr).init();
@@ -38,6 +46,17 @@ fn main() -> ExitCode {
     }
 }
 
+/// What another process of this program asks for; why not goes to the other stream, for its log.
+fn compile_rules() -> ExitCode {
+    match compile(io::stdin().lock(), io::stdout().lock()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 #[tokio::main]
 async fn run(arguments: Arguments) -> anyhow::Result<Ending> {
     let orders = load_orders(&arguments.orders)?;
@@ -45,6 +64,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<Ending> {
     let place = Place {
         listen: (Ipv4Addr::UNSPECIFIED, arguments.port).into(),
         interface: Some(arguments.interface),
+        // As the kernel holds it, whatever lies at its path by now.
+        program: PathBuf::from("/proc/self/exe"),
     };
     Ok(Jumpbox::start(orders, &place, machine).await?.serve().await?)
 }

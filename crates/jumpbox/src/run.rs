@@ -1,11 +1,17 @@
 //! The life of a box: listen, report, serve, end.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
-use aws_lc_rs::digest;
+use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
 use drawbridge_protocol::{ObjectKey, Orders, ReadyReport, Sha256, Version};
-use drawbridge_rules::Rules;
 use jiff::Timestamp;
 use tokio::net::TcpListener;
 
@@ -15,6 +21,7 @@ use crate::{
     machine::Machine,
     orders::{self, OrdersError},
     ready::{self, ReadyError},
+    rules::rules,
     session::Session,
     ssh::Gatehouse,
     store::{Cause, Store, StoreError},
@@ -30,6 +37,8 @@ pub struct Place {
     pub listen: SocketAddr,
     /// The device that everything to S3 leaves by; any, if none is named.
     pub interface: Option<String>,
+    /// The box's program as a file: run once more, it compiles the rules, and its digest is reported.
+    pub program: PathBuf,
 }
 
 /// Why the box cannot go on.
@@ -100,7 +109,7 @@ impl Jumpbox {
         machine: Machine,
     ) -> Result<Self, BoxError> {
         orders::check(&orders, Timestamp::now())?;
-        let (rules, orders) = rules(orders).await.map_err(BoxError::Rules)?;
+        let (rules, orders) = rules(orders, place.program.clone()).await.map_err(BoxError::Rules)?;
         let settings = Settings::new(bounds);
         let listener = listen(place.listen).await?;
         let keys = Keys::generate()?;
@@ -110,7 +119,7 @@ impl Jumpbox {
             instance: machine.instance.clone(),
             host_key: keys.host_public()?,
             session_key: keys.signer.public().map_err(KeyError::from)?,
-            program: program().await.map_err(BoxError::Program)?,
+            program: digest_of(place.program.clone()).await.map_err(BoxError::Program)?,
             at: Timestamp::now(),
         };
         let store = Store::new(&orders, &machine, place.interface.as_deref());
@@ -169,26 +178,17 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, BoxError> {
     })
 }
 
-/// The rules, compiled where CPU may be burnt, or why they cannot be used: the box tells whoever begins an artifact, since
-/// one that ends before it reports leaves nobody who could say why.
-async fn rules(orders: Orders) -> io::Result<(Result<Arc<Rules>, String>, Orders)> {
-    let compile = move || {
-        let baseline = orders.baseline.as_deref().cloned();
-        let rules = Rules::new(orders.checks.clone(), &orders.rules, baseline);
-        (rules.map(Arc::new).map_err(|error| error.to_string()), orders)
-    };
-    let (rules, orders) = tokio::task::spawn_blocking(compile).await.map_err(io::Error::other)?;
-    if let Err(why) = &rules {
-        tracing::error!(why, "no artifact can be taken");
-    }
-    Ok((rules, orders))
-}
-
-/// The digest of the program that runs, as the kernel holds it.
-async fn program() -> io::Result<Sha256> {
-    let read = || {
-        std::fs::read("/proc/self/exe")
-            .map(|bytes| Sha256::from_digest(&digest::digest(&digest::SHA256, &bytes)))
+/// The digest of the program, a piece at a time: the whole of it would be most of the memory that a box has.
+async fn digest_of(program: PathBuf) -> io::Result<Sha256> {
+    let read = move || {
+        let (mut file, mut piece) = (File::open(program)?, vec![0; 64 << 10]);
+        let mut digest = Context::new(&SHA256);
+        loop {
+            match file.read(&mut piece)? {
+                0 => return Ok(Sha256::from_digest(&digest.finish())),
+                read => digest.update(&piece[..read]),
+            }
+        }
     };
     tokio::task::spawn_blocking(read).await.map_err(io::Error::other)?
 }

@@ -36,6 +36,11 @@ use crate::{
     yara::{Library, YaraInspector},
 };
 
+/// The shipped rules and the stack's own, compiled, for [`Rules::with`].
+pub fn compile(own: &[RulesFile]) -> Result<Vec<u8>, RulesError> {
+    Library::new(own)?.write()
+}
+
 /// Looks for all of it, as one stack wants it, in the artifacts of one session.
 pub struct Rules {
     config: ChecksConfig,
@@ -52,7 +57,24 @@ impl Rules {
         own: &[RulesFile],
         baseline: Option<Baseline>,
     ) -> Result<Self, RulesError> {
-        let library = config.wants(&[CheckId::Yara]).then(|| Library::new(own)).transpose()?.map(Arc::new);
+        Self::over(config, baseline, || Library::new(own))
+    }
+
+    /// As [`Rules::new`], with rules that somebody else compiled: `compiled` gives what [`compile`] made on this machine.
+    pub fn with(
+        config: ChecksConfig,
+        baseline: Option<Baseline>,
+        compiled: impl FnOnce() -> Result<Vec<u8>, RulesError>,
+    ) -> Result<Self, RulesError> {
+        Self::over(config, baseline, || Library::read(&compiled()?))
+    }
+
+    fn over(
+        config: ChecksConfig,
+        baseline: Option<Baseline>,
+        library: impl FnOnce() -> Result<Library, RulesError>,
+    ) -> Result<Self, RulesError> {
+        let library = config.wants(&[CheckId::Yara]).then(library).transpose()?.map(Arc::new);
         let anchors = config.wants(&[CheckId::Secret]).then(|| Arc::new(Anchors::new()));
         let (compared, measured) = (Arc::new(Compared(baseline)), Arc::default());
         Ok(Self { config, library, anchors, compared, measured })

@@ -76,7 +76,7 @@ async fn a_box_does_not_live_where_somebody_reported_before_it() {
 async fn a_port_that_is_taken_is_named() {
     let rig = rig().await;
     let second =
-        Jumpbox::start(rig.orders.clone(), &Place { listen: rig.address, interface: None }, machine()).await;
+        Jumpbox::start(rig.orders.clone(), &Place { listen: rig.address, ..place() }, machine()).await;
     match second {
         Err(error @ BoxError::PortTaken { .. }) => {
             assert!(error.to_string().contains(&rig.address.to_string()));

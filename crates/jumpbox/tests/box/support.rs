@@ -91,7 +91,8 @@ pub(crate) fn machine() -> Machine {
 }
 
 pub(crate) fn place() -> Place {
-    Place { listen: "127.0.0.1:0".parse().unwrap(), interface: None }
+    let program = env!("CARGO_BIN_EXE_drawbridge-jumpbox").into();
+    Place { listen: "127.0.0.1:0".parse().unwrap(), interface: None, program }
 }
 
 impl Rig {

@@ -39,6 +39,10 @@ pub enum RulesError {
     TooLarge(usize),
     #[error("there are {0} rules, more than the {MAX_OWN} that a box takes; join those that belong together")]
     TooMany(usize),
+    #[error("{0}")]
+    Compiler(String),
+    #[error("compiled rules cannot be written or read: {0}; the compiler must be the box's own program")]
+    Compiled(String),
 }
 
 /// The rules that every box has: file name and text.
@@ -70,6 +74,10 @@ impl Library {
         let shipped = compile(shipped().into_iter().map(|(name, text)| (name.to_owned(), text)))?;
         let theirs = own.iter().map(|file| (format!("rules/{}", file.name), file.text.as_str()));
         let own = if own.is_empty() { None } else { Some(compile(theirs)?) };
+        Self::of(shipped, own)
+    }
+
+    fn of(shipped: yara_x::Rules, own: Option<yara_x::Rules>) -> Result<Self, RulesError> {
         let mut effects = BTreeMap::new();
         for rule in shipped.iter().chain(own.iter().flat_map(yara_x::Rules::iter)) {
             let (name, effect) = effect(&rule)?;
@@ -81,6 +89,24 @@ impl Library {
             return Err(RulesError::TooMany(effects.len()));
         }
         Ok(Self { shipped, own, effects })
+    }
+
+    /// The rules with the machine code that they became: the length of the shipped ones, those, the stack's.
+    pub(crate) fn write(&self) -> Result<Vec<u8>, RulesError> {
+        let bytes = |rules: &yara_x::Rules| rules.serialize().map_err(unreadable);
+        let shipped = bytes(&self.shipped)?;
+        let own = self.own.as_ref().map(bytes).transpose()?.unwrap_or_default();
+        Ok([&(shipped.len() as u64).to_be_bytes()[..], &shipped, &own].concat())
+    }
+
+    /// Reads what [`Library::write`] wrote on the same machine.
+    pub(crate) fn read(compiled: &[u8]) -> Result<Self, RulesError> {
+        let split = compiled.split_first_chunk().and_then(|(length, rest)| {
+            rest.split_at_checked(usize::try_from(u64::from_be_bytes(*length)).ok()?)
+        });
+        let (shipped, own) = split.ok_or_else(|| unreadable("they are cut off"))?;
+        let rules = |bytes: &[u8]| yara_x::Rules::deserialize(bytes).map_err(unreadable);
+        Self::of(rules(shipped)?, if own.is_empty() { None } else { Some(rules(own)?) })
     }
 
     /// What follows a match of `rule`, where the stack does not say.
@@ -98,6 +124,10 @@ fn compile<'a>(files: impl Iterator<Item = (String, &'a str)>) -> Result<yara_x:
         compiler.add_source(source).map_err(|error| RulesError::Compile(error.to_string()))?;
     }
     Ok(compiler.build())
+}
+
+fn unreadable(why: impl ToString) -> RulesError {
+    RulesError::Compiled(why.to_string())
 }
 
 fn effect(rule: &yara_x::Rule<'_, '_>) -> Result<(String, Effect), RulesError> {
