@@ -105,8 +105,9 @@ impl Dialogue {
         let greeting = tokio::time::sleep(GREETING);
         tokio::pin!(greeting);
         loop {
+            let filling = matches!(self.phase, Phase::Receiving(_)).then_some(&backlog);
             tokio::select! {
-                message = next(&backlog, channel) => match message {
+                message = next(filling, channel) => match message {
                     Some(ChannelMsg::Data { data }) => {
                         self.absorb(&mut buffer, &data)?;
                     }
@@ -264,9 +265,12 @@ impl Dialogue {
     }
 }
 
-/// What comes next over the channel, once there is room for it.
-async fn next(backlog: &Backlog, channel: &mut ChannelReadHalf) -> Option<ChannelMsg> {
-    backlog.room().await;
+/// What comes next over the channel, once `backlog` has room for it. Who sends no artifact fills none and does not wait: a
+/// newcomer's greeting would come too late behind others' data.
+async fn next(backlog: Option<&Backlog>, channel: &mut ChannelReadHalf) -> Option<ChannelMsg> {
+    if let Some(backlog) = backlog {
+        backlog.room().await;
+    }
     channel.wait().await
 }
 

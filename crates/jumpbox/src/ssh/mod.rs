@@ -150,7 +150,7 @@ fn config(host: PrivateKey) -> Config {
         window_size: 8 << 20,
         maximum_packet_size: 65_535,
         // Packets that wait for a reader who waits for room, of 64 KiB at the most.
-        channel_buffer_size: 8,
+        channel_buffer_size: 4,
         event_buffer_size: 32,
         preferred,
         max_auth_attempts: 3,

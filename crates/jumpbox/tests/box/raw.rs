@@ -88,7 +88,8 @@ impl Raw {
 
     pub(crate) async fn greet(&mut self, rig: &Rig) {
         self.send(ClientFrame::Hello(Hello { version: Version, session: rig.orders.session.clone() })).await;
-        assert!(matches!(self.receive().await, Some(BoxFrame::Welcome(_))));
+        let said = self.receive().await;
+        assert!(matches!(said, Some(BoxFrame::Welcome(_))), "a welcome was expected, got {said:?}");
     }
 
     pub(crate) async fn send(&mut self, frame: ClientFrame) {
