@@ -10,8 +10,11 @@ pub(super) struct Header {
     pub(super) size: u64,
     /// An old sparse file goes on with blocks of its map.
     pub(super) extended: bool,
-    /// Something stands where POSIX has the beginning of the name, and it is not POSIX's form.
+    /// Something stands where POSIX has the beginning of the name, and it is not POSIX's form; or it is, and of a sparse file,
+    /// which has none there.
     pub(super) unread_prefix: bool,
+    /// A sparse file's map or size is no number: some tars take the archive to end here, without a word.
+    pub(super) unread_map: bool,
 }
 
 impl Header {
@@ -34,9 +37,15 @@ impl Header {
             mode: u32::try_from(number(&block[100..108])? & 0o7777).ok()?,
             size: number(&block[124..136])?,
             extended: flag == b'S' && block[482] != 0,
-            unread_prefix: !posix && flag != b'S' && !field.is_empty(),
+            unread_prefix: posix == (flag == b'S') && !field.is_empty(),
+            unread_map: flag == b'S' && !(numbers(&block[386..482]) && numbers(&block[483..495])),
         })
     }
+}
+
+/// Whether all that stands in a sparse file's map are numbers.
+pub(super) fn numbers(map: &[u8]) -> bool {
+    map.chunks(12).all(|field| number(field).is_some())
 }
 
 /// A field up to its first NUL.

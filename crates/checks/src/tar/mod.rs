@@ -8,6 +8,7 @@ use crate::inspect::{EntryHead, EntryKind};
 use header::Header;
 
 const BLOCK: usize = 512;
+const UNREAD_MAP: &str = "the map of its sparse file holds what is no number, where some tars end";
 
 /// What is told of an archive as it passes.
 pub trait Members {
@@ -145,6 +146,9 @@ impl TarReader {
             Next::Map { size } => {
                 let size = *size;
                 self.collect(chunk, |reader, block| {
+                    if !header::numbers(&block[..504]) {
+                        return Err(reader.ambiguous(UNREAD_MAP));
+                    }
                     if block[504] == 0 {
                         reader.body(size, members);
                     }
@@ -221,6 +225,9 @@ impl TarReader {
         let Some(header) = Header::parse(block) else { return Err(TarFault::NotTar { at: self.at() }) };
         if header.unread_prefix {
             return Err(self.ambiguous("some tars would read a prefix of its name"));
+        }
+        if header.unread_map {
+            return Err(self.ambiguous(UNREAD_MAP));
         }
         match header.flag {
             b'X' => Err(self.ambiguous("some tars would read names of the next member in it")),

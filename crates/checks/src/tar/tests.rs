@@ -183,6 +183,18 @@ fn what_can_be_read_in_two_ways_is_refused() {
             "records that go on in their padding",
             archive(&[padded(b'x', b"9 path=a\n", b"9 size=4\n"), file()]),
         ),
+        (
+            "a sparse file with a prefix",
+            archive(&[block(b"s", b'S', 0, b"", |block| block[345..347].copy_from_slice(b".."))]),
+        ),
+        (
+            "a sparse file without a size",
+            archive(&[block(b"s", b'S', 0, b"", |block| block[483..487].copy_from_slice(b"size"))]),
+        ),
+        (
+            "a sparse file whose map goes on without numbers",
+            archive(&[block(b"s", b'S', 0, b"", |block| block[482] = 1), vec![b'x'; BLOCK]]),
+        ),
         ("names for Solaris", archive(&[member(b"x", b'X', b"9 path=a\n"), file()])),
         (
             "a prefix that only some read",
