@@ -42,12 +42,12 @@ class Stored:
 
     lines: list[Line] = field(default_factory=list)
     gaps: list[tuple[int, int, str]] = field(default_factory=list)
-    begins: list[int] = field(default_factory=list)
+    artifacts: list[int] = field(default_factory=list)
     """With which line each job's artifact begins."""
 
     def where(self, place: int) -> str:
-        job = bisect_right(self.begins, place)
-        return f"line {place - self.begins[job - 1]} of job {job}"
+        job = bisect_right(self.artifacts, place)
+        return f"line {place - self.artifacts[job - 1]} of job {job}"
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,8 @@ def mended(writer: Writer, stored: Stored, record: list[int]) -> tuple[list[Line
         if line.number is not None:
             lines.append(line)
             continue
-        before = next((one.number for one in reversed(stored.lines[:place]) if one.number is not None), -1)
-        after = next((one.number for one in stored.lines[place + 1 :] if one.number is not None), len(record))
+        before = next((one.number for one in (stored.lines[n] for n in range(place - 1, -1, -1)) if one.number is not None), -1)
+        after = next((one.number for one in (stored.lines[n] for n in range(place + 1, len(stored.lines))) if one.number is not None), len(record))
         rest, beginning = writer.line(after - 1, record), writer.line(min(before + 1, len(record) - 1), record)
         if lines and lines[-1].part and lines[-1].part + line.part == rest and line.stamp in ends:
             lines[-1] = Line(lines[-1].stamp, after - 1)
@@ -138,6 +138,6 @@ def judge(writer: Writer, stored: Stored, record: list[int], restarts: int) -> t
     seconds = sum(end - start for start, end, _ in stored.gaps) / 1e9
     row = (
         f"| {writer.about} | {len(record)} | {len(record) * writer.length / 1e6:.0f} | {(record[-1] - record[0]) / 1e9:.0f} | "
-        f"{len(stored.begins)} | {len(numbers)} | {missing} | {len(lost)} | {len(stored.gaps)} | {len(idle(stored, lost))} | {seconds:.1f} |"
+        f"{len(stored.artifacts)} | {len(numbers)} | {missing} | {len(lost)} | {len(stored.gaps)} | {len(idle(stored, lost))} | {seconds:.1f} |"
     )
     return row, wrong

@@ -28,12 +28,10 @@ from tests.logs.judge import Line, Stored, Writer, judge  # noqa: E402
 SOURCE = Path(__file__).with_name("writer.c")
 SECONDS: dict[str, int] = {}
 
-
 WRITERS = [
     Writer("fast", "20 MB/s, rotated", 20_000_000, 500, 2_400_000, 1_000_000),
     Writer("slow", "100 kB/s, not rotated", 100_000, 128, 40_000, 15_000),
 ]
-
 
 WHOLE = re.compile(rb"n=(\d{12}) t=\d+ \.*$")
 STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:Z|\+00:00)")
@@ -111,7 +109,7 @@ def fetch(world: World, writer: Writer, done: dict[str, Any], stored: Stored) ->
     """Reads a job's artifacts back, as anyone restores them."""
     receipt, s3 = done["status"]["receipt"], world.client("s3")
     statement = json.loads(s3.get_object(Bucket=receipt["bucket"], Key=receipt["manifest"])["Body"].read())
-    stored.begins.append(len(stored.lines))
+    stored.artifacts.append(len(stored.lines))
     for artifact in statement["predicate"]["artifacts"]:
         for gap in artifact["claimed"]["log"]["gaps"]:
             stored.gaps.append((nanoseconds(gap["from"]), nanoseconds(gap["to"]), gap["why"]))
@@ -135,8 +133,8 @@ def follow(world: World, writer: Writer, directory: Path) -> Stored:
     stored, last = Stored(), False
     while not last:
         last = written(directory) == writer.total
-        fetch(world, writer, job(world, writer, len(stored.begins)), stored)
-        print(f"  {writer.name}: job {len(stored.begins)}: {len(stored.lines)} of {written(directory)} lines, {len(stored.gaps)} gaps", flush=True)
+        fetch(world, writer, job(world, writer, len(stored.artifacts)), stored)
+        print(f"  {writer.name}: job {len(stored.artifacts)}: {len(stored.lines)} of {written(directory)} lines, {len(stored.gaps)} gaps", flush=True)
         time.sleep(1)
     return stored
 
