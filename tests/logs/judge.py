@@ -9,7 +9,10 @@ from itertools import pairwise
 
 @dataclass(frozen=True)
 class Writer:
-    """How fast it writes, how long its lines are, how many, and after which one its container fails."""
+    """How fast it writes, how long its lines are, how many, and after which one its container fails.
+
+    `loses`: the node does not keep its lines for long enough. `seams`: its log is rotated at any moment.
+    """
 
     name: str
     about: str
@@ -17,6 +20,8 @@ class Writer:
     length: int
     total: int
     stop: int
+    loses: bool = False
+    seams: bool = False
 
     def line(self, number: int, record: list[int]) -> bytes:
         """What it wrote, but for the line's end."""
@@ -44,6 +49,8 @@ class Stored:
     gaps: list[tuple[int, int, str]] = field(default_factory=list)
     artifacts: list[int] = field(default_factory=list)
     """With which line each job's artifact begins."""
+    rotations: list[tuple[int, int]] = field(default_factory=list)
+    """When the node rotated the log: before, and after, in nanoseconds since 1970."""
 
     def where(self, place: int) -> str:
         job = bisect_right(self.artifacts, place)
@@ -100,18 +107,39 @@ def losses(lines: list[Line], record: list[int]) -> list[Loss]:
     return found
 
 
+def uncovered(stored: Stored, loss: Loss, record: list[int]) -> list[tuple[int, int]]:
+    """Times of a loss that are in no gap. Between two runs there may be such a time, if none of its lines was written then."""
+    # The lines lie between their neighbours in time, and none was stamped before it was written.
+    reached = begin = max(loss.after, record[loss.first])
+    holes = []
+    for start, end, _ in sorted(stored.gaps):
+        if reached < start and reached < loss.before:
+            holes.append((reached, min(start, loss.before)))
+        reached = max(reached, end)
+    if reached < loss.before:
+        holes.append((reached, loss.before))
+
+    def is_silent(hole: tuple[int, int]) -> bool:
+        inside = begin < hole[0] and hole[1] < loss.before
+        first = bisect_right(record, hole[0], loss.first, loss.last + 1)
+        return inside and (first > loss.last or record[first] >= hole[1])
+
+    return [hole for hole in holes if not is_silent(hole)]
+
+
 def idle(stored: Stored, lost: list[Loss]) -> list[tuple[int, int, str]]:
     """Gaps in which no line is missing."""
     return [gap for gap in stored.gaps if not any(gap[0] <= loss.before and loss.after <= gap[1] for loss in lost)]
 
 
 def is_seam(stored: Stored, gap: tuple[int, int, str]) -> bool:
-    """Whether both neighbours of the gap are stored, one after the other."""
+    """Whether both neighbours of the gap are stored, one after the other, and the node rotated the log between them."""
     stamps = [line.stamp for line in stored.lines]
-    return gap[:2] in pairwise(stamps)
+    rotated = any(gap[0] <= after and before <= gap[1] for before, after in stored.rotations)
+    return rotated and gap[:2] in pairwise(stamps)
 
 
-def judge(writer: Writer, stored: Stored, record: list[int], restarts: int) -> tuple[str, list[str]]:
+def judge(writer: Writer, about: str, stored: Stored, record: list[int], restarts: int) -> tuple[str, list[str]]:
     """The table's row, and what is wrong."""
     lines, wrong = mended(writer, stored, record)
     numbers = [line.number for line in lines if line.number is not None]
@@ -123,21 +151,23 @@ def judge(writer: Writer, stored: Stored, record: list[int], restarts: int) -> t
         wrong.append(f"the writer restarted {restarts} times and wrote {len(record)} of {writer.total} lines")
     lost = losses(lines, record)
     for loss in lost:
-        # The lines between lie between their neighbours in time, and none was stamped before it was written.
-        begin = max(loss.after, record[loss.first])
-        if not any(start <= begin and loss.before <= end for start, end, _ in stored.gaps):
-            wrong.append(f"lines {loss.first} to {loss.last} ({loss.after} to {loss.before}) are in no gap")
+        for start, end in uncovered(stored, loss, record):
+            wrong.append(f"lines {loss.first} to {loss.last} ({loss.after} to {loss.before}): {start} to {end} is in no gap")
+    seams = 0
     for gap in idle(stored, lost):
-        seam = " (a seam)" if is_seam(stored, gap) else ""
-        wrong.append(f"the gap {gap[0]} to {gap[1]} ({gap[2]}) has no lost line{seam}")
-    if writer.name == "slow" and (lost or stored.gaps):
-        wrong.append("nothing of a slow log may be lost")
-    if writer.name == "fast" and not lost:
+        if writer.seams and is_seam(stored, gap):
+            seams += 1
+        else:
+            seam = " (a seam)" if is_seam(stored, gap) else ""
+            wrong.append(f"the gap {gap[0]} to {gap[1]} ({gap[2]}) has no lost line{seam}")
+    if not writer.loses and (lost or stored.gaps):
+        wrong.append("nothing of a log that is not rotated may be lost")
+    if writer.loses and not lost:
         wrong.append("nothing was lost, so nothing is shown: the writer must be faster than the node keeps lines")
     missing = sum(loss.last - loss.first + 1 for loss in lost)
     seconds = sum(end - start for start, end, _ in stored.gaps) / 1e9
     row = (
-        f"| {writer.about} | {len(record)} | {len(record) * writer.length / 1e6:.0f} | {(record[-1] - record[0]) / 1e9:.0f} | "
-        f"{len(stored.artifacts)} | {len(numbers)} | {missing} | {len(lost)} | {len(stored.gaps)} | {len(idle(stored, lost))} | {seconds:.1f} |"
+        f"| {about} | {len(record)} | {len(record) * writer.length / 1e6:.0f} | {(record[-1] - record[0]) / 1e9:.0f} | "
+        f"{len(stored.artifacts)} | {len(numbers)} | {missing} | {len(lost)} | {len(stored.gaps)} | {seams} | {seconds:.1f} |"
     )
     return row, wrong

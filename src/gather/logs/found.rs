@@ -18,7 +18,7 @@ const LATE: SignedDuration = SignedDuration::from_secs(10);
 /// What kubelet lets a log grow to before it rotates it, unless configured otherwise (containerLogMaxSize).
 const ROTATION: u64 = 10 << 20;
 /// Kubernetes rounds a container's times down to seconds.
-const ROUNDING: SignedDuration = SignedDuration::from_secs(1);
+pub(super) const ROUNDING: SignedDuration = SignedDuration::from_secs(1);
 
 /// How one log ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,13 +68,13 @@ impl Found {
         self.range.lines += passed.lines;
         self.range.first = self.range.first.or(passed.first);
         self.range.last = passed.last.or(self.range.last);
-        self.lost_before(reading, passed, now);
+        if passed.first.is_some() || !matches!(end, End::Moved(_)) {
+            self.lost_before(reading, passed, now);
+        }
         let finished = instance.finished_at.map_or(now, |end| after(end, ROUNDING));
         let reached = mark.as_ref().map(|mark| mark.at).or(instance.started_at).unwrap_or(now);
         match end {
-            End::Whole { cut: Some(cut), first: Some(first) } => {
-                self.gaps.add(*cut, *first, GapReason::Rotated);
-            }
+            End::Whole { cut: Some(cut), first: Some(first) } => self.rotated(*cut, *first),
             End::Whole { cut: Some(cut), first: None } if instance.ended => {
                 self.gaps.add(*cut, finished, GapReason::Rotated);
             }
@@ -97,6 +97,11 @@ impl Found {
             ended: instance.ended && matches!(end, End::Whole { .. }),
             mark,
         });
+    }
+
+    /// A log was found rotated: what was written after `cut`, and before `first`, is lost.
+    pub(super) fn rotated(&mut self, cut: Timestamp, first: Timestamp) {
+        self.gaps.add(cut, first, GapReason::Rotated);
     }
 
     /// What is lost before the first line of a log.
@@ -135,7 +140,7 @@ fn starts_late(start: Timestamp, first: Timestamp, opening: u64) -> bool {
     late >= LATE || u128::from(opening) * micros / 1_000_000 >= u128::from(ROTATION)
 }
 
-fn after(at: Timestamp, duration: SignedDuration) -> Timestamp {
+pub(super) fn after(at: Timestamp, duration: SignedDuration) -> Timestamp {
     at.saturating_add(duration).unwrap_or(at)
 }
 
@@ -249,7 +254,15 @@ mod tests {
                 End::LogGone,
                 vec!["250-301 previous_gone".into()],
             ),
-            ("the log is not there yet", plain(), passed(None, 0), End::LogGone, none),
+            ("the log is not there yet", plain(), passed(None, 0), End::LogGone, none.clone()),
+            ("it is to be read again", running(lost), passed(None, 0), End::Moved(Vec::new()), none),
+            (
+                "it was read, and goes on elsewhere",
+                running(lost),
+                passed(Some(120), 0),
+                End::Moved(Vec::new()),
+                vec!["90-120 restarted".into()],
+            ),
         ];
         for (what, reading, passed, end, expected) in cases {
             assert_eq!(gaps(&reading, &passed, Some(250), &end), expected, "{what}");

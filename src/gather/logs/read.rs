@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     pin::Pin,
     sync::{Arc, Mutex, OnceLock, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::{Bytes, BytesMut};
@@ -16,8 +16,8 @@ use tokio::sync::mpsc;
 use super::{
     Instance, Plan,
     api::{Fault, LogApi},
-    found::{End, Found},
-    plan::{Reading, go_on},
+    found::{End, Found, ROUNDING, after},
+    plan::{Reading, moved_to},
     probe::Probe,
     sift::{Sift, Stop},
 };
@@ -37,9 +37,9 @@ const DEPTH: usize = 2;
 const CHUNK: usize = 128 << 10;
 /// The longest wait before a broken log is tried again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// How often, and how far apart, a pod's status is looked at for a restart. Kubelet knows it before the status says it.
-const STATUS_LOOKS: usize = 4;
-const STATUS_PAUSE: Duration = Duration::from_millis(400);
+/// How long, and how far apart, a pod's status is looked at for a restart that kubelet knows of already.
+const STATUS_WAIT: Duration = Duration::from_secs(30);
+const STATUS_PAUSE: Duration = Duration::from_millis(500);
 
 /// Log lines as they are read. The last item is an error unless the log was read to a proven end.
 pub type LogStream = Pin<Box<dyn Stream<Item = Result<Bytes, GatherError>> + Send>>;
@@ -95,6 +95,8 @@ enum Pass {
     Whole,
     /// The mark is not in the file.
     NoMark,
+    /// What was opened may be the log of a later run.
+    Restarted,
     Broken(Fault),
 }
 
@@ -111,7 +113,9 @@ impl Reader {
             last = sift.passed().last.or(last);
             match (end, &self.found.kept) {
                 (End::PodGone, _) => break,
-                (End::Moved(instances), Some(kept)) => readings = go_on(kept, instances).into(),
+                (End::Moved(instances), Some(kept)) => {
+                    readings = moved_to(&reading, kept, instances).into();
+                }
                 _ => {}
             }
         }
@@ -133,19 +137,24 @@ impl Reader {
         let mut pause = Duration::from_millis(500);
         // Where the log that was there before a rotation is stored to.
         let mut cut = None;
+        // Whether the pod's status says for long enough that this run is the newest.
+        let mut settled = reading.instance.previous;
         loop {
-            let fault = match self.pass(reading, sift).await? {
+            let fault = match self.pass(reading, sift, settled).await? {
                 Pass::Whole => return Ok(End::Whole { cut, first: sift.passed().first_here }),
                 Pass::NoMark => {
-                    // A container that restarted in this moment has another log now, and its mark is in the previous one.
-                    if cut.is_none()
-                        && let Some(instances) = self.moved(reading, source).await
-                    {
+                    if let (Some(from), Some(first)) = (cut, sift.passed().first_here) {
+                        self.found.rotated(from, first);
+                    }
+                    cut = sift.mark().map(|mark| mark.at);
+                    sift.forget_mark();
+                    continue;
+                }
+                Pass::Restarted => {
+                    if let Some(instances) = self.moved(reading, source).await {
                         return Ok(End::Moved(instances));
                     }
-                    // A log that is rotated twice is lost from the first time on.
-                    cut = cut.or_else(|| sift.mark().map(|mark| mark.at));
-                    sift.forget_mark();
+                    settled = true;
                     continue;
                 }
                 Pass::Broken(Fault::PodGone) => return Ok(End::PodGone),
@@ -165,14 +174,14 @@ impl Reader {
         }
     }
 
-    /// The container's logs if it has another one now than when its pod was listed.
+    /// The container's logs once its pod's status shows another run than when it was listed.
     async fn moved(&self, reading: &Reading, source: Option<&LogsSource>) -> Option<Vec<Instance>> {
-        if reading.instance.previous {
-            return None;
-        }
-        for _ in 0..STATUS_LOOKS {
-            let instances = self.api.instances(source?).await?;
-            if instances.iter().all(|instance| instance.previous || instance.id != reading.instance.id) {
+        let source = source?;
+        let until = Instant::now() + STATUS_WAIT;
+        while Instant::now() < until {
+            if let Some(instances) = self.api.instances(source).await
+                && instances.iter().all(|instance| instance.previous || instance.id != reading.instance.id)
+            {
                 return Some(instances);
             }
             tokio::time::sleep(STATUS_PAUSE).await;
@@ -180,13 +189,29 @@ impl Reader {
         None
     }
 
-    /// Reads one stream.
-    async fn pass(&mut self, reading: &Reading, sift: &mut Sift) -> Result<Pass, GatherError> {
+    /// Whether the container was restarted, so that the log that was just opened may be of the run after the one that
+    /// is read. Kubelet gives the new run's log before the pod's status shows it, but it chooses the `previous` log by
+    /// the same knowledge: that is the run's own then. Lines of that run are not older than `since`.
+    async fn restarted(&self, since: Timestamp) -> bool {
+        match self.api.probe(true).await {
+            Ok(Some(before)) if before.at() >= since => {
+                // The last run of a container that waits for its next one is both.
+                !matches!(self.api.probe(false).await, Ok(Some(now)) if now == before)
+            }
+            _ => false,
+        }
+    }
+
+    /// Reads one stream; nothing of it passes before it is known to be of the reading's run, unless that is `settled`.
+    async fn pass(&mut self, reading: &Reading, sift: &mut Sift, settled: bool) -> Result<Pass, GatherError> {
         let previous = reading.instance.previous;
         let probe = match self.api.probe(previous).await {
             Ok(probe) => probe,
             Err(fault) => return self.broken(fault),
         };
+        if probe.as_ref().is_some_and(|last| is_later(&reading.instance, last.at())) {
+            return self.broken(Fault::LogGone("a later run's log is the previous one now".to_owned()));
+        }
         let mark = sift.mark();
         let since = mark.as_ref().and_then(|mark| since(mark, probe.as_ref().map(Probe::at)));
         sift.begin(probe);
@@ -194,6 +219,14 @@ impl Reader {
             Ok(log) => log,
             Err(fault) => return self.broken(fault),
         };
+        // Where a mark is found, it says whose log it is.
+        if !settled
+            && !sift.is_seeking()
+            && let Some(since) = own_since(reading, sift)
+            && self.restarted(since).await
+        {
+            return Ok(Pass::Restarted);
+        }
         loop {
             let stop = match log.chunk().await {
                 Ok(Some(chunk)) => {
@@ -246,6 +279,17 @@ impl Reader {
     }
 }
 
+/// No line of the reading's run that is not stored is older, and none of the run before it is as young.
+fn own_since(reading: &Reading, sift: &Sift) -> Option<Timestamp> {
+    let started = || after(reading.instance.started_at?, ROUNDING).into();
+    sift.last_mark().map(|mark| mark.at).or_else(started)
+}
+
+/// Whether a previous log's last line is of a run after `instance`: it was restarted once more.
+fn is_later(instance: &Instance, last: Timestamp) -> bool {
+    instance.previous && instance.finished_at.is_some_and(|finished| last > after(finished, ROUNDING))
+}
+
 /// From when on to ask for lines; `None` for all of them, also if the clock seems to have been set back: then
 /// `sinceTime` would hide the newest lines.
 fn since(mark: &LogMark, newest: Option<Timestamp>) -> Option<Timestamp> {
@@ -259,6 +303,35 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+    use crate::gather::logs::plan::Before;
+
+    #[test]
+    fn whose_a_log_is_shows_by_its_age() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let instance = |started_at, finished_at: Option<Timestamp>| Instance {
+            previous: finished_at.is_some(),
+            id: "a".into(),
+            restarts: 0,
+            started_at,
+            ended: finished_at.is_some(),
+            finished_at,
+        };
+        let reading = |started_at| {
+            let instance = instance(started_at, None);
+            Reading { instance, mark: None, before: Before::Nothing }
+        };
+        let mark = LogMark { at: at(150), digest: String::new(), repeat: 1 };
+        let mut rotated = Sift::new(Some(mark));
+        rotated.forget_mark();
+        assert_eq!(own_since(&reading(Some(at(100))), &rotated), Some(at(150)));
+        assert_eq!(own_since(&reading(Some(at(100))), &Sift::default()), Some(at(101)), "rounded down");
+        assert_eq!(own_since(&reading(None), &Sift::default()), None);
+
+        let ended = instance(Some(at(100)), Some(at(200)));
+        assert!(!is_later(&ended, at(201)), "rounded down");
+        assert!(is_later(&ended, at(202)));
+        assert!(!is_later(&instance(Some(at(100)), None), at(500)), "it still runs");
+    }
 
     #[test]
     fn all_lines_are_asked_for_if_the_clock_was_set_back() {

@@ -26,6 +26,9 @@ pub(crate) struct Options {
     /// Names the test bed's run.
     #[arg(long, default_value = "prove")]
     run: String,
+    /// Leaves the test bed of a part that failed, to look at.
+    #[arg(long)]
+    keep: bool,
     /// Which parts; none named: all, one after the other.
     #[arg(value_enum)]
     parts: Vec<Part>,
@@ -72,6 +75,7 @@ pub(crate) struct Proof {
     tools: Tools,
     package: Package,
     run: String,
+    keep: bool,
     begun: Instant,
 }
 
@@ -85,7 +89,11 @@ impl Proof {
     fn on_bed<T>(&self, run: &str, work: impl FnOnce(&Bed) -> Result<T>) -> Result<T> {
         Bed::down(run)?;
         let result = Bed::up(run, &self.tools, &self.package).and_then(|bed| work(&bed));
-        Bed::down(run)?;
+        if result.is_err() && self.keep {
+            say(&format!("the test bed stays; remove it with: cargo xtask down --run {run}"));
+        } else {
+            Bed::down(run)?;
+        }
         result
     }
 
@@ -118,6 +126,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             tools: tools.clone(),
             package: package.clone(),
             run: options.run.clone(),
+            keep: options.keep,
             begun: Instant::now(),
         };
         part.run(&proof)?;

@@ -24,9 +24,10 @@ pub(super) const LOGS: Script = Script {
     path: "tests/logs/run.py",
     name: "logs",
     title: "Logs",
-    how: "Two writers number their lines and record when they wrote each; jobs of one series follow each other (`tests/logs/`). \
+    how: "Writers number their lines and record when they wrote each; jobs of one series follow each other (`tests/logs/`). \
           What all of them stored is held against the record: each line once and in order, every missing line within a \
-          recorded gap, no gap without a missing line. Both containers are restarted once.",
+          recorded gap, no gap without a missing line. Every container is restarted once; for one of them the API server \
+          does not take the pod's status then.",
     stack: true,
     words: &[],
 };

@@ -1,0 +1,83 @@
+"""A container that restarts while the API server refuses its pod's status: kubelet knows of the restart, the status does not."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from pathlib import Path
+
+from benches.transfer.world import NAMESPACE, World, until
+from tests.logs.judge import Stored, Writer
+from tests.logs.series import apply, end, fetch, look, written
+
+POLICY = "status-behind"
+READING = 4.0
+"""Seconds for which two jobs are let read before the status is let through."""
+
+
+def refuse(world: World, writer: Writer) -> None:
+    """The pod's status is not taken any more."""
+    group, pods = "admissionregistration.k8s.io", {"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods/status"]}
+    world.apply(
+        {
+            "apiVersion": f"{group}/v1",
+            "kind": "ValidatingAdmissionPolicy",
+            "metadata": {"name": POLICY},
+            "spec": {
+                "matchConstraints": {"resourceRules": [{**pods, "operations": ["UPDATE"]}]},
+                "matchConditions": [{"name": "the-writer", "expression": f"request.name == '{writer.name}'"}],
+                "validations": [{"expression": "false", "message": "the status is kept behind"}],
+            },
+        },
+        {
+            "apiVersion": f"{group}/v1",
+            "kind": "ValidatingAdmissionPolicyBinding",
+            "metadata": {"name": POLICY},
+            "spec": {"policyName": POLICY, "validationActions": ["Deny"]},
+        },
+    )
+    patch = ["patch", "pod", writer.name, "-n", NAMESPACE, "--subresource=status", "--dry-run=server", "--type=merge"]
+    words = world.kubectl_words(*patch, "-p", json.dumps({"status": {"message": "tried"}}))
+
+    def is_refused() -> bool:
+        done = subprocess.run(words, capture_output=True, check=False)
+        return b"the status is kept behind" in done.stderr
+
+    until("the policy holds", is_refused, 60)
+
+
+def let_through(world: World) -> None:
+    for kind in ("validatingadmissionpolicybinding", "validatingadmissionpolicy"):
+        world.kubectl("delete", kind, POLICY, "--wait=true")
+
+
+def restarts(world: World, writer: Writer) -> int:
+    pod = json.loads(world.kubectl("get", "pod", writer.name, "-n", NAMESPACE, "-o", "json"))
+    return int(pod["status"]["containerStatuses"][0]["restartCount"])
+
+
+def follow(world: World, writer: Writer, directory: Path) -> dict[str, Stored]:
+    """One series that has a line to go on from, one that begins while the status is behind."""
+    series = {"resumed": Stored(), "begun": Stored()}
+    fetch(world, writer, end(world, apply(world, writer, "resumed", 0)), series["resumed"])
+    if written(directory) >= writer.stop:
+        raise SystemExit(f"{writer.name} was restarted before its first job was done: nothing is shown")
+    refuse(world, writer)
+    try:
+        until(f"{writer.name} is restarted", lambda: written(directory) > writer.stop + 1000, 120)
+        meanwhile = {name: apply(world, writer, name, 1) for name in series}
+        for job in meanwhile.values():
+            until(f"{job} runs", lambda: look(world, job).get("status", {}).get("phase") == "Running", 60)  # noqa: B023
+        time.sleep(READING)
+        if restarts(world, writer) != 0:
+            raise SystemExit(f"{writer.name}: the status shows the restart too early: nothing is shown")
+    finally:
+        let_through(world)
+    for name, job in meanwhile.items():
+        fetch(world, writer, end(world, job), series[name])
+    until(f"{writer.name} has written everything", lambda: written(directory) == writer.total, 180)
+    for name, stored in series.items():
+        fetch(world, writer, end(world, apply(world, writer, name, 2)), stored)
+        print(f"  {writer.name}, {name}: {len(stored.lines)} of {written(directory)} lines, {len(stored.gaps)} gaps", flush=True)
+    return {f"{writer.about}, a series {name} then": stored for name, stored in series.items()}
