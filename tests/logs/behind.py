@@ -9,11 +9,13 @@ from pathlib import Path
 
 from benches.transfer.world import NAMESPACE, World, until
 from tests.logs.judge import Stored, Writer
-from tests.logs.series import apply, end, fetch, look, written
+from tests.logs.series import apply, end, fetch, look, nanoseconds, written
 
 POLICY = "status-behind"
 READING = 4.0
 """Seconds for which two jobs are let read before the status is let through."""
+WAITED = 20.0
+"""Seconds after which a job might believe the status before kubelet sends it again."""
 
 
 def refuse(world: World, writer: Writer) -> None:
@@ -66,16 +68,29 @@ def follow(world: World, writer: Writer, directory: Path) -> dict[str, Stored]:
     refuse(world, writer)
     try:
         until(f"{writer.name} is restarted", lambda: written(directory) > writer.stop + 1000, 120)
+        last = world.kubectl("logs", writer.name, "-n", NAMESPACE, "--previous", "--tail=1")
+        if not last.startswith(b"n=%012d " % (writer.stop - 1)):
+            raise SystemExit(f"{writer.name}: kubelet does not give the first run's log as the previous one: nothing is shown")
         meanwhile = {name: apply(world, writer, name, 1) for name in series}
+        running: list[float] = []
         for job in meanwhile.values():
             until(f"{job} runs", lambda: look(world, job).get("status", {}).get("phase") == "Running", 60)  # noqa: B023
+            running.append(time.monotonic())
         time.sleep(READING)
         if restarts(world, writer) != 0:
             raise SystemExit(f"{writer.name}: the status shows the restart too early: nothing is shown")
+        over = [job for job in meanwhile.values() if look(world, job)["status"]["phase"] != "Running"]
     finally:
+        through = time.time_ns()
         let_through(world)
+    if over or time.monotonic() - running[0] > WAITED:
+        raise SystemExit(f"{writer.name}: {over or 'the jobs'} did not wait for the status: nothing is shown, or it is believed too early")
     for name, job in meanwhile.items():
-        fetch(world, writer, end(world, job), series[name])
+        done = end(world, job)
+        for kept in done["status"]["logs"]["containers"]:
+            if nanoseconds(kept["readAt"]) >= through:
+                raise SystemExit(f"{job} looked at the pod's status when it was let through: nothing is shown")
+        fetch(world, writer, done, series[name])
     until(f"{writer.name} has written everything", lambda: written(directory) == writer.total, 180)
     for name, stored in series.items():
         fetch(world, writer, end(world, apply(world, writer, name, 2)), stored)

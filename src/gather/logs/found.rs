@@ -24,10 +24,8 @@ pub(super) const ROUNDING: SignedDuration = SignedDuration::from_secs(1);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum End {
     Whole {
-        /// The mark at which the log was found rotated, if it was.
+        /// The mark at which the log was found rotated, if no line was there since.
         cut: Option<Timestamp>,
-        /// The first line since then.
-        first: Option<Timestamp>,
     },
     /// The pod is gone; what was read before is stored.
     PodGone,
@@ -74,8 +72,7 @@ impl Found {
         let finished = instance.finished_at.map_or(now, |end| after(end, ROUNDING));
         let reached = mark.as_ref().map(|mark| mark.at).or(instance.started_at).unwrap_or(now);
         match end {
-            End::Whole { cut: Some(cut), first: Some(first) } => self.rotated(*cut, *first),
-            End::Whole { cut: Some(cut), first: None } if instance.ended => {
+            End::Whole { cut: Some(cut) } if instance.ended => {
                 self.gaps.add(*cut, finished, GapReason::Rotated);
             }
             End::PodGone => self.gaps.add(reached, now.max(reached), GapReason::PodDeleted),
@@ -193,57 +190,49 @@ mod tests {
 
     #[test]
     fn the_table_of_gaps() {
-        let whole =
-            |cut: Option<i64>, first: Option<i64>| End::Whole { cut: cut.map(at), first: first.map(at) };
+        let whole = |cut: Option<i64>| End::Whole { cut: cut.map(at) };
         let running = |before| reading(false, false, before);
         let lost = Before::Lost { from: at(90), why: GapReason::Restarted };
         let empty = Before::Empty { at: at(100) };
         let plain = || running(Before::Nothing);
         let none: Vec<String> = Vec::new();
         let cases = [
-            ("nothing was lost", plain(), passed(Some(200), 0), whole(None, Some(200)), none.clone()),
-            (
-                "rotated",
-                plain(),
-                passed(Some(200), 0),
-                whole(Some(150), Some(200)),
-                vec!["150-200 rotated".into()],
-            ),
-            ("rotated, empty yet", plain(), passed(None, 0), whole(Some(150), None), none.clone()),
+            ("nothing was lost", plain(), passed(Some(200), 0), whole(None), none.clone()),
+            ("rotated, empty yet", plain(), passed(None, 0), whole(Some(150)), none.clone()),
             (
                 "rotated, and ended empty",
                 reading(true, true, Before::Nothing),
                 passed(None, 0),
-                whole(Some(150), None),
+                whole(Some(150)),
                 vec!["150-301 rotated".into()],
             ),
             (
                 "lost up to the first line",
                 running(lost),
                 passed(Some(120), 0),
-                whole(None, None),
+                whole(None),
                 vec!["90-120 restarted".into()],
             ),
             (
                 "lost, no line yet",
                 running(lost),
                 passed(None, 0),
-                whole(None, None),
+                whole(None),
                 vec!["90-101 restarted".into()],
             ),
-            ("begins in time", running(empty), passed(Some(105), 1 << 20), whole(None, None), none.clone()),
+            ("begins in time", running(empty), passed(Some(105), 1 << 20), whole(None), none.clone()),
             (
                 "begins late",
                 running(empty),
                 passed(Some(110), 1),
-                whole(None, None),
+                whole(None),
                 vec!["100-110 start_unproven".into()],
             ),
             (
                 "begins fast",
                 running(empty),
                 passed(Some(101), 20 << 20),
-                whole(None, None),
+                whole(None),
                 vec!["100-101 start_unproven".into()],
             ),
             ("the pod goes", plain(), passed(Some(200), 0), End::PodGone, vec!["250-400 pod_deleted".into()]),
@@ -270,13 +259,24 @@ mod tests {
     }
 
     #[test]
+    fn a_rotation_counts_however_the_log_ends() {
+        for end in [End::Whole { cut: None }, End::PodGone, End::LogGone, End::Moved(Vec::new())] {
+            let mut found = Found::new(&target(), &Plan::default(), at(390));
+            found.rotated(at(150), at(200));
+            found.add(&reading(false, false, Before::Nothing), &passed(Some(200), 0), None, &end, at(400));
+            let (range, _) = found.finish();
+            assert!(range.gaps.iter().any(|gap| (gap.from, gap.to) == (at(150), at(200))), "{end:?}");
+        }
+    }
+
+    #[test]
     fn only_a_log_that_ended_and_was_read_whole_is_done_with() {
         let kept = |ended, end: &End| {
             let mut found = Found::new(&target(), &Plan::default(), at(390));
             found.add(&reading(ended, false, Before::Nothing), &passed(None, 0), None, end, at(400));
             found.kept.map(|kept| kept.ended)
         };
-        let whole = End::Whole { cut: None, first: None };
+        let whole = End::Whole { cut: None };
         assert_eq!(kept(true, &whole), Some(true));
         assert_eq!(kept(false, &whole), Some(false));
         assert_eq!(kept(true, &End::LogGone), Some(false));

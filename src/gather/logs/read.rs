@@ -37,7 +37,7 @@ const DEPTH: usize = 2;
 const CHUNK: usize = 128 << 10;
 /// The longest wait before a broken log is tried again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// How long, and how far apart, a pod's status is looked at for a restart that kubelet knows of already.
+/// How long, and how far apart, a pod's status is looked at for a restart that kubelet seems to know of.
 const STATUS_WAIT: Duration = Duration::from_secs(30);
 const STATUS_PAUSE: Duration = Duration::from_millis(500);
 
@@ -95,8 +95,10 @@ enum Pass {
     Whole,
     /// The mark is not in the file.
     NoMark,
-    /// What was opened may be the log of a later run.
-    Restarted,
+    /// The container was restarted: these are its logs now.
+    Moved(Vec<Instance>),
+    /// What was opened may be a later run's log, but the pod's status does not say so.
+    Unsettled,
     Broken(Fault),
 }
 
@@ -108,6 +110,7 @@ impl Reader {
             reading.before = reading.before.not_before(last);
             let mut sift = Sift::new(reading.mark.clone());
             let end = self.log(&reading, &mut sift, plan.source.as_ref()).await?;
+            sift.end_broken(&mut self.out);
             self.flush().await;
             self.found.add(&reading, sift.passed(), sift.last_mark(), &end, Timestamp::now());
             last = sift.passed().last.or(last);
@@ -137,23 +140,23 @@ impl Reader {
         let mut pause = Duration::from_millis(500);
         // Where the log that was there before a rotation is stored to.
         let mut cut = None;
-        // Whether the pod's status says for long enough that this run is the newest.
+        // A previous log's run is known by its times; of a running one, once the pod's status was waited for in vain.
         let mut settled = reading.instance.previous;
         loop {
-            let fault = match self.pass(reading, sift, settled).await? {
-                Pass::Whole => return Ok(End::Whole { cut, first: sift.passed().first_here }),
+            let pass = self.pass(reading, sift, settled, source).await?;
+            if let (Some(from), Some(first)) = (cut, sift.passed().first_here) {
+                self.found.rotated(from, first);
+                cut = None;
+            }
+            let fault = match pass {
+                Pass::Whole => return Ok(End::Whole { cut }),
                 Pass::NoMark => {
-                    if let (Some(from), Some(first)) = (cut, sift.passed().first_here) {
-                        self.found.rotated(from, first);
-                    }
-                    cut = sift.mark().map(|mark| mark.at);
+                    cut = sift.mark().map(|mark| mark.at).or(cut);
                     sift.forget_mark();
                     continue;
                 }
-                Pass::Restarted => {
-                    if let Some(instances) = self.moved(reading, source).await {
-                        return Ok(End::Moved(instances));
-                    }
+                Pass::Moved(instances) => return Ok(End::Moved(instances)),
+                Pass::Unsettled => {
                     settled = true;
                     continue;
                 }
@@ -174,47 +177,71 @@ impl Reader {
         }
     }
 
-    /// The container's logs once its pod's status shows another run than when it was listed.
-    async fn moved(&self, reading: &Reading, source: Option<&LogsSource>) -> Option<Vec<Instance>> {
+    /// Whose log was opened, if that is not the reading's run: `pods/log` names no run, and kubelet gives a new run's log
+    /// before the pod's status shows the restart. But kubelet chooses the `previous` log by the same knowledge.
+    async fn another(
+        &self,
+        reading: &Reading,
+        sift: &Sift,
+        last: Option<&Probe>,
+        source: Option<&LogsSource>,
+    ) -> Option<Pass> {
         let source = source?;
+        if let Some(instances) = self.moved(reading, source).await {
+            return Some(Pass::Moved(instances));
+        }
+        let before = self.api.probe(true).await.ok().flatten();
+        let now = match &before {
+            Some(_) => self.api.probe(false).await.ok().flatten(),
+            None => None,
+        };
+        // The last run of a container that waits for its next one is both.
+        let differ = before.is_some() && now != before;
+        let own = own_since(reading, sift).zip(before).is_some_and(|(since, before)| before.at() >= since);
+        let late = last.is_some_and(|last| is_later(&reading.instance, last.at()));
+        if !differ || !(own || late) {
+            return None;
+        }
         let until = Instant::now() + STATUS_WAIT;
         while Instant::now() < until {
-            if let Some(instances) = self.api.instances(source).await
-                && instances.iter().all(|instance| instance.previous || instance.id != reading.instance.id)
-            {
-                return Some(instances);
-            }
             tokio::time::sleep(STATUS_PAUSE).await;
-        }
-        None
-    }
-
-    /// Whether the container was restarted, so that the log that was just opened may be of the run after the one that
-    /// is read. Kubelet gives the new run's log before the pod's status shows it, but it chooses the `previous` log by
-    /// the same knowledge: that is the run's own then. Lines of that run are not older than `since`.
-    async fn restarted(&self, since: Timestamp) -> bool {
-        match self.api.probe(true).await {
-            Ok(Some(before)) if before.at() >= since => {
-                // The last run of a container that waits for its next one is both.
-                !matches!(self.api.probe(false).await, Ok(Some(now)) if now == before)
+            if let Some(instances) = self.moved(reading, source).await {
+                return Some(Pass::Moved(instances));
             }
-            _ => false,
         }
+        Some(Pass::Unsettled)
     }
 
-    /// Reads one stream; nothing of it passes before it is known to be of the reading's run, unless that is `settled`.
-    async fn pass(&mut self, reading: &Reading, sift: &mut Sift, settled: bool) -> Result<Pass, GatherError> {
+    /// The container's logs if its pod's status shows other runs than when it was listed.
+    async fn moved(&self, reading: &Reading, source: &LogsSource) -> Option<Vec<Instance>> {
+        let run = &reading.instance;
+        let instances = self.api.instances(source).await?;
+        let same = |now: &Instance| now.previous == run.previous && now.id == run.id;
+        (!instances.iter().any(same)).then_some(instances)
+    }
+
+    /// Reads one stream; unless it is `settled` whose log it is, that is looked at before anything passes.
+    async fn pass(
+        &mut self,
+        reading: &Reading,
+        sift: &mut Sift,
+        settled: bool,
+        source: Option<&LogsSource>,
+    ) -> Result<Pass, GatherError> {
         let previous = reading.instance.previous;
         let probe = match self.api.probe(previous).await {
             Ok(probe) => probe,
             Err(fault) => return self.broken(fault),
         };
-        if probe.as_ref().is_some_and(|last| is_later(&reading.instance, last.at())) {
-            return self.broken(Fault::LogGone("a later run's log is the previous one now".to_owned()));
+        if let (true, Some(last), Some(source)) = (previous, &probe, source)
+            && is_later(&reading.instance, last.at())
+            && self.moved(reading, source).await.is_some()
+        {
+            return self.broken(Fault::LogGone("the previous log is a later run's now".to_owned()));
         }
         let mark = sift.mark();
         let since = mark.as_ref().and_then(|mark| since(mark, probe.as_ref().map(Probe::at)));
-        sift.begin(probe);
+        sift.begin(probe.clone());
         let mut log = match self.api.open(previous, since).await {
             Ok(log) => log,
             Err(fault) => return self.broken(fault),
@@ -222,10 +249,9 @@ impl Reader {
         // Where a mark is found, it says whose log it is.
         if !settled
             && !sift.is_seeking()
-            && let Some(since) = own_since(reading, sift)
-            && self.restarted(since).await
+            && let Some(pass) = self.another(reading, sift, probe.as_ref(), source).await
         {
-            return Ok(Pass::Restarted);
+            return Ok(pass);
         }
         loop {
             let stop = match log.chunk().await {
@@ -279,15 +305,16 @@ impl Reader {
     }
 }
 
-/// No line of the reading's run that is not stored is older, and none of the run before it is as young.
+/// No line of the run before the reading's is as young. Times of runs are rounded down, so that a run's first second may be
+/// the last of the one before; a line that is stored is exact.
 fn own_since(reading: &Reading, sift: &Sift) -> Option<Timestamp> {
     let started = || after(reading.instance.started_at?, ROUNDING).into();
     sift.last_mark().map(|mark| mark.at).or_else(started)
 }
 
-/// Whether a previous log's last line is of a run after `instance`: it was restarted once more.
+/// Whether a log's last line seems to be of a run after `instance`, which has ended.
 fn is_later(instance: &Instance, last: Timestamp) -> bool {
-    instance.previous && instance.finished_at.is_some_and(|finished| last > after(finished, ROUNDING))
+    instance.finished_at.is_some_and(|finished| last > after(finished, ROUNDING))
 }
 
 /// From when on to ask for lines; `None` for all of them, also if the clock seems to have been set back: then

@@ -26,7 +26,7 @@ pub(super) const LOGS: Script = Script {
     title: "Logs",
     how: "Writers number their lines and record when they wrote each; jobs of one series follow each other (`tests/logs/`). \
           What all of them stored is held against the record: each line once and in order, every missing line within a \
-          recorded gap, no gap without a missing line. Every container is restarted once; for one of them the API server \
+          recorded gap, no gap without a missing line but where the table says so. Every container is restarted once; for one of them the API server \
           does not take the pod's status then.",
     stack: true,
     words: &[],
