@@ -185,10 +185,10 @@ impl Reader {
         sift: &Sift,
         last: Option<&Probe>,
         source: Option<&LogsSource>,
-    ) -> Option<Pass> {
-        let source = source?;
-        if let Some(instances) = self.moved(reading, source).await {
-            return Some(Pass::Moved(instances));
+    ) -> Result<Option<Pass>, Fault> {
+        let Some(source) = source else { return Ok(None) };
+        if let Some(instances) = self.moved(reading, source).await? {
+            return Ok(Some(Pass::Moved(instances)));
         }
         let before = self.api.probe(true).await.ok().flatten();
         let now = match &before {
@@ -200,24 +200,24 @@ impl Reader {
         let own = own_since(reading, sift).zip(before).is_some_and(|(since, before)| before.at() >= since);
         let late = last.is_some_and(|last| is_later(&reading.instance, last.at()));
         if !differ || !(own || late) {
-            return None;
+            return Ok(None);
         }
         let until = Instant::now() + STATUS_WAIT;
         while Instant::now() < until {
             tokio::time::sleep(STATUS_PAUSE).await;
-            if let Some(instances) = self.moved(reading, source).await {
-                return Some(Pass::Moved(instances));
+            if let Some(instances) = self.moved(reading, source).await? {
+                return Ok(Some(Pass::Moved(instances)));
             }
         }
-        Some(Pass::Unsettled)
+        Ok(Some(Pass::Unsettled))
     }
 
     /// The container's logs if its pod's status shows other runs than when it was listed.
-    async fn moved(&self, reading: &Reading, source: &LogsSource) -> Option<Vec<Instance>> {
+    async fn moved(&self, reading: &Reading, source: &LogsSource) -> Result<Option<Vec<Instance>>, Fault> {
         let run = &reading.instance;
-        let instances = self.api.instances(source).await?;
         let same = |now: &Instance| now.previous == run.previous && now.id == run.id;
-        (!instances.iter().any(same)).then_some(instances)
+        let instances = self.api.instances(source).await?;
+        Ok(instances.filter(|instances| !instances.iter().any(same)))
     }
 
     /// Reads one stream; unless it is `settled` whose log it is, that is looked at before anything passes.
@@ -235,9 +235,14 @@ impl Reader {
         };
         if let (true, Some(last), Some(source)) = (previous, &probe, source)
             && is_later(&reading.instance, last.at())
-            && self.moved(reading, source).await.is_some()
         {
-            return self.broken(Fault::LogGone("the previous log is a later run's now".to_owned()));
+            match self.moved(reading, source).await {
+                Ok(None) => {}
+                Ok(Some(_)) => {
+                    return self.broken(Fault::LogGone("the previous log is a later run's now".to_owned()));
+                }
+                Err(fault) => return self.broken(fault),
+            }
         }
         let mark = sift.mark();
         let since = mark.as_ref().and_then(|mark| since(mark, probe.as_ref().map(Probe::at)));
@@ -247,11 +252,12 @@ impl Reader {
             Err(fault) => return self.broken(fault),
         };
         // Where a mark is found, it says whose log it is.
-        if !settled
-            && !sift.is_seeking()
-            && let Some(pass) = self.another(reading, sift, probe.as_ref(), source).await
-        {
-            return Ok(pass);
+        if !settled && !sift.is_seeking() {
+            match self.another(reading, sift, probe.as_ref(), source).await {
+                Ok(None) => {}
+                Ok(Some(pass)) => return Ok(pass),
+                Err(fault) => return self.broken(fault),
+            }
         }
         loop {
             let stop = match log.chunk().await {
