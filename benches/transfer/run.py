@@ -12,6 +12,7 @@ import argparse
 import os
 import statistics
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -41,35 +42,50 @@ def listing(world: World, bucket: str) -> list[list[str] | CommandFailed]:
     return found
 
 
-def cut_archives(world: World, name: str, pods: int) -> int:
-    """Compares what both sides stored of a set, entry by entry: else the times compare nothing.
+def compare_trees(world: World, name: str, pods: int) -> int:
+    """Compares what both sides stored of a set in one round, entry by entry.
 
-    Gives back how many of the pipeline's archives cannot be read to their end: the pipeline ended with exit status 0 all
-    the same, so they are a finding about it. One of ours ends the benchmark.
+    Gives back how many of the pipeline's archives cannot be read to their end and so were not compared: the pipeline
+    ended with exit status 0 all the same, which is a finding about it. One of ours ends the benchmark.
     """
     mine, other = listing(world, world.outputs["BackupBucket"]), listing(world, BUCKET)
     for artifact in mine:
         if isinstance(artifact, CommandFailed):
             raise SystemExit(f"set {name}: an artifact of ours cannot be read: {artifact}")
-    read = [archive for archive in other if not isinstance(archive, CommandFailed)]
-    missing = list(mine)
-    for archive in read:
-        if archive not in missing:
-            raise SystemExit(f"set {name}: the pipeline stored a tree that ours did not")
-        missing.remove(archive)
     if len(mine) != pods or len(other) != pods:
         raise SystemExit(f"set {name}: {pods} pods, but {len(mine)} artifacts of ours and {len(other)} of the pipeline's")
+    missing, cut = list(mine), 0
     for archive in other:
         if isinstance(archive, CommandFailed):
             print(f"  {name}: the pipeline ended with exit status 0, but its archive is cut: {archive}", flush=True)
-    return len(other) - len(read)
+            cut += 1
+        elif archive in missing:
+            missing.remove(archive)
+        else:
+            raise SystemExit(f"set {name}: the pipeline stored a tree that ours did not")
+    return cut
 
 
-def rounds(world: World, pipeline: Pipeline, dataset: data.DataSet, count: int) -> tuple[list[tuple[Result, Result]], int]:
-    """All rounds of a set, and how many of the pipeline's archives of the first one are cut."""
+@dataclass
+class Read:
+    """The pipeline's archives that were read, until a round of each set was whole: else its times compare nothing."""
+
+    archives: int = 0
+    cut: int = 0
+    never_whole: list[str] = field(default_factory=list)
+
+    def note(self) -> str:
+        said = f"Of {self.archives} archives of the pipeline's that were read, {self.cut} lacked their end, with exit status 0; of ours none. "
+        if self.never_whole:
+            return said + f"No round of {', '.join(self.never_whole)} was whole, so both sides' trees were not compared there: failed."
+        return said + "Of each set one whole round was compared, entry by entry: both sides stored the same trees."
+
+
+def rounds(world: World, pipeline: Pipeline, dataset: data.DataSet, count: int, read: Read) -> list[tuple[Result, Result]]:
+    """All rounds of a set."""
     directories = data.provide(dataset, world.run.dir / "bench-data")
     pods = world.start_pods(dataset.name, directories)
-    results, cut = [], 0
+    results, compared = [], False
     for number in range(count):
         sides = {
             "ours": lambda: ours.run(world, dataset.name, number),
@@ -80,12 +96,15 @@ def rounds(world: World, pipeline: Pipeline, dataset: data.DataSet, count: int) 
         results.append((done["ours"], done["theirs"]))
         mine, other = results[-1]
         print(f"  {dataset.name} {number + 1}/{count}: ours {mine.seconds:.2f} s (job {mine.whole:.0f} s), pipeline {other.seconds:.2f} s", flush=True)
-        if number == 0:
-            cut += cut_archives(world, dataset.name, dataset.pods)
+        if not compared:
+            cut = compare_trees(world, dataset.name, dataset.pods)
+            read.archives, read.cut, compared = read.archives + dataset.pods, read.cut + cut, cut == 0
         world.empty(world.outputs["BackupBucket"])
         world.empty(BUCKET)
+    if not compared:
+        read.never_whole.append(dataset.name)
     world.stop_pods(dataset.name)
-    return results, cut
+    return results
 
 
 def stages(world: World, pipeline: Pipeline, dataset: data.DataSet) -> list[str]:
@@ -143,18 +162,15 @@ def main() -> int:
     world.prepare()
     pipeline = Pipeline(world, Path(given.aws_cli))
     wanted = given.sets.split(",")
-    rows, cut, looked = [], 0, 0
+    rows, read = [], Read()
     for dataset in (s for s in data.SETS if s.name in wanted):
-        results, lacking = rounds(world, pipeline, dataset, given.rounds)
-        rows.append(row(dataset, results))
-        cut, looked = cut + lacking, looked + dataset.pods
+        rows.append(row(dataset, rounds(world, pipeline, dataset, given.rounds, read)))
     where = [line for s in data.SETS if s.name in wanted and given.stages for line in stages(world, pipeline, s)]
-    note = f"Of {looked} archives of the pipeline's that were read (each set's first round), {cut} lacked their end, with exit status 0; of ours none."
-    table = "\n".join([HEAD, *rows, "", note, *where])
+    table = "\n".join([HEAD, *rows, "", read.note(), *where])
     print(table)
     if given.table:
         given.table.write_text(table + "\n")
-    return 0
+    return 1 if read.never_whole else 0
 
 
 if __name__ == "__main__":

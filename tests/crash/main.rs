@@ -43,8 +43,10 @@ use bed::Bed;
 use cell::Cell;
 use clock::Shimmed;
 use disruption::Disruption;
-use pods::{LONG, Place, SMALL};
+use pods::{Place, SMALL};
 
+/// Enough to be met in mid-stream, where the shim holds the controller. What all cells store stays in the local S3's memory.
+const STREAM: &str = "mkdir -p /data && dd if=/dev/urandom of=/data/blob bs=1M count=256 2>/dev/null";
 /// Where all of it happens.
 const NAMESPACE: &str = "crash";
 /// An abandoned session's box ends by its own timer; boxes live this long here.
@@ -57,7 +59,7 @@ fn whatever_is_hit_at_whatever_step_the_job_ends_and_nothing_is_left() {
     let bed = Bed::open();
     let place = Place::new(&bed, NAMESPACE);
     place.pod("small", SMALL);
-    place.pod("long", LONG);
+    place.pod("long", STREAM);
     // A chart value; ten seconds before each second attempt would say nothing here.
     let controller = Shimmed::controller_with(&bed, &[("DRAWBRIDGE_BACKOFF_SECONDS", "1")]);
     let _short = Setting::of(&bed, "DRAWBRIDGE_SESSION_SECONDS", BOX_SECONDS);

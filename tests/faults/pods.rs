@@ -84,6 +84,6 @@ pub(crate) const SMALL: &str = "mkdir -p /data && echo settings > /data/config";
 /// Two parts that do not compress: a multipart upload.
 pub(crate) const PARTS: &str =
     "mkdir -p /data && dd if=/dev/urandom of=/data/blob bs=1M count=12 2>/dev/null";
-/// Long enough under way to be met in mid-stream.
+/// Long enough under way to be met in mid-stream: ten seconds and more, where asking EC2 or the API server takes two.
 pub(crate) const LONG: &str =
-    "mkdir -p /data && dd if=/dev/urandom of=/data/blob bs=1M count=256 2>/dev/null";
+    "mkdir -p /data && dd if=/dev/urandom of=/data/blob bs=1M count=1024 2>/dev/null";

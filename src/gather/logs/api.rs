@@ -62,6 +62,7 @@ impl fmt::Display for Fault {
 pub(super) struct LogApi {
     gatherer: Arc<Gatherer>,
     pod: String,
+    pod_uid: String,
     container: String,
 }
 
@@ -70,7 +71,8 @@ pub(super) struct OpenLog(Pin<Box<dyn AsyncBufRead + Send>>);
 
 impl LogApi {
     pub(super) fn new(gatherer: Arc<Gatherer>, target: &Target) -> Self {
-        Self { gatherer, pod: target.pod.clone(), container: target.container.clone() }
+        let Target { pod, pod_uid, container, .. } = target.clone();
+        Self { gatherer, pod, pod_uid, container }
     }
 
     /// The last line of a log; `None` if two answers in a row say that it has none.
@@ -101,12 +103,19 @@ impl LogApi {
     }
 
     /// The container's logs as its pod's status has them now; `None` if that cannot be had.
-    pub(super) async fn instances(&self, source: &LogsSource) -> Option<Vec<Instance>> {
-        let client = self.gatherer.client().await.ok()?;
+    ///
+    /// # Errors
+    /// The pod is gone, also if another one has its name.
+    pub(super) async fn instances(&self, source: &LogsSource) -> Result<Option<Vec<Instance>>, Fault> {
+        let Ok(client) = self.gatherer.client().await else { return Ok(None) };
         let pods: Api<Pod> = Api::namespaced(client, self.gatherer.namespace());
-        let pod = pods.get(&self.pod).await.ok()?;
+        let pod = match pods.get_opt(&self.pod).await {
+            Ok(Some(pod)) if pod.metadata.uid.as_ref() == Some(&self.pod_uid) => pod,
+            Ok(_) => return Err(Fault::PodGone),
+            Err(_) => return Ok(None),
+        };
         let containers = of_pod(source, &pod).into_iter();
-        containers.filter(|container| container.name == self.container).map(|c| c.instances).next()
+        Ok(containers.filter(|container| container.name == self.container).map(|c| c.instances).next())
     }
 
     /// What `fault` is to a job.

@@ -18,16 +18,14 @@ const LATE: SignedDuration = SignedDuration::from_secs(10);
 /// What kubelet lets a log grow to before it rotates it, unless configured otherwise (containerLogMaxSize).
 const ROTATION: u64 = 10 << 20;
 /// Kubernetes rounds a container's times down to seconds.
-const ROUNDING: SignedDuration = SignedDuration::from_secs(1);
+pub(super) const ROUNDING: SignedDuration = SignedDuration::from_secs(1);
 
 /// How one log ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum End {
     Whole {
-        /// The mark at which the log was found rotated, if it was.
+        /// The mark at which the log was found rotated, if no line was there since.
         cut: Option<Timestamp>,
-        /// The first line since then.
-        first: Option<Timestamp>,
     },
     /// The pod is gone; what was read before is stored.
     PodGone,
@@ -68,14 +66,13 @@ impl Found {
         self.range.lines += passed.lines;
         self.range.first = self.range.first.or(passed.first);
         self.range.last = passed.last.or(self.range.last);
-        self.lost_before(reading, passed, now);
+        if passed.first.is_some() || !matches!(end, End::Moved(_)) {
+            self.lost_before(reading, passed, now);
+        }
         let finished = instance.finished_at.map_or(now, |end| after(end, ROUNDING));
         let reached = mark.as_ref().map(|mark| mark.at).or(instance.started_at).unwrap_or(now);
         match end {
-            End::Whole { cut: Some(cut), first: Some(first) } => {
-                self.gaps.add(*cut, *first, GapReason::Rotated);
-            }
-            End::Whole { cut: Some(cut), first: None } if instance.ended => {
+            End::Whole { cut: Some(cut) } if instance.ended => {
                 self.gaps.add(*cut, finished, GapReason::Rotated);
             }
             End::PodGone => self.gaps.add(reached, now.max(reached), GapReason::PodDeleted),
@@ -97,6 +94,11 @@ impl Found {
             ended: instance.ended && matches!(end, End::Whole { .. }),
             mark,
         });
+    }
+
+    /// A log was found rotated: what was written after `cut`, and before `first`, is lost.
+    pub(super) fn rotated(&mut self, cut: Timestamp, first: Timestamp) {
+        self.gaps.add(cut, first, GapReason::Rotated);
     }
 
     /// What is lost before the first line of a log.
@@ -135,7 +137,7 @@ fn starts_late(start: Timestamp, first: Timestamp, opening: u64) -> bool {
     late >= LATE || u128::from(opening) * micros / 1_000_000 >= u128::from(ROTATION)
 }
 
-fn after(at: Timestamp, duration: SignedDuration) -> Timestamp {
+pub(super) fn after(at: Timestamp, duration: SignedDuration) -> Timestamp {
     at.saturating_add(duration).unwrap_or(at)
 }
 
@@ -188,57 +190,49 @@ mod tests {
 
     #[test]
     fn the_table_of_gaps() {
-        let whole =
-            |cut: Option<i64>, first: Option<i64>| End::Whole { cut: cut.map(at), first: first.map(at) };
+        let whole = |cut: Option<i64>| End::Whole { cut: cut.map(at) };
         let running = |before| reading(false, false, before);
         let lost = Before::Lost { from: at(90), why: GapReason::Restarted };
         let empty = Before::Empty { at: at(100) };
         let plain = || running(Before::Nothing);
         let none: Vec<String> = Vec::new();
         let cases = [
-            ("nothing was lost", plain(), passed(Some(200), 0), whole(None, Some(200)), none.clone()),
-            (
-                "rotated",
-                plain(),
-                passed(Some(200), 0),
-                whole(Some(150), Some(200)),
-                vec!["150-200 rotated".into()],
-            ),
-            ("rotated, empty yet", plain(), passed(None, 0), whole(Some(150), None), none.clone()),
+            ("nothing was lost", plain(), passed(Some(200), 0), whole(None), none.clone()),
+            ("rotated, empty yet", plain(), passed(None, 0), whole(Some(150)), none.clone()),
             (
                 "rotated, and ended empty",
                 reading(true, true, Before::Nothing),
                 passed(None, 0),
-                whole(Some(150), None),
+                whole(Some(150)),
                 vec!["150-301 rotated".into()],
             ),
             (
                 "lost up to the first line",
                 running(lost),
                 passed(Some(120), 0),
-                whole(None, None),
+                whole(None),
                 vec!["90-120 restarted".into()],
             ),
             (
                 "lost, no line yet",
                 running(lost),
                 passed(None, 0),
-                whole(None, None),
+                whole(None),
                 vec!["90-101 restarted".into()],
             ),
-            ("begins in time", running(empty), passed(Some(105), 1 << 20), whole(None, None), none.clone()),
+            ("begins in time", running(empty), passed(Some(105), 1 << 20), whole(None), none.clone()),
             (
                 "begins late",
                 running(empty),
                 passed(Some(110), 1),
-                whole(None, None),
+                whole(None),
                 vec!["100-110 start_unproven".into()],
             ),
             (
                 "begins fast",
                 running(empty),
                 passed(Some(101), 20 << 20),
-                whole(None, None),
+                whole(None),
                 vec!["100-101 start_unproven".into()],
             ),
             ("the pod goes", plain(), passed(Some(200), 0), End::PodGone, vec!["250-400 pod_deleted".into()]),
@@ -249,10 +243,29 @@ mod tests {
                 End::LogGone,
                 vec!["250-301 previous_gone".into()],
             ),
-            ("the log is not there yet", plain(), passed(None, 0), End::LogGone, none),
+            ("the log is not there yet", plain(), passed(None, 0), End::LogGone, none.clone()),
+            ("it is to be read again", running(lost), passed(None, 0), End::Moved(Vec::new()), none),
+            (
+                "it was read, and goes on elsewhere",
+                running(lost),
+                passed(Some(120), 0),
+                End::Moved(Vec::new()),
+                vec!["90-120 restarted".into()],
+            ),
         ];
         for (what, reading, passed, end, expected) in cases {
             assert_eq!(gaps(&reading, &passed, Some(250), &end), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_rotation_counts_however_the_log_ends() {
+        for end in [End::Whole { cut: None }, End::PodGone, End::LogGone, End::Moved(Vec::new())] {
+            let mut found = Found::new(&target(), &Plan::default(), at(390));
+            found.rotated(at(150), at(200));
+            found.add(&reading(false, false, Before::Nothing), &passed(Some(200), 0), None, &end, at(400));
+            let (range, _) = found.finish();
+            assert!(range.gaps.iter().any(|gap| (gap.from, gap.to) == (at(150), at(200))), "{end:?}");
         }
     }
 
@@ -263,7 +276,7 @@ mod tests {
             found.add(&reading(ended, false, Before::Nothing), &passed(None, 0), None, end, at(400));
             found.kept.map(|kept| kept.ended)
         };
-        let whole = End::Whole { cut: None, first: None };
+        let whole = End::Whole { cut: None };
         assert_eq!(kept(true, &whole), Some(true));
         assert_eq!(kept(false, &whole), Some(false));
         assert_eq!(kept(true, &End::LogGone), Some(false));

@@ -18,6 +18,8 @@
 //! - **The end** ([`probe`]): before a log is read, its last line is asked for (`tailLines=1`). A stream that does not
 //!   hold that line was cut, and is taken up again where it broke. So what stood in the file when its turn came is
 //!   stored; what was written since may be, or the next backup finds it.
+//! - **Whose log** ([`read`]): kubelet gives a new run's log before the pod's status shows the restart. Unless a mark
+//!   was found in it, the `previous` log's last line shows whose it is, as kubelet chooses both by the same knowledge.
 //! - **Whole lines**: every line begins with a timestamp, or it is no line of the log and an error. A line is held in
 //!   memory up to 64 KiB, a longer one passes through. A last line without its end is left to the next backup.
 //!

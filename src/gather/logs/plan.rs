@@ -100,6 +100,24 @@ pub(super) fn go_on(kept: &KeptLog, instances: Vec<Instance>) -> Vec<Reading> {
     first.into_iter().chain(rest.map(from_start)).collect()
 }
 
+/// The logs to read once the container of `reading` turned out to have been restarted. What is known of the time before
+/// its first line stays known if none was read yet.
+pub(super) fn moved_to(reading: &Reading, kept: &KeptLog, instances: Vec<Instance>) -> Vec<Reading> {
+    let mut readings = go_on(kept, instances);
+    if kept.mark.is_none()
+        && let Some(oldest) = readings.first_mut()
+    {
+        match (&mut oldest.before, reading.before) {
+            (before, known) if oldest.instance.id == reading.instance.id => *before = known,
+            (Before::Lost { from, .. }, Before::Lost { from: known, .. } | Before::Empty { at: known }) => {
+                *from = known;
+            }
+            _ => {}
+        }
+    }
+    readings
+}
+
 /// A container of which nothing was ever stored: all that it wrote since its pod was made counts.
 fn never_stored(created: Option<Timestamp>, instances: Vec<Instance>) -> Vec<Reading> {
     let mut readings: Vec<Reading> = instances.into_iter().map(from_start).collect();
@@ -275,6 +293,29 @@ mod tests {
             let plan = plan(&source(), Some(&base()), Some(&kept), instances, None);
             assert_eq!(shown(&plan), expected, "{what}");
             assert!(plan.continues.is_some() && plan.gaps.list().is_empty(), "{what}");
+        }
+    }
+
+    #[test]
+    fn a_restart_that_shows_while_its_log_is_opened() {
+        let lost = Before::Lost { from: at(90), why: GapReason::Restarted };
+        let empty = Before::Empty { at: at(100) };
+        let seen = || vec![run("a", 0, 100, true), run("b", 1, 300, false)];
+        let unseen = || vec![run("c", 1, 250, true), run("b", 2, 300, false)];
+        let cases = [
+            ("its end is there", Before::Nothing, Some(mark()), seen(), "a+mark b:empty 300"),
+            ("nobody counted on its past", Before::Nothing, None, seen(), "a b:empty 300"),
+            ("runs before it were lost", lost, None, seen(), "a:lost 90 restarted b:empty 300"),
+            ("it is read whole", empty, None, seen(), "a:empty 100 b:empty 300"),
+            ("it is gone, and was new", empty, None, unseen(), "c:lost 100 restarted b:empty 300"),
+            ("it is gone, like those before", lost, None, unseen(), "c:lost 90 restarted b:empty 300"),
+            ("it is gone from a line on", empty, Some(mark()), unseen(), "c:lost 190 restarted b:empty 300"),
+        ];
+        for (what, before, mark, instances, expected) in cases {
+            let reading = Reading { instance: run("a", 0, 100, false), mark: mark.clone(), before };
+            let kept = KeptLog { mark, ..kept("a", 0, false) };
+            let plan = Plan { readings: moved_to(&reading, &kept, instances), ..Plan::default() };
+            assert_eq!(shown(&plan), expected, "{what}");
         }
     }
 

@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     pin::Pin,
     sync::{Arc, Mutex, OnceLock, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::{Bytes, BytesMut};
@@ -16,8 +16,8 @@ use tokio::sync::mpsc;
 use super::{
     Instance, Plan,
     api::{Fault, LogApi},
-    found::{End, Found},
-    plan::{Reading, go_on},
+    found::{End, Found, ROUNDING, after},
+    plan::{Reading, moved_to},
     probe::Probe,
     sift::{Sift, Stop},
 };
@@ -37,9 +37,9 @@ const DEPTH: usize = 2;
 const CHUNK: usize = 128 << 10;
 /// The longest wait before a broken log is tried again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// How often, and how far apart, a pod's status is looked at for a restart. Kubelet knows it before the status says it.
-const STATUS_LOOKS: usize = 4;
-const STATUS_PAUSE: Duration = Duration::from_millis(400);
+/// How long, and how far apart, a pod's status is looked at for a restart that kubelet seems to know of.
+const STATUS_WAIT: Duration = Duration::from_secs(30);
+const STATUS_PAUSE: Duration = Duration::from_millis(500);
 
 /// Log lines as they are read. The last item is an error unless the log was read to a proven end.
 pub type LogStream = Pin<Box<dyn Stream<Item = Result<Bytes, GatherError>> + Send>>;
@@ -95,6 +95,10 @@ enum Pass {
     Whole,
     /// The mark is not in the file.
     NoMark,
+    /// The container was restarted: these are its logs now.
+    Moved(Vec<Instance>),
+    /// What was opened may be a later run's log, but the pod's status does not say so.
+    Unsettled,
     Broken(Fault),
 }
 
@@ -106,12 +110,15 @@ impl Reader {
             reading.before = reading.before.not_before(last);
             let mut sift = Sift::new(reading.mark.clone());
             let end = self.log(&reading, &mut sift, plan.source.as_ref()).await?;
+            sift.end_broken(&mut self.out);
             self.flush().await;
             self.found.add(&reading, sift.passed(), sift.last_mark(), &end, Timestamp::now());
             last = sift.passed().last.or(last);
             match (end, &self.found.kept) {
                 (End::PodGone, _) => break,
-                (End::Moved(instances), Some(kept)) => readings = go_on(kept, instances).into(),
+                (End::Moved(instances), Some(kept)) => {
+                    readings = moved_to(&reading, kept, instances).into();
+                }
                 _ => {}
             }
         }
@@ -133,19 +140,24 @@ impl Reader {
         let mut pause = Duration::from_millis(500);
         // Where the log that was there before a rotation is stored to.
         let mut cut = None;
+        // A previous log's run is known by its times; of a running one, once the pod's status was waited for in vain.
+        let mut settled = reading.instance.previous;
         loop {
-            let fault = match self.pass(reading, sift).await? {
-                Pass::Whole => return Ok(End::Whole { cut, first: sift.passed().first_here }),
+            let pass = self.pass(reading, sift, settled, source).await?;
+            if let (Some(from), Some(first)) = (cut, sift.passed().first_here) {
+                self.found.rotated(from, first);
+                cut = None;
+            }
+            let fault = match pass {
+                Pass::Whole => return Ok(End::Whole { cut }),
                 Pass::NoMark => {
-                    // A container that restarted in this moment has another log now, and its mark is in the previous one.
-                    if cut.is_none()
-                        && let Some(instances) = self.moved(reading, source).await
-                    {
-                        return Ok(End::Moved(instances));
-                    }
-                    // A log that is rotated twice is lost from the first time on.
-                    cut = cut.or_else(|| sift.mark().map(|mark| mark.at));
+                    cut = sift.mark().map(|mark| mark.at).or(cut);
                     sift.forget_mark();
+                    continue;
+                }
+                Pass::Moved(instances) => return Ok(End::Moved(instances)),
+                Pass::Unsettled => {
+                    settled = true;
                     continue;
                 }
                 Pass::Broken(Fault::PodGone) => return Ok(End::PodGone),
@@ -165,35 +177,88 @@ impl Reader {
         }
     }
 
-    /// The container's logs if it has another one now than when its pod was listed.
-    async fn moved(&self, reading: &Reading, source: Option<&LogsSource>) -> Option<Vec<Instance>> {
-        if reading.instance.previous {
-            return None;
+    /// Whose log was opened, if that is not the reading's run: `pods/log` names no run, and kubelet gives a new run's log
+    /// before the pod's status shows the restart. But kubelet chooses the `previous` log by the same knowledge.
+    async fn another(
+        &self,
+        reading: &Reading,
+        sift: &Sift,
+        last: Option<&Probe>,
+        source: Option<&LogsSource>,
+    ) -> Result<Option<Pass>, Fault> {
+        let Some(source) = source else { return Ok(None) };
+        if let Some(instances) = self.moved(reading, source).await? {
+            return Ok(Some(Pass::Moved(instances)));
         }
-        for _ in 0..STATUS_LOOKS {
-            let instances = self.api.instances(source?).await?;
-            if instances.iter().all(|instance| instance.previous || instance.id != reading.instance.id) {
-                return Some(instances);
-            }
+        let before = self.api.probe(true).await.ok().flatten();
+        let now = match &before {
+            Some(_) => self.api.probe(false).await.ok().flatten(),
+            None => None,
+        };
+        // The last run of a container that waits for its next one is both.
+        let differ = before.is_some() && now != before;
+        let own = own_since(reading, sift).zip(before).is_some_and(|(since, before)| before.at() >= since);
+        let late = last.is_some_and(|last| is_later(&reading.instance, last.at()));
+        if !differ || !(own || late) {
+            return Ok(None);
+        }
+        let until = Instant::now() + STATUS_WAIT;
+        while Instant::now() < until {
             tokio::time::sleep(STATUS_PAUSE).await;
+            if let Some(instances) = self.moved(reading, source).await? {
+                return Ok(Some(Pass::Moved(instances)));
+            }
         }
-        None
+        Ok(Some(Pass::Unsettled))
     }
 
-    /// Reads one stream.
-    async fn pass(&mut self, reading: &Reading, sift: &mut Sift) -> Result<Pass, GatherError> {
+    /// The container's logs if its pod's status shows other runs than when it was listed.
+    async fn moved(&self, reading: &Reading, source: &LogsSource) -> Result<Option<Vec<Instance>>, Fault> {
+        let run = &reading.instance;
+        let same = |now: &Instance| now.previous == run.previous && now.id == run.id;
+        let instances = self.api.instances(source).await?;
+        Ok(instances.filter(|instances| !instances.iter().any(same)))
+    }
+
+    /// Reads one stream; unless it is `settled` whose log it is, that is looked at before anything passes.
+    async fn pass(
+        &mut self,
+        reading: &Reading,
+        sift: &mut Sift,
+        settled: bool,
+        source: Option<&LogsSource>,
+    ) -> Result<Pass, GatherError> {
         let previous = reading.instance.previous;
         let probe = match self.api.probe(previous).await {
             Ok(probe) => probe,
             Err(fault) => return self.broken(fault),
         };
+        if let (true, Some(last), Some(source)) = (previous, &probe, source)
+            && is_later(&reading.instance, last.at())
+        {
+            match self.moved(reading, source).await {
+                Ok(None) => {}
+                Ok(Some(_)) => {
+                    return self.broken(Fault::LogGone("the previous log is a later run's now".to_owned()));
+                }
+                Err(fault) => return self.broken(fault),
+            }
+        }
         let mark = sift.mark();
         let since = mark.as_ref().and_then(|mark| since(mark, probe.as_ref().map(Probe::at)));
-        sift.begin(probe);
+        sift.begin(probe.clone());
         let mut log = match self.api.open(previous, since).await {
             Ok(log) => log,
             Err(fault) => return self.broken(fault),
         };
+        // Where a mark is found, it says whose log it is.
+        if !settled && !sift.is_seeking() {
+            match self.another(reading, sift, probe.as_ref(), source).await {
+                Ok(None) => {}
+                Ok(Some(pass)) => return Ok(pass),
+                Err(fault) => return self.broken(fault),
+            }
+        }
         loop {
             let stop = match log.chunk().await {
                 Ok(Some(chunk)) => {
@@ -246,6 +311,18 @@ impl Reader {
     }
 }
 
+/// No line of the run before the reading's is as young. Times of runs are rounded down, so that a run's first second may be
+/// the last of the one before; a line that is stored is exact.
+fn own_since(reading: &Reading, sift: &Sift) -> Option<Timestamp> {
+    let started = || after(reading.instance.started_at?, ROUNDING).into();
+    sift.last_mark().map(|mark| mark.at).or_else(started)
+}
+
+/// Whether a log's last line seems to be of a run after `instance`, which has ended.
+fn is_later(instance: &Instance, last: Timestamp) -> bool {
+    instance.finished_at.is_some_and(|finished| last > after(finished, ROUNDING))
+}
+
 /// From when on to ask for lines; `None` for all of them, also if the clock seems to have been set back: then
 /// `sinceTime` would hide the newest lines.
 fn since(mark: &LogMark, newest: Option<Timestamp>) -> Option<Timestamp> {
@@ -259,6 +336,35 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+    use crate::gather::logs::plan::Before;
+
+    #[test]
+    fn whose_a_log_is_shows_by_its_age() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let instance = |started_at, finished_at: Option<Timestamp>| Instance {
+            previous: finished_at.is_some(),
+            id: "a".into(),
+            restarts: 0,
+            started_at,
+            ended: finished_at.is_some(),
+            finished_at,
+        };
+        let reading = |started_at| {
+            let instance = instance(started_at, None);
+            Reading { instance, mark: None, before: Before::Nothing }
+        };
+        let mark = LogMark { at: at(150), digest: String::new(), repeat: 1 };
+        let mut rotated = Sift::new(Some(mark));
+        rotated.forget_mark();
+        assert_eq!(own_since(&reading(Some(at(100))), &rotated), Some(at(150)));
+        assert_eq!(own_since(&reading(Some(at(100))), &Sift::default()), Some(at(101)), "rounded down");
+        assert_eq!(own_since(&reading(None), &Sift::default()), None);
+
+        let ended = instance(Some(at(100)), Some(at(200)));
+        assert!(!is_later(&ended, at(201)), "rounded down");
+        assert!(is_later(&ended, at(202)));
+        assert!(!is_later(&instance(Some(at(100)), None), at(500)), "it still runs");
+    }
 
     #[test]
     fn all_lines_are_asked_for_if_the_clock_was_set_back() {

@@ -274,6 +274,13 @@ impl Sift {
         }
     }
 
+    /// Ends a long line that is stored in part, as the rest of it will not come in this log.
+    pub(super) fn end_broken(&mut self, out: &mut BytesMut) {
+        if self.long.take().is_some_and(|long| long.emit) || self.broken.take().is_some() {
+            out.extend_from_slice(b"\n");
+        }
+    }
+
     /// Whether a line that begins with `head` is to be stored.
     fn decide(&mut self, at: Timestamp, head: &[u8]) -> Result<bool, Stop> {
         let Some(mark) = &self.seeking else { return Ok(true) };

@@ -152,6 +152,19 @@ fn a_stream_that_breaks_is_taken_up_where_it_broke() {
 }
 
 #[test]
+fn a_long_line_whose_rest_does_not_come_is_ended() {
+    let text = line(1_000, &"z".repeat(2 * HELD));
+    let mut sift = Sift::new(None);
+    let mut stored = whole(&mut sift, None, &text[..text.len() - 1]).out;
+    let mut out = BytesMut::new();
+    sift.end_broken(&mut out);
+    stored.push_str(std::str::from_utf8(&out).unwrap());
+    assert!(stored == text, "{} of {} bytes", stored.len(), text.len());
+    sift.end_broken(&mut out);
+    assert_eq!(&out[..], b"\n", "once");
+}
+
+#[test]
 fn a_cut_stream_is_never_whole() {
     let text = [line(1_000, "first"), line(1_000, "second"), line(2_000, "last")].concat();
     for end in 0..text.len() - 1 {

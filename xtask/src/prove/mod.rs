@@ -34,6 +34,9 @@ pub(crate) struct Options {
     /// Seconds of fuzzing, all targets together.
     #[arg(long, default_value_t = 3_600)]
     seconds: u64,
+    /// Leaves the test bed of a part that failed, to look at.
+    #[arg(long)]
+    keep: bool,
     /// Which parts; none named: all, one after the other.
     #[arg(value_enum)]
     parts: Vec<Part>,
@@ -106,6 +109,7 @@ pub(crate) struct Proof {
     run: String,
     /// Of fuzzing.
     seconds: u64,
+    keep: bool,
     begun: Instant,
 }
 
@@ -119,7 +123,11 @@ impl Proof {
     fn on_bed<T>(&self, run: &str, work: impl FnOnce(&Bed) -> Result<T>) -> Result<T> {
         Bed::down(run)?;
         let result = Bed::up(run, &self.tools, &self.package).and_then(|bed| work(&bed));
-        Bed::down(run)?;
+        if result.is_err() && self.keep {
+            say(&format!("the test bed stays; remove it with: cargo xtask down --run {run}"));
+        } else {
+            Bed::down(run)?;
+        }
         result
     }
 
@@ -153,6 +161,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             package: package.clone(),
             run: options.run.clone(),
             seconds: options.seconds,
+            keep: options.keep,
             begun: Instant::now(),
         };
         part.run(&proof)?;
