@@ -140,7 +140,7 @@ impl Broker for LambdaBroker {
         let kind = Credentials::of(found.session_token());
         if kind == Credentials::StaticKey {
             self.warned.call_once(|| {
-                warn!("AWS is asked with a long-lived access key; docs/install.md has two ways without one")
+                warn!("AWS is asked with a long-lived access key; docs/install.md has two ways without one");
             });
         }
         kind

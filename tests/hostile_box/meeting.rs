@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// More than the sum of all the patience that a client in a test has.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// A client that waits as ours does, only less long.
 pub(crate) fn impatient() -> Patience {

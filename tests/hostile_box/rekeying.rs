@@ -151,7 +151,7 @@ async fn a_second_host_key_gives_nobody_anything_that_the_first_had_not() {
 async fn a_box_that_never_finishes_an_exchange_of_keys_is_left_and_its_connections_closed() {
     let (server, address, mut ends) = listen(World::pinned(), Conduct::NeverNewKeys).await;
     let ended =
-        tokio::time::timeout(Duration::from_secs(60), session(&server.world, address, impatient())).await;
+        tokio::time::timeout(Duration::from_mins(1), session(&server.world, address, impatient())).await;
     let error = ended.expect("it never ended").map(|_| ()).expect_err("a Complete");
     assert_named("never new keys", &error, Reason::ConnectionLost, "the box at");
     let closed = tokio::time::timeout(Duration::from_secs(10), ends.recv()).await;

@@ -30,7 +30,7 @@ pub(crate) enum UnpackFault {
 /// Where the frame is.
 pub(crate) struct Unpacker {
     /// Given back with the frame's end.
-    memory: Option<Box<Memory>>,
+    memory: Option<Memory>,
     spare: Spare,
     stored: u64,
 }
@@ -44,7 +44,7 @@ struct Memory {
 /// What artifacts before have left for those to come: a session has thousands, and a window each would be spread over
 /// the heaps of many threads.
 #[derive(Clone, Default)]
-pub(crate) struct Spare(Arc<Mutex<Vec<Box<Memory>>>>);
+pub(crate) struct Spare(Arc<Mutex<Vec<Memory>>>);
 
 impl fmt::Debug for Spare {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -53,16 +53,16 @@ impl fmt::Debug for Spare {
 }
 
 impl Spare {
-    fn take(&self) -> io::Result<Box<Memory>> {
+    fn take(&self) -> io::Result<Memory> {
         if let Some(memory) = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop() {
             return Ok(memory);
         }
         let mut decoder = Decoder::new()?;
         decoder.set_parameter(DParameter::WindowLogMax(WINDOW_LOG))?;
-        Ok(Box::new(Memory { decoder, out: vec![0; OUT] }))
+        Ok(Memory { decoder, out: vec![0; OUT] })
     }
 
-    fn give(&self, mut memory: Box<Memory>) {
+    fn give(&self, mut memory: Memory) {
         // One that cannot begin anew is of no use.
         if memory.decoder.reinit().is_ok() {
             self.0.lock().unwrap_or_else(PoisonError::into_inner).push(memory);
@@ -90,7 +90,7 @@ impl Unpacker {
                     Err(UnpackFault::Trailing { at: self.stored })
                 };
             };
-            let Memory { decoder, out } = &mut **memory;
+            let Memory { decoder, out } = memory;
             let at = self.stored;
             let Status { remaining, bytes_read, bytes_written } = decoder
                 .run_on_buffers(stored, out)

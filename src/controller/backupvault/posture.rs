@@ -157,13 +157,12 @@ fn standing(vault: &BackupVault, known: &PostureStatus, limits: Limits, now: Tim
 /// The guarantees that jobs need. Those that the vault names are needed whether or not the stack knows them; without
 /// any, those of this version's that the stack has.
 fn required(vault: &BackupVault, known: &PostureStatus) -> BTreeSet<String> {
-    match &vault.spec.required_guarantees {
-        Some(named) => named.iter().cloned().collect(),
-        None => {
-            let ids = Name::ALL.iter().filter(|name| name.is_required()).map(|name| name.id());
-            let has = |id: &&str| known.guarantees.iter().any(|guarantee| guarantee.id == *id);
-            ids.filter(has).map(str::to_owned).collect()
-        }
+    if let Some(named) = &vault.spec.required_guarantees {
+        named.iter().cloned().collect()
+    } else {
+        let ids = Name::ALL.iter().filter(|name| name.is_required()).map(|name| name.id());
+        let has = |id: &&str| known.guarantees.iter().any(|guarantee| guarantee.id == *id);
+        ids.filter(has).map(str::to_owned).collect()
     }
 }
 

@@ -1,8 +1,11 @@
 //! The records of a pax extended header: `<length> <key>=<value>\n`, the length counting itself. A value may hold line
 //! ends, so only the lengths say where a record is over.
 
+/// A key and its value.
+type Record<'a> = (&'a [u8], &'a [u8]);
+
 /// The first record of `bytes`, and what follows it; nothing where it is malformed.
-fn record(bytes: &[u8]) -> Option<((&[u8], &[u8]), &[u8])> {
+fn record(bytes: &[u8]) -> Option<(Record<'_>, &[u8])> {
     let space = bytes.iter().take(20).position(|&byte| byte == b' ')?;
     let digits = std::str::from_utf8(&bytes[..space]).ok()?;
     if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -15,7 +18,7 @@ fn record(bytes: &[u8]) -> Option<((&[u8], &[u8]), &[u8])> {
 }
 
 /// All records in order; nothing if one is malformed.
-pub(super) fn records(mut bytes: &[u8]) -> Option<Vec<(&[u8], &[u8])>> {
+pub(super) fn records(mut bytes: &[u8]) -> Option<Vec<Record<'_>>> {
     let mut records = Vec::new();
     while !bytes.is_empty() {
         let (found, rest) = record(bytes)?;
@@ -32,7 +35,7 @@ mod tests {
     #[test]
     fn records_are_told_apart_by_their_lengths() {
         let bytes = b"32 path=a\n20 size=10000000000\nb\n12 mtime=12\n";
-        let expected: Vec<(&[u8], &[u8])> = vec![(b"path", b"a\n20 size=10000000000\nb"), (b"mtime", b"12")];
+        let expected: Vec<Record<'_>> = vec![(b"path", b"a\n20 size=10000000000\nb"), (b"mtime", b"12")];
         assert_eq!(records(bytes), Some(expected));
         assert_eq!(records(b""), Some(Vec::new()));
         assert_eq!(records(b"6 a=b\n"), Some(vec![(&b"a"[..], &b"b"[..])]));

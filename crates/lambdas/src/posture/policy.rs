@@ -154,7 +154,7 @@ mod tests {
             ("statement A with its Action", |it| it["Statement"][0]["Action"] = json!("s3:PutObject")),
             ("statement A with its Effect", |it| it["Statement"][0]["Effect"] = json!("Deny")),
             ("statement A with its Principal", |it| {
-                it["Statement"][0]["Principal"] = json!({"AWS": "arn:y"})
+                it["Statement"][0]["Principal"] = json!({"AWS": "arn:y"});
             }),
             ("statement A with its Condition none", |it| {
                 it["Statement"][0].as_object_mut().unwrap().remove("Condition");

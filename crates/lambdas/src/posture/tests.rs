@@ -44,9 +44,10 @@ async fn each_flip_breaks_its_guarantee_and_no_other() {
         let mut standing = as_shipped(&shipped());
         change(standing.things.get_mut(&thing).unwrap_or_else(|| panic!("nothing stands for {thing}")));
         for (id, (state, message)) in states(standing).await {
-            let expected = match broken.iter().any(|name| name.id() == id) {
-                true => GuaranteeState::Broken,
-                false => GuaranteeState::Holds,
+            let expected = if broken.iter().any(|name| name.id() == id) {
+                GuaranteeState::Broken
+            } else {
+                GuaranteeState::Holds
             };
             assert_eq!(state, expected, "{thing}: {id}: {message}");
             if expected == GuaranteeState::Broken {

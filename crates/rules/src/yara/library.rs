@@ -93,7 +93,7 @@ impl Library {
 
     /// The rules with the machine code that they became: the length of the shipped ones, those, the stack's.
     pub(crate) fn write(&self) -> Result<Vec<u8>, RulesError> {
-        let bytes = |rules: &yara_x::Rules| rules.serialize().map_err(unreadable);
+        let bytes = |rules: &yara_x::Rules| rules.serialize().map_err(|why| unreadable(&why));
         let shipped = bytes(&self.shipped)?;
         let own = self.own.as_ref().map(bytes).transpose()?.unwrap_or_default();
         Ok([&(shipped.len() as u64).to_be_bytes()[..], &shipped, &own].concat())
@@ -104,8 +104,8 @@ impl Library {
         let split = compiled.split_first_chunk().and_then(|(length, rest)| {
             rest.split_at_checked(usize::try_from(u64::from_be_bytes(*length)).ok()?)
         });
-        let (shipped, own) = split.ok_or_else(|| unreadable("they are cut off"))?;
-        let rules = |bytes: &[u8]| yara_x::Rules::deserialize(bytes).map_err(unreadable);
+        let (shipped, own) = split.ok_or_else(|| unreadable(&"they are cut off"))?;
+        let rules = |bytes: &[u8]| yara_x::Rules::deserialize(bytes).map_err(|why| unreadable(&why));
         Self::of(rules(shipped)?, if own.is_empty() { None } else { Some(rules(own)?) })
     }
 
@@ -126,7 +126,7 @@ fn compile<'a>(files: impl Iterator<Item = (String, &'a str)>) -> Result<yara_x:
     Ok(compiler.build())
 }
 
-fn unreadable(why: impl ToString) -> RulesError {
+fn unreadable(why: &impl ToString) -> RulesError {
     RulesError::Compiled(why.to_string())
 }
 

@@ -252,7 +252,7 @@ mod tests {
     fn a_scanner_that_answers_gives_the_batch_back() {
         let (batches, feed) = channel();
         let (results, scanned) = channel();
-        let mut lane = Lane::over(batches, scanned, Duration::from_secs(60));
+        let mut lane = Lane::over(batches, scanned, Duration::from_mins(1));
         for finished in [true, true] {
             let hits = vec![Hit { path: Arc::from(&b"a"[..]), rule: "r".to_owned() }];
             let _ = results.send(Scanned { batch: Batch::new(), hits, finished });

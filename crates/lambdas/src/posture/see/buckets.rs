@@ -104,12 +104,16 @@ pub(super) async fn notifications(client: &Client, bucket: &str) -> Seen {
 }
 
 fn notification(found: &LambdaFunctionConfiguration) -> Value {
-    let rules = found.filter.as_ref().and_then(|filter| filter.key.as_ref()).map(|key| key.filter_rules());
+    let rules = found
+        .filter
+        .as_ref()
+        .and_then(|filter| filter.key.as_ref())
+        .map(aws_sdk_s3::types::S3KeyFilter::filter_rules);
     let prefix = rules
         .into_iter()
         .flatten()
         .find(|rule| rule.name.as_ref().is_some_and(|name| name.as_str().eq_ignore_ascii_case("prefix")));
-    let events: Vec<&str> = found.events.iter().map(|event| event.as_str()).collect();
+    let events: Vec<&str> = found.events.iter().map(aws_sdk_s3::types::Event::as_str).collect();
     json!({"Target": found.lambda_function_arn, "Events": events,
         "Prefix": prefix.and_then(|rule| rule.value.clone())})
 }

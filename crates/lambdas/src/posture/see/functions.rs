@@ -13,7 +13,7 @@ pub(super) async fn function(client: &aws_sdk_lambda::Client, name: &str) -> See
         let layers: Vec<_> = found.layers().iter().filter_map(|layer| layer.arn.clone()).collect();
         let variables = found.environment.as_ref().and_then(|environment| environment.variables.clone());
         json!({"Code": found.code_sha256, "Role": found.role, "Handler": found.handler, "Layers": layers,
-            "Runtime": found.runtime.as_ref().map(|runtime| runtime.as_str()),
+            "Runtime": found.runtime.as_ref().map(aws_sdk_lambda::types::Runtime::as_str),
             "Variables": variables.unwrap_or_default(), "Modified": found.last_modified.as_deref().map(plain_time)})
     }))
 }
@@ -60,7 +60,7 @@ pub(super) async fn rule(client: &aws_sdk_eventbridge::Client, name: &str) -> Se
     let pattern = rule.event_pattern.as_deref().filter(|text| !text.is_empty());
     let pattern = pattern.map(|text| document(action, text)).transpose()?;
     Ok(Some(
-        json!({"State": rule.state.as_ref().map(|state| state.as_str()), "Schedule": rule.schedule_expression,
+        json!({"State": rule.state.as_ref().map(aws_sdk_eventbridge::types::RuleState::as_str), "Schedule": rule.schedule_expression,
         "Pattern": pattern, "Targets": targets}),
     ))
 }
@@ -73,8 +73,10 @@ pub(super) async fn key(client: &aws_sdk_kms::Client, arn: &str) -> Seen {
     let policy = client.get_key_policy().key_id(arn).send().await;
     let policy = policy.map_err(|error| failed(action, &error))?.policy;
     let policy = policy.as_deref().map(|text| document(action, text)).transpose()?;
-    Ok(Some(json!({"State": key.key_state.as_ref().map(|state| state.as_str()), "Policy": policy,
-        "Usage": key.key_usage.as_ref().map(|usage| usage.as_str())})))
+    Ok(Some(
+        json!({"State": key.key_state.as_ref().map(aws_sdk_kms::types::KeyState::as_str), "Policy": policy,
+        "Usage": key.key_usage.as_ref().map(aws_sdk_kms::types::KeyUsageType::as_str)}),
+    ))
 }
 
 #[cfg(test)]

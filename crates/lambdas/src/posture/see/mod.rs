@@ -94,11 +94,10 @@ fn failed<E: ProvideErrorMetadata + std::error::Error>(action: &'static str, err
 /// A document that a service keeps as text; IAM encodes it as a URL does.
 fn document(action: &'static str, text: &str) -> Result<Value, Unseen> {
     let unreadable = |why: String| Unseen { action, why };
-    let text = match text.trim_start().starts_with('{') {
-        true => text.to_owned(),
-        false => {
-            decoded(text).ok_or_else(|| unreadable("the document is not encoded as a URL".to_owned()))?
-        }
+    let text = if text.trim_start().starts_with('{') {
+        text.to_owned()
+    } else {
+        decoded(text).ok_or_else(|| unreadable("the document is not encoded as a URL".to_owned()))?
     };
     serde_json::from_str(&text).map_err(|error| unreadable(format!("the document is no JSON ({error})")))
 }

@@ -29,7 +29,7 @@ pub(super) async fn endpoints(client: &Client, vpc: &str) -> Seen {
         let tables: BTreeSet<&String> = endpoint.route_table_ids().iter().collect();
         let policy = endpoint.policy_document.as_deref().map(|text| document(action, text)).transpose()?;
         all.push(json!({"Id": endpoint.vpc_endpoint_id, "Service": endpoint.service_name, "Tables": tables,
-            "Type": endpoint.vpc_endpoint_type.as_ref().map(|kind| kind.as_str()), "Policy": policy,
+            "Type": endpoint.vpc_endpoint_type.as_ref().map(aws_sdk_ec2::types::VpcEndpointType::as_str), "Policy": policy,
             "State": endpoint.state.as_ref().map(|state| state.as_str().to_lowercase())}));
     }
     Ok(Some(all.into()))
@@ -81,7 +81,7 @@ fn entry(entry: &NetworkAclEntry) -> Value {
     let with = entry.cidr_block.as_ref().or(entry.ipv6_cidr_block.as_ref());
     let ports = entry.port_range.as_ref();
     json!({"Egress": entry.egress, "Number": entry.rule_number, "Protocol": entry.protocol, "With": with,
-        "Action": entry.rule_action.as_ref().map(|action| action.as_str()),
+        "Action": entry.rule_action.as_ref().map(aws_sdk_ec2::types::RuleAction::as_str),
         "From": ports.and_then(|ports| ports.from), "To": ports.and_then(|ports| ports.to)})
 }
 
@@ -117,7 +117,7 @@ pub(super) async fn boxes(client: &Client, stack: &str) -> Seen {
     let mut all = Vec::new();
     while let Some(page) = pages.next().await {
         let page = page.map_err(|error| failed(action, &error))?;
-        for machine in page.reservations().iter().flat_map(|reservation| reservation.instances()) {
+        for machine in page.reservations().iter().flat_map(aws_sdk_ec2::types::Reservation::instances) {
             all.push(shape(client, machine).await?);
         }
     }
@@ -127,7 +127,8 @@ pub(super) async fn boxes(client: &Client, stack: &str) -> Seen {
 async fn shape(client: &Client, machine: &Instance) -> Result<Value, Unseen> {
     let metadata = machine.metadata_options.as_ref();
     let profile = machine.iam_instance_profile.as_ref().and_then(|profile| profile.arn.as_ref());
-    let of_interfaces = machine.network_interfaces().iter().flat_map(|interface| interface.groups());
+    let of_interfaces =
+        machine.network_interfaces().iter().flat_map(aws_sdk_ec2::types::InstanceNetworkInterface::groups);
     let ids: BTreeSet<String> =
         of_interfaces.chain(machine.security_groups()).filter_map(|group| group.group_id.clone()).collect();
     let mut groups = Vec::new();
@@ -139,7 +140,7 @@ async fn shape(client: &Client, machine: &Instance) -> Result<Value, Unseen> {
         }
     }
     Ok(json!({"Id": machine.instance_id, "KeyPair": machine.key_name, "Profile": profile, "Groups": groups,
-        "Tokens": metadata.and_then(|it| it.http_tokens.as_ref()).map(|tokens| tokens.as_str()),
+        "Tokens": metadata.and_then(|it| it.http_tokens.as_ref()).map(aws_sdk_ec2::types::HttpTokensState::as_str),
         "Hops": metadata.and_then(|it| it.http_put_response_hop_limit)}))
 }
 
