@@ -144,10 +144,10 @@ mod tests {
     #[tokio::test]
     async fn a_stack_of_this_release_and_one_that_refuses_something_else_are_asked_once() {
         const ALL: [&str; 6] = ["version", "session", "client_key", "job", "series", "speaks"];
+        const FEWER: [&str; 3] = ["version", "session", "client_key"];
         let ours = Stack { create: &ALL, ..Stack::default() };
         create(&ours, &function(), &request()).await.unwrap();
         assert_eq!(ours.asked.into_inner().unwrap().len(), 1);
-        const FEWER: [&str; 3] = ["version", "session", "client_key"];
         let stranger = Stack { create: &FEWER, ..Stack::default() };
         let outcome = create(&stranger, &function(), &request().first()).await.unwrap();
         assert!(matches!(outcome, CreateOutcome::Refused { .. }), "{outcome:?}");

@@ -284,7 +284,9 @@ impl Uploader {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let patience = Patience { connect: self.patience.connect.min(left), ..self.patience };
-            let error = match Link::open(&self.target, &self.key, patience).await {
+            // Rarely needed, and larger than the rest of an upload's state.
+            let opening = Box::pin(Link::open(&self.target, &self.key, patience));
+            let error = match opening.await {
                 Ok(link) => return Ok(link),
                 Err(error) => error,
             };

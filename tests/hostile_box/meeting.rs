@@ -42,8 +42,8 @@ pub(crate) async fn session(
     let mut entries = Vec::new();
     // More than a window of this box's, and less than a frame.
     for (name, len) in [("logs.web-0.app.log.zst", 1_300_000), ("config.web-0.app.tar.zst", 100)] {
-        let uploaded = uploader.upload(&name.parse().unwrap(), Claim::default(), noise(len)).await?;
-        entries.push(uploaded.entry());
+        let stored = uploader.upload(&name.parse().unwrap(), Claim::default(), noise(len)).await?;
+        entries.push(stored.entry());
     }
     let sealed = uploader.commit(&entries).await?;
     uploader.close().await;

@@ -99,7 +99,7 @@ const UNVOUCHED: [(&str, Forge, &str); 9] = [
     ),
     (
         "a certificate of another client",
-        |world, _, receipt| recertified(world, receipt, |c| c.client_key = "SHA256:other".to_owned()),
+        |world, _, receipt| recertified(world, receipt, |c| "SHA256:other".clone_into(&mut c.client_key)),
         "for another client key",
     ),
     (
@@ -177,7 +177,7 @@ const BROKEN: [(&str, Forge, &str); 8] = [
     (
         "another payload type",
         |_, _, mut receipt| {
-            receipt.payload_type = "application/json".to_owned();
+            "application/json".clone_into(&mut receipt.payload_type);
             receipt
         },
         "payload type 'application/json'",
@@ -243,10 +243,12 @@ const OTHERS: [(&str, Forge); 9] = [
             r.job = JobRef::new("shop".into(), "other".into(), "6a1e-42".into(), 1).unwrap();
         })
     }),
-    ("job", |world, commit, _| changed(world, commit, |r| r.job.uid = "6a1e-43".to_owned())),
+    ("job", |world, commit, _| changed(world, commit, |r| "6a1e-43".clone_into(&mut r.job.uid))),
     ("job", |world, commit, _| changed(world, commit, |r| r.job.attempt = 2)),
-    ("client key", |world, commit, _| changed(world, commit, |r| r.client_key = "SHA256:other".to_owned())),
-    ("bucket", |world, commit, _| changed(world, commit, |r| r.bucket = "elsewhere".to_owned())),
+    ("client key", |world, commit, _| {
+        changed(world, commit, |r| "SHA256:other".clone_into(&mut r.client_key))
+    }),
+    ("bucket", |world, commit, _| changed(world, commit, |r| "elsewhere".clone_into(&mut r.bucket))),
     ("manifest key", |world, commit, _| {
         changed(world, commit, |r| r.manifest = "clusters/c/o/j/s/manifest.json".parse().unwrap())
     }),

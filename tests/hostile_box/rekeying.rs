@@ -90,7 +90,7 @@ async fn serve(server: &Server, stream: TcpStream, conduct: Conduct) -> std::io:
             // The service, the login, the channel, the subsystem: granted.
             5 => wire.write(&Message::of(6).string(reader.string())).await?,
             50 if conduct == Conduct::EndlessBanner => loop {
-                wire.write(&Message::of(53).string(&[b'x'; 30_000]).string(b"")).await?;
+                wire.write(&Message::of(53).string(&vec![b'x'; 30_000]).string(b"")).await?;
                 server.poured(30_000);
             },
             50 => wire.write(&Message::of(52)).await?,

@@ -34,6 +34,8 @@ pub(crate) fn all(tools: &Tools) -> Result<()> {
             "--test",
             "crash",
             "--test",
+            "posture",
+            "--test",
             "skew",
             "--",
             "-D",

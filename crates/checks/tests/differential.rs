@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::{
+    fmt::Write as _,
     io::Write as _,
     process::{Command, Stdio},
     sync::{Arc, Mutex},
@@ -122,7 +123,10 @@ impl Inspectors for Scribe {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut hex, byte| {
+        write!(hex, "{byte:02x}").unwrap();
+        hex
+    })
 }
 
 /// What our reader says of an archive, if it takes it.
@@ -158,6 +162,7 @@ fn samples() -> Vec<Vec<u8>> {
 fn changed(tar: &[u8], random: &mut impl FnMut(usize) -> usize) -> Vec<u8> {
     const FIELDS: [std::ops::Range<usize>; 7] =
         [0..100, 124..136, 156..157, 157..257, 257..265, 345..500, 482..483];
+    const BYTES: &[u8] = b"\x00\x80\xff/.0123567xgLKSV =\n";
     let mut tar = tar.to_vec();
     let blocks = tar.len() / 512;
     let at = random(blocks) * 512;
@@ -165,7 +170,6 @@ fn changed(tar: &[u8], random: &mut impl FnMut(usize) -> usize) -> Vec<u8> {
     for _ in 0..=random(3) {
         let field = FIELDS[random(FIELDS.len())].clone();
         let place = field.start + random(field.len());
-        const BYTES: &[u8] = b"\x00\x80\xff/.0123567xgLKSV =\n";
         block[place] = BYTES[random(BYTES.len())];
     }
     block[148..156].fill(b' ');

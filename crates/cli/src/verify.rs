@@ -163,12 +163,12 @@ fn check_artifact(
     }
     let whole = Sha256::from_digest(&whole.finish());
     if all_good && (bytes, &whole) != (observed.bytes, &observed.sha256) {
-        let names: Vec<_> = observed.objects.iter().filter_map(|object| file_name(prefix, object)).collect();
+        let joined: Vec<_> = observed.objects.iter().filter_map(|object| file_name(prefix, object)).collect();
         let why = format!(
             "joined they have {bytes} bytes, sha256 {whole}; the manifest says {}, {}",
             observed.bytes, observed.sha256
         );
-        report.bad(&names.join(" "), why);
+        report.bad(&joined.join(" "), why);
     }
 }
 

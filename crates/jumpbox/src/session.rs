@@ -285,7 +285,9 @@ impl State {
     fn bound(&mut self, findings: &mut Vec<Finding>) {
         let size = |findings: &[Finding]| serde_json::to_vec(findings).map_or(usize::MAX, |json| json.len());
         if self.findings.saturating_add(size(findings)) > MAX_FINDINGS {
-            findings.iter_mut().for_each(|finding| finding.example.clear());
+            for finding in findings.iter_mut() {
+                finding.example.clear();
+            }
         }
         if self.findings.saturating_add(size(findings)) > 2 * MAX_FINDINGS {
             findings.clear();

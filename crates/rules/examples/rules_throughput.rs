@@ -29,13 +29,21 @@ fn pass(inspectors: &mut [Box<dyn Inspector>], files: &[(String, Vec<u8>)]) -> D
             link: None,
             index: index as u64,
         };
-        inspectors.iter_mut().for_each(|inspector| inspector.entry(&head, &mut found));
-        for piece in body.chunks(64 << 10) {
-            inspectors.iter_mut().for_each(|inspector| inspector.data(piece, &mut found));
+        for inspector in inspectors.iter_mut() {
+            inspector.entry(&head, &mut found);
         }
-        inspectors.iter_mut().for_each(|inspector| inspector.entry_end(&mut found));
+        for piece in body.chunks(64 << 10) {
+            for inspector in inspectors.iter_mut() {
+                inspector.data(piece, &mut found);
+            }
+        }
+        for inspector in inspectors.iter_mut() {
+            inspector.entry_end(&mut found);
+        }
     }
-    inspectors.iter_mut().for_each(|inspector| inspector.finish(&mut found));
+    for inspector in inspectors.iter_mut() {
+        inspector.finish(&mut found);
+    }
     start.elapsed()
 }
 

@@ -65,12 +65,20 @@ fn reason(rules: &Rules, pieces: &[&[u8]]) -> Option<String> {
     let mut found = Findings::new(config(""));
     let mut inspectors = rules.of(&artifact);
     let head = EntryHead { path: b"x", kind: EntryKind::File, size: None, mode: 0o644, link: None, index: 0 };
-    inspectors.iter_mut().for_each(|inspector| inspector.entry(&head, &mut found));
-    for piece in pieces {
-        inspectors.iter_mut().for_each(|inspector| inspector.data(piece, &mut found));
+    for inspector in &mut inspectors {
+        inspector.entry(&head, &mut found);
     }
-    inspectors.iter_mut().for_each(|inspector| inspector.entry_end(&mut found));
-    inspectors.iter_mut().for_each(|inspector| inspector.finish(&mut found));
+    for piece in pieces {
+        for inspector in &mut inspectors {
+            inspector.data(piece, &mut found);
+        }
+    }
+    for inspector in &mut inspectors {
+        inspector.entry_end(&mut found);
+    }
+    for inspector in &mut inspectors {
+        inspector.finish(&mut found);
+    }
     found.rejection().map(|rejection| rejection.reason.clone())
 }
 

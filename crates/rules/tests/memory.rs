@@ -30,15 +30,23 @@ fn look_at_an_artifact(rules: &Rules, seed: u64) {
     let mut found = Findings::new(ChecksConfig::default());
     let mut inspectors = rules.of(&artifact);
     let head = EntryHead { path: b"x", kind: EntryKind::File, size: None, mode: 0, link: None, index: 0 };
-    inspectors.iter_mut().for_each(|inspector| inspector.entry(&head, &mut found));
+    for inspector in &mut inspectors {
+        inspector.entry(&head, &mut found);
+    }
     let log = Set::new(seed).log(1 << 20);
     for _ in 0..64 {
         for piece in log.chunks(64 << 10) {
-            inspectors.iter_mut().for_each(|inspector| inspector.data(piece, &mut found));
+            for inspector in &mut inspectors {
+                inspector.data(piece, &mut found);
+            }
         }
     }
-    inspectors.iter_mut().for_each(|inspector| inspector.entry_end(&mut found));
-    inspectors.iter_mut().for_each(|inspector| inspector.finish(&mut found));
+    for inspector in &mut inspectors {
+        inspector.entry_end(&mut found);
+    }
+    for inspector in &mut inspectors {
+        inspector.finish(&mut found);
+    }
     assert_eq!(found.checks().count(), 0);
 }
 

@@ -148,7 +148,7 @@ mod tests {
         let mut without = told(101);
         without.spec.functions.posture = None;
         let new = BackupVault { status: None, ..vault("True", 0, 2) };
-        let cases = [
+        let cases = vec![
             ("a new vault is asked", new, seen, 0, Step::Ask),
             ("a changed one too", vault("True", 100, 1), seen, 101, Step::Ask),
             ("a ready one rests", vault("True", 100, 2), seen, 101, Step::Rest(Duration::from_secs(30))),

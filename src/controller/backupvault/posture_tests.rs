@@ -26,6 +26,7 @@ fn at(second: i64) -> Timestamp {
 }
 
 /// A vault whose posture function said that, `age` seconds ago.
+#[allow(clippy::needless_pass_by_value, reason = "a table's rows read better")]
 fn vault(guarantees: Value, age: i64) -> BackupVault {
     serde_json::from_value(json!({
         "apiVersion": "drawbridge.dev/v1alpha1", "kind": "BackupVault", "metadata": { "name": "v", "generation": 1 },

@@ -105,12 +105,12 @@ fn install_before(bed: &Bed, before: &Previous) -> Result<()> {
         .args(["--namespace", NAMESPACE, "--reset-values", "--values"])
         .arg(&path);
     step("helm upgrade to the release before", &format!("helm-previous-{}", bed.run), &mut helm)?;
-    let patch = json!({"spec": {"template": {"spec": {
+    let trust = json!({"spec": {"template": {"spec": {
         "containers": [{"name": "controller", "env": [{"name": "SSL_CERT_FILE", "value": "/ca/ca.crt"}],
             "volumeMounts": [{"name": "ca", "mountPath": "/ca", "readOnly": true}]}],
         "volumes": [{"name": "ca", "configMap": {"name": "local-aws-ca"}}]}}}});
     let mut kubectl = bed.kubectl();
-    kubectl.args(["patch", "deployment", "drawbridge", "--namespace", NAMESPACE, "-p", &patch.to_string()]);
+    kubectl.args(["patch", "deployment", "drawbridge", "--namespace", NAMESPACE, "-p", &trust.to_string()]);
     step("giving it a system that trusts the run's CA", &format!("trust-{}", bed.run), &mut kubectl)?;
     let mut rollout = bed.kubectl();
     rollout.args(["rollout", "status", "deployment/drawbridge", "--namespace", NAMESPACE, "--timeout=180s"]);

@@ -167,7 +167,7 @@ fn a_client_that_lies_about_the_original_is_rejected() {
 fn bomb(mebibytes: usize) -> Vec<u8> {
     let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
     for _ in 0..mebibytes {
-        std::io::Write::write_all(&mut encoder, &[0; 1 << 20]).unwrap();
+        std::io::Write::write_all(&mut encoder, &vec![0; 1 << 20]).unwrap();
     }
     encoder.finish().unwrap()
 }

@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+use std::fmt::Write as _;
+
 use super::*;
 
 /// A header of ustar's form; the checksum is right whatever stands in it.
@@ -60,7 +62,7 @@ impl Members for Told {
     fn member_end(&mut self) {
         let body = std::mem::take(&mut self.body);
         let line = self.lines.last_mut().unwrap();
-        line.push_str(&format!(" [{}]", body.escape_ascii()));
+        write!(line, " [{}]", body.escape_ascii()).unwrap();
     }
     fn alias(&mut self, path: &[u8]) {
         self.lines.push(format!("alias {}", path.escape_ascii()));

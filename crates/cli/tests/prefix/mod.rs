@@ -1,6 +1,7 @@
 //! A session's objects in a directory, as a box writes them, and ways to spoil them.
 
 use std::{
+    fmt::Write as _,
     fs,
     path::{Path, PathBuf},
 };
@@ -50,14 +51,11 @@ impl Prefix {
         let bytes = prefix.read_manifest().to_statement().unwrap();
         prefix.write("manifest.json", &bytes);
         prefix.sign(&prefix.signer, Some(prefix.certify(&prefix.kms)));
-        let sums: String = prefix
-            .objects()
-            .iter()
-            .map(|object| {
-                let name = object["key"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
-                format!("{}  {name}\n", object["sha256"].as_str().unwrap())
-            })
-            .collect();
+        let mut sums = String::new();
+        for object in &prefix.objects() {
+            let name = object["key"].as_str().unwrap().rsplit('/').next().unwrap();
+            writeln!(sums, "{}  {name}", object["sha256"].as_str().unwrap()).unwrap();
+        }
         prefix.write("SHA256SUMS", sums.as_bytes());
         fs::write(prefix.pem_file(), pem(&prefix.kms)).unwrap();
         prefix

@@ -102,7 +102,7 @@ fn message(dice: &mut Dice, session: &Session, offset: u64) -> Vec<u8> {
             ClientFrame::Commit(Commit { entries: vec![entry; dice.roll(3)], certificate: None })
         }
         20 => ClientFrame::Error(broken("the client's own words")),
-        _ => return (0..1 + dice.roll(40)).map(|_| u8::try_from(dice.roll(8)).unwrap()).collect(),
+        _ => return (0..=dice.roll(40)).map(|_| u8::try_from(dice.roll(8)).unwrap()).collect(),
     };
     let mut bytes = BytesMut::new();
     UploadCodec::<BoxFrame>::default().encode(frame, &mut bytes).unwrap();
@@ -175,7 +175,7 @@ async fn dialogue(seed: u64) {
 fn play(seed: u64) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        tokio::time::timeout(Duration::from_secs(60), dialogue(seed))
+        tokio::time::timeout(Duration::from_mins(1), dialogue(seed))
             .await
             .unwrap_or_else(|_| panic!("seed {seed}: the dialogue stands still"));
     });

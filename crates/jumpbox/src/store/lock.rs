@@ -16,13 +16,11 @@ pub(super) struct Lock {
 }
 
 impl Lock {
+    /// Nobody can undo it.
+    pub(super) const MODE: ObjectLockMode = ObjectLockMode::Compliance;
+
     pub(super) fn new(days: NonZeroU16) -> Self {
         Self { days }
-    }
-
-    /// The mode that nobody can undo.
-    pub(super) fn mode(self) -> ObjectLockMode {
-        ObjectLockMode::Compliance
     }
 
     /// When the lock of something written now ends.

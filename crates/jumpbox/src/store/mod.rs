@@ -134,7 +134,7 @@ impl Store {
                 .if_none_match("*")
                 .content_type(content_type)
                 .checksum_algorithm(ChecksumAlgorithm::Crc32)
-                .set_object_lock_mode(self.lock.map(Lock::mode))
+                .set_object_lock_mode(self.lock.map(|_| Lock::MODE))
                 .set_object_lock_retain_until_date(until)
                 .body(ByteStream::from(body.clone()))
                 .customize()
@@ -156,7 +156,7 @@ impl Store {
             .key(key.as_str())
             .content_type("application/zstd")
             .checksum_algorithm(ChecksumAlgorithm::Crc32)
-            .set_object_lock_mode(self.lock.map(Lock::mode))
+            .set_object_lock_mode(self.lock.map(|_| Lock::MODE))
             .set_object_lock_retain_until_date(self.lock.map(Lock::until))
             .send()
             .await

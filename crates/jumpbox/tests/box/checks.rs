@@ -148,7 +148,7 @@ async fn a_bomb_is_rejected_before_it_is_unpacked() {
     let rig = raw::rig(42, checking("")).await;
     let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
     for _ in 0..4_096 {
-        std::io::Write::write_all(&mut encoder, &[0; 1 << 20]).unwrap();
+        std::io::Write::write_all(&mut encoder, &vec![0; 1 << 20]).unwrap();
     }
     let bomb = encoder.finish().unwrap();
     let mut raw = Raw::greeted(&rig, 42).await;

@@ -59,7 +59,7 @@ fn verdict(answer: BoxFrame) -> String {
         BoxFrame::Rejected(rejected) => rejected.check,
         BoxFrame::Accepted(accepted) if accepted.verdict == Verdict::Accepted => "accepted".to_owned(),
         BoxFrame::Accepted(accepted) => {
-            let found: Vec<_> = accepted.findings.iter().map(|finding| finding.check.to_string()).collect();
+            let found: Vec<_> = accepted.findings.iter().map(|finding| finding.check.clone()).collect();
             format!("flagged: {}", found.join(", "))
         }
         other => panic!("a verdict was expected, got {other:?}"),
@@ -67,7 +67,7 @@ fn verdict(answer: BoxFrame) -> String {
 }
 
 fn zeros(gib: usize) -> (Vec<u8>, Original) {
-    compressed(|out| (0..gib << 10).try_for_each(|_| out.write_all(&[0; 1 << 20])))
+    compressed(|out| (0..gib << 10).try_for_each(|_| out.write_all(&vec![0; 1 << 20])))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -80,7 +80,7 @@ async fn bombs_do_not_go_off() {
     // The same within an archive, whole headers and all.
     let (bomb, original) = compressed(|out| {
         out.write_all(&header(b"zeros", b'0', "", "0000644", 2 << 30))?;
-        (0..2 << 10).try_for_each(|_| out.write_all(&[0; 1 << 20]))?;
+        (0..2 << 10).try_for_each(|_| out.write_all(&vec![0; 1 << 20]))?;
         out.write_all(&[0; 1_024])
     });
     assert_eq!(verdict(send(&target, "zstd.tar.zst", &bomb, original).await), "zstd_ratio");
@@ -106,7 +106,7 @@ fn gzipped(bytes: usize) -> Vec<u8> {
     let mut input = gzip.stdin.take().unwrap();
     let writing = std::thread::spawn(move || {
         for _ in 0..bytes >> 20 {
-            input.write_all(&[0; 1 << 20]).unwrap();
+            input.write_all(&vec![0; 1 << 20]).unwrap();
         }
     });
     let output = gzip.wait_with_output().unwrap();
@@ -197,8 +197,9 @@ fn million(flag: u8) -> (Vec<u8>, Original) {
                     out.write_all(&header(name.as_bytes(), b'0', "", "0000644", 512))?;
                     let mut body = body.clone();
                     body[..4].copy_from_slice(&index.to_le_bytes());
-                    body.iter_mut()
-                        .for_each(|byte| *byte = byte.wrapping_mul(167).wrapping_add(index.to_le_bytes()[0]));
+                    for byte in &mut body {
+                        *byte = byte.wrapping_mul(167).wrapping_add(index.to_le_bytes()[0]);
+                    }
                     out.write_all(&body)?;
                 }
                 b'2' => out.write_all(&header(name.as_bytes(), b'2', &format!("{index:x}"), "0000777", 0))?,

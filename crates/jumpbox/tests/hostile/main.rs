@@ -4,7 +4,7 @@
 //!
 //! `DRAWBRIDGE_EVIDENCE=file` takes a line for each attack; `cargo xtask prove hostile` makes a table of them.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 #[path = "../box/raw.rs"]
 #[allow(dead_code, reason = "shared with the tests of the box")]

@@ -166,7 +166,7 @@ async fn reported(
     directory: &TempDir,
 ) -> ReadyReport {
     let key = format!("ready/{session}.json");
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
     loop {
         if let Ok(object) = s3.get_object().bucket(s3::STATE).key(&key).send().await {
             return serde_json::from_slice(&object.body.collect().await.unwrap().to_vec()).unwrap();

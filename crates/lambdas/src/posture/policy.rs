@@ -116,12 +116,12 @@ mod tests {
 
     use super::difference;
 
-    fn document(statements: Value) -> Value {
+    fn document(statements: &Value) -> Value {
         json!({"Version": "2012-10-17", "Statement": statements})
     }
 
     fn shipped() -> Value {
-        document(json!([
+        document(&json!([
             {"Sid": "A", "Effect": "Allow", "Principal": "*", "Action": ["s3:PutObject", "s3:ListBucket"],
              "Resource": "arn:x", "Condition": {"Null": {"s3:if-none-match": "true"}}},
             {"Sid": "B", "Effect": "Deny", "Action": "s3:*", "Resource": ["b", "a"]},
@@ -130,14 +130,14 @@ mod tests {
 
     #[test]
     fn the_same_in_other_words_is_no_difference() {
-        let other = document(json!([
+        let other = document(&json!([
             {"Effect": "Deny", "Sid": "renamed", "Action": ["S3:*"], "Resource": ["a", "b"]},
             {"Sid": "A", "Effect": "Allow", "Principal": {"AWS": ["*"]}, "Action": ["s3:listbucket", "s3:PutObject"],
              "Resource": ["arn:x"], "Condition": {"null": {"S3:If-None-Match": [true]}}},
         ]));
         assert_eq!(difference(&shipped(), &other), None);
-        let alone = document(shipped()["Statement"][1].clone());
-        assert_eq!(difference(&alone, &document(json!([shipped()["Statement"][1]]))), None);
+        let alone = document(&shipped()["Statement"][1]);
+        assert_eq!(difference(&alone, &document(&json!([shipped()["Statement"][1]]))), None);
     }
 
     #[test]

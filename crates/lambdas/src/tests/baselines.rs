@@ -139,9 +139,9 @@ async fn only_the_session_s_own_receipt_is_believed() {
         let stack = Stack::new();
         let signer = stack.boxed(&in_series(1), 1).await;
         let good = stack.receipt(&in_series(1), 7);
-        let mut spoilt = good.clone();
-        spoil(&stack, &mut spoilt);
-        stack.close_with(1, &sign(&signer, &spoilt)).await;
+        let mut forged = good.clone();
+        spoil(&stack, &mut forged);
+        stack.close_with(1, &sign(&signer, &forged)).await;
         assert_eq!(stack.kept(SERIES), None, "{what}");
         stack.close_with(1, &sign(&signer, &good)).await;
         assert!(stack.kept(SERIES).is_some(), "{what}: the good one");

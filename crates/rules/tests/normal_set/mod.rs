@@ -139,7 +139,8 @@ impl Set {
 
     fn certificates(&mut self, count: usize) -> String {
         self.lines(count, |set| {
-            let body: String = (0..20).map(|_| format!("{}\n", set.text(BASE64, 64))).collect();
+            let lines: Vec<_> = (0..20).map(|_| set.text(BASE64, 64)).collect();
+            let body = lines.join("\n") + "\n";
             format!("-----BEGIN CERTIFICATE-----\n{body}-----END CERTIFICATE-----\n")
         })
     }

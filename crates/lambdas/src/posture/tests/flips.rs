@@ -9,6 +9,7 @@ use crate::posture::Thing;
 /// The thing, what is done to it, the one guarantee that breaks, words of its message.
 pub(super) type Flip = (Thing, fn(&mut Value), &'static [Name], &'static str);
 
+#[allow(clippy::too_many_lines, reason = "a table")]
 pub(super) fn flips() -> Vec<Flip> {
     let names = shipped().names;
     let bucket = || names.backup_bucket.clone();
