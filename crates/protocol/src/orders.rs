@@ -90,7 +90,7 @@ impl Default for Limits {
         Self {
             session_bytes: 50 << 30,
             part_bytes: 5 << 20,
-            parts_in_memory: 9,
+            parts_in_memory: 8,
             artifacts: 10_000,
             lock_days: None,
         }

@@ -163,7 +163,8 @@ async fn a_storm_of_rekeys_stores_what_was_sent() {
     let target = Target::start(6, checked()).await;
     let limits =
         russh::Limits { rekey_write_limit: 4 << 10, rekey_read_limit: 4 << 10, ..Default::default() };
-    let config = Arc::new(russh::client::Config { limits, ..Default::default() });
+    // Answers are read after all is sent: russh's client stands still when its channel's buffer is full of them.
+    let config = Arc::new(russh::client::Config { limits, channel_buffer_size: 4_096, ..Default::default() });
     let mut ssh = russh::client::connect(config, target.rig.address, raw::Anyone).await.unwrap();
     let key = PrivateKeyWithHashAlg::new(raw::key(6), None);
     assert!(ssh.authenticate_publickey(USER, key).await.unwrap().success());
