@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import ssl
 import subprocess
 import sys
 import time
@@ -165,7 +166,8 @@ class Account:
         """What only the test bed's host may ask of the emulator."""
         url = f"{self._facts['endpoint']}/_testbed/{path}"
         request = urllib.request.Request(url, json.dumps(body).encode(), method="POST")
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        trust = ssl.create_default_context(cafile=self._facts["ca_bundle"])
+        with urllib.request.urlopen(request, timeout=10, context=trust) as answer:
             return dict(json.loads(answer.read()))
 
     @contextmanager

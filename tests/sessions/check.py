@@ -159,7 +159,7 @@ def a_session_on_a_used_up_day_is_refused_and_takes_no_slot(account: Account) ->
     account.s3.put_object(Bucket=bucket, Key=key, Body=json.dumps(full).encode())
     try:
         refused = account.create(session)["outcome"]["refused"]
-        expect(refused["reason"] == "daily_quota", "it must be refused for the day", refused)
+        expect(refused["reason"] == "quota", "it must be refused for the day", refused)
         expect("opens again at" in refused["message"], "and told when to come back", refused)
         slots = account.s3.list_objects_v2(Bucket=bucket, Prefix="slots/").get("Contents", [])
         expect(slots == [], "it must hold no slot", slots)

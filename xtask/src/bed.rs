@@ -191,6 +191,7 @@ impl Bed {
         command
             .env("PATH", format!("{}:{path}", self.tools.aws_cli.join("bin").display()))
             .env("AWS_ENDPOINT_URL", text(&facts["endpoint"]))
+            .env("AWS_CA_BUNDLE", self.ca_bundle())
             .env("AWS_REGION", text(&facts["region"]))
             // What version 1 of the command line reads.
             .env("AWS_DEFAULT_REGION", text(&facts["region"]))

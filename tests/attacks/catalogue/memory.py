@@ -64,7 +64,7 @@ def with_full_slots() -> list[Attack]:
 
 def with_a_spent_day() -> list[Attack]:
     more = _another("the day's sessions used up")
-    return [_row("opens-more-sessions-than-a-day-has", more, "daily_quota", AGAIN, Variable(CREATE, PER_DAY, "100000"))]
+    return [_row("opens-more-sessions-than-a-day-has", more, "quota", AGAIN, Variable(CREATE, PER_DAY, "100000"))]
 
 
 def with_a_stop() -> list[Attack]:
