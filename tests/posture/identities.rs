@@ -29,11 +29,7 @@ pub(crate) fn flips(bed: &Bed) -> Vec<Flip> {
             vec![put],
             vec![of("delete-user-policy")],
         ),
-        role(
-            Name::OperatorPolicy,
-            "OperatorRoleArn",
-            "a right more for the role that the operator's token opens",
-        ),
+        administers(bed),
         wider_trust(bed),
         role(Name::CreateRole, "CreateRoleArn", "a right more for create"),
         role(Name::CleanupRole, "CleanupRoleArn", "a right more for cleanup"),
@@ -44,6 +40,19 @@ pub(crate) fn flips(bed: &Bed) -> Vec<Flip> {
 
 fn role_name(bed: &Bed, output: &str) -> String {
     bed.output(output).rsplit('/').next().unwrap().to_owned()
+}
+
+/// The role that the operator takes by its token may do everything.
+fn administers(bed: &Bed) -> Flip {
+    let name = role_name(bed, "OperatorRoleArn");
+    let policy = "arn:aws:iam::aws:policy/AdministratorAccess";
+    let of = |what: &str| call(&["iam", what, "--role-name", &name, "--policy-arn", policy]);
+    Flip::of(
+        Name::OperatorPolicy,
+        "AdministratorAccess for the role that the operator's token opens",
+        vec![of("attach-role-policy")],
+        vec![of("detach-role-policy")],
+    )
 }
 
 /// Another account may take the role of the operator's pods.
