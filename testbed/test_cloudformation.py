@@ -137,11 +137,23 @@ class Interpreter(unittest.TestCase):
         self.refused("rule Port does not hold: Port is 443", {"Rules": {"Port": rule}}, Port="80")
         self.refused("RuleCondition is not known", {"Rules": {"Port": {**rule, "RuleCondition": plain}}})
 
-    def test_the_stack_keeps_concurrency_for_cleanup_where_it_bounds_create_s(self) -> None:
+    def test_the_stack_keeps_concurrency_for_cleanup_where_it_bounds_create_s_and_posture_s(self) -> None:
         stack_rules = json.loads(RENDERED.read_text())["Rules"]
-        pairs = {("0", "0"): True, ("20", "5"): True, ("0", "5"): False, ("20", "0"): False, ("20", "1"): False}
-        for (create, cleanup), holds in pairs.items():
-            given = {"CreateConcurrency": create, "CleanupConcurrency": cleanup}
+        every = {
+            ("0", "0", "0"): True,
+            ("20", "5", "2"): True,
+            ("0", "5", "2"): False,
+            ("20", "0", "2"): False,
+            ("20", "5", "0"): False,
+            ("0", "0", "2"): False,
+            ("20", "1", "2"): False,
+        }
+        for (create, cleanup, posture), holds in every.items():
+            given = {
+                "CreateConcurrency": create,
+                "CleanupConcurrency": cleanup,
+                "PostureConcurrency": posture,
+            }
             scope = Scope(pseudo={}, parameters=given, conditions={}, zones=[])
             with self.subTest(given), contextlib.nullcontext() if holds else self.assertRaises(TemplateError):
                 rules.check(stack_rules, scope)

@@ -24,7 +24,7 @@ pub use backupvault::{
 pub use checks::{ChecksStatus, FindingStatus, MAX_SHOWN_CHECKS};
 pub use condition::{Condition, ConditionStatus, MAX_MESSAGE, conditions};
 pub use logs::{GapStatus, KeptLog, LogMark, LogsSource, LogsStatus, MAX_KEPT, MAX_SHOWN_GAPS};
-pub use posture::{GuaranteeState, GuaranteeStatus, PostureStatus};
+pub use posture::{GuaranteeState, GuaranteeStatus, KnownState, PostureStatus};
 pub use selector::{Operator, Requirement, Selector};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;

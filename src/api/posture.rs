@@ -52,6 +52,28 @@ pub struct GuaranteeStatus {
     /// Since when it has been so.
     #[schemars(schema_with = "schema::time")]
     pub since: Timestamp,
+    /// While it is unknown: how it stood when it could last be looked at. Absent: it never could.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::optional_known_state")]
+    pub last_known: Option<KnownState>,
+}
+
+impl GuaranteeStatus {
+    /// How it stood when it could last be looked at, if it ever could.
+    pub fn known(&self) -> Option<KnownState> {
+        match self.state {
+            GuaranteeState::Holds => Some(KnownState::Holds),
+            GuaranteeState::Broken => Some(KnownState::Broken),
+            GuaranteeState::Unknown => self.last_known,
+        }
+    }
+}
+
+/// What a guarantee is seen to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KnownState {
+    Holds,
+    Broken,
 }
 
 /// Whether a guarantee holds.

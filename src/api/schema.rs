@@ -12,6 +12,11 @@ pub(super) fn time(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "format": "date-time" })
 }
 
+/// A guarantee's state that may be absent.
+pub(super) fn optional_known_state(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "enum": ["Holds", "Broken"], "nullable": true })
+}
+
 /// The paths of a `files` source. The rules are on each item, so that the message names what is wrong with it.
 pub(super) fn absolute_paths(_: &mut SchemaGenerator) -> Schema {
     json_schema!({

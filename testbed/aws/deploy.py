@@ -136,8 +136,8 @@ def load_watch_template(policies: Path | None) -> dict[str, Any]:
 
 def watch_parameters(stack: Stack, given: dict[str, str]) -> dict[str, str]:
     shared = {name: stack.parameters[name] for name in SHARED}
-    key = {"BackupKeyArn": stack.outputs["BackupKeyArn"]} if "BackupKeyArn" in stack.outputs else {}
-    return {**LOCAL_WATCH, **shared, **key, **given}
+    keys = {name: stack.outputs[name] for name in ("BackupKeyArn", "ReceiptKeyArn") if name in stack.outputs}
+    return {**LOCAL_WATCH, **shared, **keys, **given}
 
 
 def up(arguments: argparse.Namespace) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -58,6 +58,12 @@ class Attack:
     error: str
     twin: Try
     controls: tuple[Control, ...]
+    # By a control's name, where that one alone ends the attempt with another error.
+    alone: Mapping[str, str] = field(default_factory=dict)
+
+    def error_by(self, control: Control) -> str:
+        """How the attempt ends if nothing but this control is left."""
+        return self.alone.get(control.name, self.error)
 
 
 def asks(
@@ -90,6 +96,7 @@ class Verdict:
     through: bool | None = None
     through_said: str = ""
     alone: dict[str, bool] = field(default_factory=dict)
+    alone_said: dict[str, str] = field(default_factory=dict)
     # Everything stands as before, and the attempt and its twin end as before.
     back: bool | None = None
     back_said: str = ""
@@ -106,7 +113,8 @@ class Verdict:
         if self.through is False:
             gone = " and ".join(self.controls)
             wrong.append(f"without {gone} it must get through, and ended with {self.through_said}")
-        wrong += [f"'{control}' alone must stop it, and does not" for control, stops in self.alone.items() if not stops]
+        weak = [control for control, stops in self.alone.items() if not stops]
+        wrong += [f"'{control}' alone must stop it, and {self.alone_said.get(control, 'does not')}" for control in weak]
         if self.back is False:
             wrong.append(f"what was taken away is not back: {self.back_said}")
         if self.broken:

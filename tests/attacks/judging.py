@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -74,10 +74,23 @@ def _without(ground: Any, rows: list[tuple[Attack, Verdict]]) -> None:
         _back(ground, attack, verdict)
 
 
-def _with_only(ground: Any, kept: Control, others: Sequence[Control], rows: Iterable[tuple[Attack, Verdict]]) -> None:
+def _with_only(ground: Any, kept: Control, others: Sequence[Control], rows: Sequence[tuple[Attack, Verdict]]) -> None:
+    """Takes `kept` away as well, and puts it back once the attempt got through: by then the others are seen to be gone, so
+    that what stops it next is `kept`. A row and a control take as long as the changes do, twice PATIENCE at the most."""
     with taken_away(ground, others):
-        for attack, verdict in rows:
-            verdict.alone[kept.name] = not _until(lambda found: not found.allowed, attack, ground).allowed
+        with taken_away(ground, [kept]):
+            shown = [_until(lambda found: found.allowed, attack, ground) for attack, _ in rows]
+        for (attack, verdict), before in zip(rows, shown, strict=True):
+            verdict.alone[kept.name], verdict.alone_said[kept.name] = _stops(ground, kept, attack, before)
+
+
+def _stops(ground: Any, kept: Control, attack: Attack, before: Outcome) -> tuple[bool, str]:
+    """Whether a control that was put back ends an attempt with its own error, and what was seen."""
+    if not before.allowed:
+        return False, f"it cannot be told: with all of them gone the attempt ended with {before}"
+    error = attack.error_by(kept)
+    outcome = _until(lambda found: found.code == error, attack, ground)
+    return outcome.code == error, f"the attempt must end with {error}, and ended with {outcome}"
 
 
 def _back(ground: Any, attack: Attack, verdict: Verdict) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.policy.probe import Outcome
-from tests.sessions.account import Account, Answer, Failed, FunctionFailed, new_session
+from tests.sessions.account import Account, Answer, Failed, FunctionFailed, expect, new_session, until
 
 STOP = "switch/stop"
 SLOTS, PER_DAY, SERVES = "DRAWBRIDGE_MAX_BOXES", "DRAWBRIDGE_MAX_SESSIONS_PER_DAY", "DRAWBRIDGE_SERVES"
@@ -24,6 +24,8 @@ class Sessions:
     def __init__(self, run_id: str, stack_file: Path) -> None:
         self.account = Account(run_id, stack_file)
         self._made: list[str] = []
+        # Somebody besides the functions writes their state.
+        self.forged = False
 
     @contextlib.contextmanager
     def standing(self) -> Iterator[Sessions]:
@@ -40,6 +42,25 @@ class Sessions:
         """The id of a session that nobody asked for yet."""
         self._made.append(new_session())
         return self._made[-1]
+
+    def claim(self, session: str) -> None:
+        """Asks for it while EC2 has no machine: it has a state and no box."""
+        with self.account.sold_out(*self.account.instance_types):
+            outcome = self.account.box(session)["outcome"]
+        expect(outcome.get("refused", {}).get("reason") == "capacity", "EC2 must have no machine", outcome)
+
+    def forge(self, session: str, key: str, job: Answer) -> None:
+        """What becomes of a session without a box if a thief may write the state bucket: it is his from its first step on."""
+        state = json.loads(self.read(f"sessions/{session}.json") or b"{}")
+        forged = {**state, "client_key": key, "job": job, "phase": "claimed"}
+        self.write(f"sessions/{session}.json", json.dumps(forged).encode())
+        # `create` orders a box once.
+        self.account.s3.delete_object(Bucket=self.account.outputs["StateBucket"], Key=_orders(session))
+
+    def orders(self, session: str) -> Answer:
+        """What a session's box was told; it lets in the key that stands there and no other."""
+        found: Answer = json.loads(self.read(_orders(session)) or b"{}")
+        return found
 
     @contextlib.contextmanager
     def full(self) -> Iterator[None]:
@@ -123,6 +144,40 @@ class Asking:
 
 
 @dataclass(frozen=True)
+class TakingOver:
+    """Create of somebody's session that has no box yet. It got through if the box obeys the thief: a box that is ready by
+    the orders of another is none of his."""
+
+    what: str
+    key: str
+    job: Answer
+
+    def run(self, ground: Any) -> Outcome:
+        session = ground.new()
+        try:
+            ground.claim(session)
+            if ground.forged:
+                ground.forge(session, self.key, self.job)
+            return self._settled(ground, session)
+        except Failed as error:
+            return Outcome("Failed", str(error))
+        finally:
+            ground.account.close(session)
+
+    def _settled(self, ground: Any, session: str) -> Outcome:
+        outcome = until("create settles", lambda: self._asked(ground, session))
+        if "refused" in outcome:
+            return Outcome(outcome["refused"]["reason"], outcome["refused"]["message"])
+        orders = ground.orders(session)
+        his = "ready" in outcome and (orders.get("client_key"), orders.get("job")) == (self.key, self.job)
+        return Outcome(None) if his else Outcome("NotHis", f"{outcome}; the box's orders are {orders}")
+
+    def _asked(self, ground: Any, session: str) -> Answer | None:
+        outcome: Answer = ground.account.create(session, self.key, self.job)["outcome"]
+        return None if "pending" in outcome else outcome
+
+
+@dataclass(frozen=True)
 class Variable:
     """A function's setting, as it was deployed."""
 
@@ -143,34 +198,22 @@ class Variable:
 
 
 @dataclass(frozen=True)
-class Binding:
-    """What the open session's state says of whom it is; taken away, it says what the thief says."""
+class StateOfTheFunctions:
+    """Who may write a session's state and its box's orders. Taken away, the thief writes them before there is a box; the
+    owner does it in his place, since the comparison that `create` makes with them is in its code and stays."""
 
-    field: str
-    thief_s: Any
-
-    @property
-    def name(self) -> str:
-        return f"`{self.field}` in sessions/, which the functions alone write"
+    name: str = "state-bucket.json OnlyTheFunctions: nobody else writes sessions/ and boot/"
 
     @contextlib.contextmanager
     def removed(self, ground: Sessions) -> Iterator[None]:
-        stood = self.state(ground)
-        self._say(ground, self.thief_s)
+        ground.forged = True
         try:
             yield
         finally:
-            self._say(ground, stood)
+            ground.forged = False
 
-    def state(self, ground: Sessions) -> Any:
-        return json.loads(ground.read(self._key(ground)) or b"{}").get(self.field)
-
-    def _say(self, ground: Sessions, value: Any) -> None:
-        state = json.loads(ground.read(self._key(ground)) or b"{}")
-        ground.write(self._key(ground), json.dumps({**state, self.field: value}).encode())
-
-    def _key(self, ground: Sessions) -> str:
-        return f"sessions/{ground.open}.json"
+    def state(self, ground: Sessions) -> bool:
+        return ground.forged
 
 
 @dataclass(frozen=True)
@@ -211,3 +254,7 @@ class Stop:
 
     def state(self, ground: Sessions) -> bytes | None:
         return ground.read(STOP)
+
+
+def _orders(session: str) -> str:
+    return f"boot/{session}/orders.json"

@@ -9,6 +9,7 @@ import unittest
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -16,8 +17,12 @@ from tests.attacks import box_root, catalogue, judging  # noqa: E402
 from tests.attacks.attack import Attack, Thief, Verdict, asks  # noqa: E402
 from tests.attacks.catalogue import cluster, memory, wire  # noqa: E402
 from tests.attacks.controls import NotBack, taken_away  # noqa: E402
+from tests.attacks.sessions import TakingOver  # noqa: E402
 from tests.attacks.table import table  # noqa: E402
+from tests.network import trying  # noqa: E402
+from tests.network.attempts import Attempt  # noqa: E402
 from tests.policy.probe import Outcome  # noqa: E402
+from tests.sessions.account import JOB, KEY, OTHER_KEY  # noqa: E402
 
 PAGES = Path(__file__).resolve().parents[2] / "docs"
 
@@ -31,8 +36,11 @@ def rows() -> list[Attack]:
 class Door:
     """A control: while it is shut, whoever asks is told to go."""
 
-    def __init__(self, name: str = "the door", *, sticks: bool = False, shut: bool = True) -> None:
-        self.name, self.shut, self._sticks = name, shut, sticks
+    def __init__(self, name: str = "the door", *, sticks: bool = False, shut: bool = True, word: str = "Shut") -> None:
+        self.name, self.shut, self._sticks, self.word = name, shut, sticks, word
+
+    def stops(self) -> bool:
+        return self.shut
 
     @contextlib.contextmanager
     def removed(self, _ground: Any) -> Iterator[None]:
@@ -44,6 +52,25 @@ class Door:
         return self.shut
 
 
+class LateDoor(Door):
+    """Whoever looks sees a change of it some looks later."""
+
+    def __init__(self, name: str, looks: int = 3) -> None:
+        super().__init__(name)
+        self._looks = looks
+        self._before: list[bool] = []
+
+    @contextlib.contextmanager
+    def removed(self, ground: Any) -> Iterator[None]:
+        with super().removed(ground):
+            self._before = [True] * self._looks
+            yield
+        self._before = [False] * self._looks
+
+    def stops(self) -> bool:
+        return self._before.pop() if self._before else self.shut
+
+
 class Going:
     """An attempt or a twin that gets past all of these doors."""
 
@@ -53,7 +80,50 @@ class Going:
         self._doors = doors
 
     def run(self, _ground: Any) -> Outcome:
-        return Outcome("Shut" if any(door.shut for door in self._doors) else None)
+        return Outcome(next((door.word for door in self._doors if door.stops()), None))
+
+
+class WayOut(trying.Trial):
+    """One that these doors stop; `controls` are all that are said to."""
+
+    def __init__(self, controls: list[Door], *doors: Door) -> None:
+        self._controls, self._doors = {door.name: door for door in controls}, doors
+        self._ground: Any = None
+        self.rows = [trying.Row(Attempt("a way out", "tcp", {}, tuple(self._controls)))]
+
+    def _run(self, attempts: list[Attempt]) -> list[tuple[bool, str]]:
+        return [(not any(door.stops() for door in self._doors), "") for _ in attempts]
+
+    @contextlib.contextmanager
+    def opened_by_name(self, ground: Any, names: tuple[str, ...]) -> Iterator[None]:
+        with contextlib.ExitStack() as closing:
+            for name in names:
+                closing.enter_context(self._controls[name].removed(ground))
+            yield
+
+
+class Obeying:
+    """A ground whose boxes are ready by these orders, whoever asks for them."""
+
+    forged = False
+
+    def __init__(self, key: str, job: dict[str, Any]) -> None:
+        self.account, self._orders = self, {"client_key": key, "job": job}
+
+    def new(self) -> str:
+        return "a-session"
+
+    def claim(self, session: str) -> None:
+        pass
+
+    def create(self, _session: str, _key: str, _job: dict[str, Any]) -> dict[str, Any]:
+        return {"outcome": {"ready": {}}}
+
+    def orders(self, _session: str) -> dict[str, Any]:
+        return self._orders
+
+    def close(self, session: str) -> None:
+        pass
 
 
 def faults(attack: Attack) -> list[str]:
@@ -61,8 +131,8 @@ def faults(attack: Attack) -> list[str]:
     return verdict.faults()
 
 
-def row(attempt: Going, *controls: Door, twin: Going | None = None, error: str = "Shut") -> Attack:
-    return Attack("a-row", Thief.TOKEN, attempt, error, twin or Going(), controls)
+def row(attempt: Going, *controls: Door, twin: Going | None = None, error: str = "Shut", **alone: str) -> Attack:
+    return Attack("a-row", Thief.TOKEN, attempt, error, twin or Going(), controls, alone)
 
 
 class Catalogue(unittest.TestCase):
@@ -81,6 +151,7 @@ class Catalogue(unittest.TestCase):
             self.assertTrue(attack.controls, attack.id)
             self.assertTrue(attack.error, attack.id)
             self.assertNotEqual(attack.attempt, attack.twin, attack.id)
+            self.assertLessEqual(set(attack.alone), {control.name for control in attack.controls}, attack.id)
 
     def test_rows_that_the_docs_name_exist(self) -> None:
         """`attacks: NAME` in docs/security.md."""
@@ -111,6 +182,20 @@ class Judging(unittest.TestCase):
         (fault,) = faults(row(Going(door), door, idle))
         self.assertIn("'idle' alone must stop it", fault)
 
+    def test_a_control_that_is_still_seen_after_its_removal_does_not_pass_for_the_one_that_is_left(self) -> None:
+        late, idle = LateDoor("late"), Door("idle")
+        with mock.patch.multiple(judging, PATIENCE=0.2, EVERY=0.001):
+            (fault,) = faults(row(Going(late), late, idle))
+            self.assertIn("'idle' alone must stop it, and the attempt must end with Shut, and ended with allowed", fault)
+            other = LateDoor("other", looks=5)
+            self.assertEqual(faults(row(Going(late, other), late, other)), [])
+
+    def test_a_control_that_is_left_alone_stops_it_by_its_own_error(self) -> None:
+        first, second = Door("first"), Door("second", word="Closed")
+        (fault,) = faults(row(Going(first, second), first, second))
+        self.assertIn("'second' alone must stop it, and the attempt must end with Shut, and ended with Closed", fault)
+        self.assertEqual(faults(row(Going(first, second), first, second, second="Closed")), [])
+
     def test_another_error_than_the_expected_one_is_red(self) -> None:
         door = Door()
         found = faults(row(Going(door), door, error="Closed"))
@@ -132,6 +217,26 @@ class Judging(unittest.TestCase):
     def test_the_table_shows_what_does_not_hold(self) -> None:
         verdict = Verdict("a-row", Thief.TOKEN, "go in", "Shut", "look in", ("the door",), said="allowed", twin_allowed=True)
         self.assertIn("**allowed**", table([verdict]))
+
+
+class WaysOut(unittest.TestCase):
+    def test_a_control_that_is_still_seen_after_its_removal_does_not_pass_for_the_one_that_is_left(self) -> None:
+        late, idle = LateDoor("late"), Door("idle")
+        trial = WayOut([late, idle], late)
+        with mock.patch.multiple(trying, PATIENCE=0.2, opened=trial.opened_by_name):
+            trial.opened()
+            trial.alone()
+        (found,) = trial.rows
+        self.assertTrue(found.opened)
+        self.assertEqual(found.alone, {"late": True, "idle": False})
+
+
+class Sessions(unittest.TestCase):
+    def test_a_box_that_obeys_somebody_else_is_none_of_the_thief_s(self) -> None:
+        attempt = TakingOver("with his own key", OTHER_KEY, JOB)
+        self.assertTrue(attempt.run(Obeying(OTHER_KEY, JOB)).allowed)
+        self.assertEqual(attempt.run(Obeying(KEY, JOB)).code, "NotHis")
+        self.assertEqual(attempt.run(Obeying(OTHER_KEY, {**JOB, "uid": "0b"})).code, "NotHis")
 
 
 class Asking(unittest.TestCase):

@@ -64,16 +64,23 @@ class Trial:
         """With all of its controls opened each attempt must get through."""
         for controls, rows in self._by_controls():
             with opened(self._ground, controls):
-                self._until_through(rows)
+                came = self._until(rows, through=True)
+            for row, got_through in zip(rows, came, strict=True):
+                row.opened = got_through
 
     def alone(self) -> None:
-        """Where several controls stop an attempt, each must do so by itself."""
+        """Where several controls stop an attempt, each must do so by itself. It is opened as well, and closed once the
+        attempt got through: by then the others are seen to be open, so that what stops it next is that one. A control
+        takes as long as the changes do, twice PATIENCE at the most."""
         for controls, rows in self._by_controls():
             for kept in controls if len(controls) > 1 else ():
                 others = tuple(control for control in controls if control != kept)
                 with opened(self._ground, others):
-                    for row, (through, _) in zip(rows, self._run([row.attempt for row in rows]), strict=True):
-                        row.alone[kept] = not through
+                    with opened(self._ground, (kept,)):
+                        shown = self._until(rows, through=True)
+                    stopped = self._until(rows, through=False)
+                for row, *both in zip(rows, shown, stopped, strict=True):
+                    row.alone[kept] = all(both)
 
     def _by_controls(self) -> list[tuple[tuple[str, ...], list[Row]]]:
         def controls(row: Row) -> tuple[str, ...]:
@@ -82,14 +89,17 @@ class Trial:
         rows = sorted((row for row in self.rows if row.attempt.stopped_by), key=controls)
         return [(found, list(group)) for found, group in groupby(rows, controls)]
 
-    def _until_through(self, rows: list[Row]) -> None:
-        """A name service and the metadata follow a moment after the fabric."""
+    def _until(self, rows: list[Row], *, through: bool) -> list[bool]:
+        """Of each whether that came of it. A name service and the metadata follow a moment after the fabric."""
         end = time.monotonic() + PATIENCE
-        left = rows
-        while left and time.monotonic() < end:
-            for row, (through, _) in zip(left, self._run([row.attempt for row in left]), strict=True):
-                row.opened = through
-            left = [row for row in left if not row.opened]
+        came = [False] * len(rows)
+        while True:
+            left = [number for number, done in enumerate(came) if not done]
+            found = self._run([rows[number].attempt for number in left])
+            for number, (got_through, _) in zip(left, found, strict=True):
+                came[number] = got_through == through
+            if all(came) or time.monotonic() >= end:
+                return came
 
     def _run(self, attempts: list[Attempt]) -> list[tuple[bool, str]]:
         """Of each whether it got through, and what came of it. Those that change the machine run alone."""

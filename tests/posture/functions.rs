@@ -12,12 +12,54 @@ const OFTEN: &str = "rate(1 minute)";
 
 pub(crate) fn flips(bed: &Bed) -> Vec<Flip> {
     let (create, cleanup) = (bed.output("CreateFunctionArn"), bed.output("CleanupFunctionArn"));
+    let sweep = bed.output("SweepFunctionArn");
     let preload = ("LD_PRELOAD", json!("/tmp/other.so"));
     vec![
-        code(bed, Name::CreateCode, &create, ("CreateCodeKey", "CleanupCodeKey")),
-        code(bed, Name::CleanupCode, &cleanup, ("CleanupCodeKey", "PostureCodeKey")),
+        code(
+            bed,
+            Name::CreateCode,
+            "another program as create",
+            &create,
+            ("CreateCodeKey", "CleanupCodeKey"),
+        ),
+        code(
+            bed,
+            Name::CleanupCode,
+            "another program as cleanup",
+            &cleanup,
+            ("CleanupCodeKey", "PostureCodeKey"),
+        ),
+        code(
+            bed,
+            Name::CleanupCode,
+            "another program as the sweeper",
+            &sweep,
+            ("CleanupCodeKey", "PostureCodeKey"),
+        ),
         setting(bed, Name::CreateSettings, &create, "a library loaded before create's own", &preload),
         setting(bed, Name::CleanupSettings, &cleanup, "a library loaded before cleanup's own", &preload),
+        setting(bed, Name::CleanupSettings, &sweep, "a library loaded before the sweeper's own", &preload),
+        setting(
+            bed,
+            Name::CreateSettings,
+            &create,
+            "the receipt key taken from create",
+            &("DRAWBRIDGE_RECEIPT_KEY_ARN", Value::Null),
+        ),
+        setting(
+            bed,
+            Name::CreateSettings,
+            &create,
+            "a thief's CA for the boxes",
+            &("DRAWBRIDGE_EXTRA_CA", json!("a thief's")),
+        ),
+        setting(
+            bed,
+            Name::CreateSettings,
+            &create,
+            "the boxes' checks off",
+            &("DRAWBRIDGE_CHECKS", json!("all=off")),
+        ),
         setting(
             bed,
             Name::Started,
@@ -30,11 +72,12 @@ pub(crate) fn flips(bed: &Bed) -> Vec<Flip> {
         rule(bed, Name::EndedRule, "instance-ended", "the rule of ended instances disabled"),
         sweeper(bed),
         key(bed),
+        key_policy(bed),
     ]
 }
 
 /// Another function's code in this one's name.
-fn code(bed: &Bed, guarantee: Name, function: &str, keys: (&str, &str)) -> Flip {
+fn code(bed: &Bed, guarantee: Name, what: &'static str, function: &str, keys: (&str, &str)) -> Flip {
     let stack: Value = serde_json::from_slice(&std::fs::read(bed.dir().join("stack.json")).unwrap()).unwrap();
     let parameter = |name: &str| stack["parameters"][name].as_str().unwrap().to_owned();
     let bucket = parameter("CodeBucket");
@@ -51,7 +94,7 @@ fn code(bed: &Bed, guarantee: Name, function: &str, keys: (&str, &str)) -> Flip 
             &key,
         ])
     };
-    Flip::of(guarantee, "another program in the function's name", vec![put(keys.1)], vec![put(keys.0)])
+    Flip::of(guarantee, what, vec![put(keys.1)], vec![put(keys.0)])
 }
 
 fn variables(bed: &Bed, function: &str) -> Value {
@@ -72,10 +115,15 @@ fn configure(function: &str, variables: &Value) -> Call {
     ])
 }
 
+/// Another value of a variable; null takes it away.
 fn setting(bed: &Bed, guarantee: Name, function: &str, what: &'static str, change: &(&str, Value)) -> Flip {
     let before = variables(bed, function);
     let mut changed = before.clone();
-    changed[change.0] = change.1.clone();
+    if change.1.is_null() {
+        changed.as_object_mut().unwrap().remove(change.0).unwrap();
+    } else {
+        changed[change.0] = change.1.clone();
+    }
     Flip::of(guarantee, what, vec![configure(function, &changed)], vec![configure(function, &before)])
 }
 
@@ -104,6 +152,30 @@ fn key(bed: &Bed) -> Flip {
     let arn = bed.output("ReceiptKeyArn");
     let of = |what: &str| call(&["kms", what, "--key-id", &arn]);
     Flip::of(Name::Key, "the receipt key disabled", vec![of("disable-key")], vec![of("enable-key")])
+}
+
+/// The key that certifies sessions, open to another account.
+fn key_policy(bed: &Bed) -> Flip {
+    let arn = bed.output("ReceiptKeyArn");
+    let of = |what: &str| call(&["kms", what, "--key-id", &arn, "--policy-name", "default"]);
+    let get = of("get-key-policy");
+    let words: Vec<&str> = get.iter().map(String::as_str).collect();
+    let found: Value = serde_json::from_str(&bed.aws(&words)).unwrap();
+    let stood = found["Policy"].as_str().unwrap().to_owned();
+    let mut wider: Value = serde_json::from_str(&stood).unwrap();
+    wider["Statement"].as_array_mut().unwrap().push(json!({"Effect": "Allow", "Action": "kms:Sign",
+        "Resource": "*", "Principal": {"AWS": "arn:aws:iam::111122223333:root"}}));
+    let put = |policy: String| {
+        let mut put = of("put-key-policy");
+        put.extend(["--policy".to_owned(), policy]);
+        put
+    };
+    Flip::of(
+        Name::Key,
+        "another account let sign with the receipt key",
+        vec![put(wider.to_string())],
+        vec![put(stood)],
+    )
 }
 
 /// The sweeper is silent. A stack that sweeps each minute is missed after three; the rule is disabled meanwhile.

@@ -99,6 +99,9 @@ class Account:
         """Anything that the cluster may think of."""
         return self._invoke(self._operator, "CleanupFunctionArn", payload)
 
+    def posture(self) -> Answer:
+        return self._invoke(self._operator, "PostureFunctionArn", {"version": 1})
+
     def box(self, session: str, seconds: float = 60) -> Answer:
         """Asks until there is an answer other than pending."""
 

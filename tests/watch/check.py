@@ -3,7 +3,7 @@
 
     check.py --run ID --stack stack.json
 
-Takes about two minutes: the alarm's one period is a minute. Each link of the chain is cut once, and it must break.
+Takes about three minutes: the alarms' one period is a minute. Each link of the chain is cut once, and it must break.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import sys
 from collections.abc import Callable
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from testbed.common.errors import TestbedError, main_wrapper  # noqa: E402
 from testbed.common.progress import say  # noqa: E402
 from testbed.common.shell import wait_until  # noqa: E402
+from tests.policy.catalogue import receipt_key  # noqa: E402
 from tests.policy.catalogue.requests import get, put  # noqa: E402
 from tests.policy.world import World  # noqa: E402
 from tests.watch.ground import Ground  # noqa: E402
@@ -91,6 +93,30 @@ def recorded(ground: Ground) -> None:
     say("every touch of the buckets is recorded, refused ones too")
 
 
+def receipt_key_in_danger(ground: Ground) -> None:
+    """Who loosens the key that vouches for receipts is told of, and who only tries to end it; who uses it is not."""
+    world, key = ground.world, ground.world.outputs["ReceiptKeyArn"]
+    kms = world.client("kms", "admin")
+    wait_until("the key's alarm is quiet", lambda: ground.alarm("KeyAlarm") != "ALARM", seconds=90)
+    began = datetime.now(timezone.utc)
+    receipt_key.sign_with("create")(world)
+    kms.get_key_policy(KeyId=key)
+    ground.heard()
+    kms.put_key_policy(KeyId=key, PolicyName="default", Policy=kms.get_key_policy(KeyId=key)["Policy"])
+    wait_until("a change of the policy raises the alarm", lambda: ground.alarm("KeyAlarm") == "ALARM", seconds=15)
+    wait_until("the topic hears of it", lambda: "ALARM" in ground.heard("KeyAlarm"), seconds=15)
+    require(ground.threats(began) == 1, "the use of the key was counted as a threat")
+    try:
+        kms.schedule_key_deletion(KeyId=key, PendingWindowInDays=30)
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        require(code.startswith("AccessDenied"), f"its deletion must be refused for want of a right, and was: {error}")
+    else:
+        raise TestbedError("an administrator may delete the receipt key: its policy lets nobody")
+    wait_until("a refused attempt is counted too", lambda: ground.threats(began) == 2, seconds=15)
+    say("an attempt on the receipt key is told, a refused one too")
+
+
 def require(holds: bool, otherwise: str) -> None:
     if not holds:
         raise TestbedError(otherwise)
@@ -103,7 +129,7 @@ def main() -> int:
     arguments = parser.parse_args()
     with World(arguments.run, arguments.stack).set_up() as world, Ground(world).set_up() as ground:
         try:
-            for part in (silence, told_by_whom, counted_by_whom, recorded):
+            for part in (silence, told_by_whom, counted_by_whom, recorded, receipt_key_in_danger):
                 part(ground)
         finally:
             world.deploy(None)

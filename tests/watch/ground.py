@@ -57,24 +57,33 @@ class Ground:
         alarms = self.world.client("cloudwatch", "root").describe_alarms(AlarmNames=[self.world.outputs[name]])
         return str(alarms["MetricAlarms"][0]["StateValue"])
 
-    def heard(self) -> list[str]:
-        """The states that the topic told since the last look."""
+    def heard(self, name: str | None = None) -> list[str]:
+        """The states that the topic told since the last look, of every alarm or of one."""
         sqs, states = self.world.client("sqs", "root"), []
         while messages := sqs.receive_message(QueueUrl=self._queue, MaxNumberOfMessages=10).get("Messages", []):
             for message in messages:
-                states.append(json.loads(json.loads(message["Body"])["Message"])["NewStateValue"])
+                told = json.loads(json.loads(message["Body"])["Message"])
+                if name is None or told["AlarmName"] == self.world.outputs[name]:
+                    states.append(told["NewStateValue"])
                 sqs.delete_message(QueueUrl=self._queue, ReceiptHandle=message["ReceiptHandle"])
         return states
 
     def counted(self) -> float:
         """Manifests of the last minutes, as CloudWatch counts them."""
-        now = datetime.now(timezone.utc)
+        bucket = {"Name": "Bucket", "Value": self.world.outputs["BackupBucket"]}
+        return self._sum("ManifestSealed", datetime.now(timezone.utc) - timedelta(hours=1), bucket)
+
+    def threats(self, since: datetime) -> float:
+        """Attempts on the stack's keys, as CloudWatch counts them."""
+        return self._sum(f"KeyThreatened-{self.world.cluster}", since)
+
+    def _sum(self, metric: str, since: datetime, *dimensions: dict[str, str]) -> float:
         found = self.world.client("cloudwatch", "root").get_metric_statistics(
             Namespace="Drawbridge",
-            MetricName="ManifestSealed",
-            Dimensions=[{"Name": "Bucket", "Value": self.world.outputs["BackupBucket"]}],
-            StartTime=now - timedelta(hours=1),
-            EndTime=now + timedelta(minutes=1),
+            MetricName=metric,
+            Dimensions=list(dimensions),
+            StartTime=since,
+            EndTime=datetime.now(timezone.utc) + timedelta(minutes=1),
             Period=3600,
             Statistics=["Sum"],
         )

@@ -21,6 +21,8 @@ const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-l
                         -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
                         -Cllvm-args=-sanitizer-coverage-pc-table \
                         -Cllvm-args=-sanitizer-coverage-trace-compares";
+/// What a client with valid keys speaks to the box: it has half of the time.
+const SPOKEN: &str = "frames";
 /// MiB that a target may take, and seconds that one input may.
 const LIMITS: [&str; 2] = ["-rss_limit_mb=1024", "-timeout=20"];
 
@@ -49,12 +51,23 @@ pub(crate) fn build() -> Result<PathBuf> {
     Ok(target.join(host).join("release/drawbridge-fuzzer"))
 }
 
-/// Runs every target, sharing `seconds` among them, from what is kept. What is new is kept in `target/` alone, unless
-/// `keep` says otherwise.
+/// Runs every target for its share of `seconds`, from what is kept. What is new is kept in `target/` alone, unless `keep`
+/// says otherwise.
 pub(crate) fn run(program: &Path, seconds: u64, keep: bool) -> Result<Vec<Fuzzed>> {
     let targets = targets()?;
-    let each = (seconds / targets.len() as u64).max(1);
-    targets.iter().map(|target| one(program, target, each, keep)).collect()
+    if !targets.iter().any(|target| target == SPOKEN) {
+        bail!(
+            "{CORPUS} has no target {SPOKEN}, which gets half of the time: correct SPOKEN in xtask/src/fuzz.rs"
+        );
+    }
+    let others = targets.len() - 1;
+    targets.iter().map(|target| one(program, target, share(target, others, seconds), keep)).collect()
+}
+
+/// The seconds of one target: half of all for what is spoken to the box, the rest in equal parts for the `others`.
+fn share(target: &str, others: usize, seconds: u64) -> u64 {
+    let parts = if target == SPOKEN { 2 } else { 2 * others.max(1) as u64 };
+    (seconds / parts).max(1)
 }
 
 /// The targets: each has a directory of what is kept.
@@ -134,4 +147,17 @@ fn number(text: &str, word: &str) -> u64 {
     let after = text.rsplit_once(word).map_or("", |(_, after)| after.trim_start());
     let digits: String = after.chars().take_while(char::is_ascii_digit).collect();
     digits.parse().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_client_speaks_to_the_box_has_half_of_the_time() {
+        assert_eq!(share(SPOKEN, 5, 3240), 1620);
+        assert_eq!(share("words", 5, 3240), 324);
+        assert_eq!(share(SPOKEN, 5, 1), 1, "no target is left out");
+        assert_eq!(share("words", 5, 1), 1, "no target is left out");
+    }
 }

@@ -51,6 +51,14 @@ pub enum EntryKind {
     Other(u8),
 }
 
+impl EntryKind {
+    /// Whether it has content when it is unpacked: GNU tar and Python make an ordinary file of a kind that they do not
+    /// know. Whoever looks at files looks at all of these.
+    pub const fn has_content(self) -> bool {
+        matches!(self, Self::File | Self::Other(_))
+    }
+}
+
 /// What is known of an entry before its body.
 #[derive(Clone, Copy, Debug)]
 pub struct EntryHead<'a> {

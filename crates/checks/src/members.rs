@@ -44,11 +44,11 @@ impl Structure {
                 CheckId::TarOddKind,
                 format_args!("'{}' is of kind '{}'", Path(path), flag.escape_ascii()),
             ),
-            // On a directory setgid only says which group new files get.
-            EntryKind::File | EntryKind::HardLink if mode & (SETUID | SETGID) != 0 => {
-                found.note(CheckId::TarSetuid, format_args!("'{}', mode {mode:04o}", Path(path)));
-            }
             _ => {}
+        }
+        // On a directory setgid only says which group new files get.
+        if (kind.has_content() || kind == EntryKind::HardLink) && mode & (SETUID | SETGID) != 0 {
+            found.note(CheckId::TarSetuid, format_args!("'{}', mode {mode:04o}", Path(path)));
         }
         let Some(normal) = names::normal(path) else { return };
         self.through_link(path, &normal, found);

@@ -27,7 +27,7 @@ use drawbridge_protocol::{
 pub use baseline::source_of;
 pub use secrets::{DETECTORS, Detector};
 pub use types::FileType;
-pub use yara::{RulesError, shipped};
+pub use yara::{BLOCK as YARA_BLOCK, OVERLAP as YARA_OVERLAP, RulesError, shipped};
 
 use crate::{
     baseline::{BaselineInspector, Compared, Measured},

@@ -1,7 +1,7 @@
 //! What a file is by its first bytes. The types part all files between them, so that a stack can refuse some, or all but
 //! some.
 
-use drawbridge_checks::{EntryHead, EntryKind, Findings, Inspector};
+use drawbridge_checks::{EntryHead, Findings, Inspector};
 use drawbridge_protocol::checks::{CheckId, ChecksConfig, Effect};
 
 use crate::tally::Tally;
@@ -184,7 +184,7 @@ impl TypeInspector {
 
 impl Inspector for TypeInspector {
     fn entry(&mut self, head: &EntryHead<'_>, _: &mut Findings) {
-        self.looking = head.kind == EntryKind::File;
+        self.looking = head.kind.has_content();
         self.path.clear();
         self.path.extend_from_slice(head.path);
         self.head.clear();

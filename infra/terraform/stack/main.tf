@@ -617,8 +617,8 @@ resource "aws_iam_role_policy" "posture_role_posture" {
     CleanupRole     = "drawbridge-${var.cluster_name}-cleanup"
     PostureRole     = "drawbridge-${var.cluster_name}-posture"
     BoxRole         = "drawbridge-${var.cluster_name}-jumpbox"
-    InstanceProfile = "drawbridge-${var.cluster_name}-jumpbox"
     Operator        = "drawbridge-${var.cluster_name}-operator"
+    InstanceProfile = "drawbridge-${var.cluster_name}-jumpbox"
     Region          = data.aws_region.here.region
     CreateFunction  = "drawbridge-${var.cluster_name}-create"
     CleanupFunction = "drawbridge-${var.cluster_name}-cleanup"
@@ -860,17 +860,18 @@ resource "aws_lambda_function" "sweep_function" {
 }
 
 resource "aws_lambda_function" "posture_function" {
-  function_name = "drawbridge-${var.cluster_name}-posture"
-  description   = "Says whether the stack is what was shipped, asked by the cluster"
-  runtime       = "provided.al2023"
-  architectures = ["x86_64"]
-  handler       = "bootstrap"
-  role          = aws_iam_role.posture_role.arn
-  memory_size   = 512
-  timeout       = 30
-  s3_bucket     = var.code_bucket
-  s3_key        = var.posture_code_key
-  depends_on    = [aws_cloudwatch_log_group.posture_log]
+  function_name                  = "drawbridge-${var.cluster_name}-posture"
+  description                    = "Says whether the stack is what was shipped, asked by the cluster"
+  runtime                        = "provided.al2023"
+  architectures                  = ["x86_64"]
+  handler                        = "bootstrap"
+  role                           = aws_iam_role.posture_role.arn
+  memory_size                    = 512
+  timeout                        = 30
+  reserved_concurrent_executions = local.reserves_concurrency ? var.posture_concurrency : null
+  s3_bucket                      = var.code_bucket
+  s3_key                         = var.posture_code_key
+  depends_on                     = [aws_cloudwatch_log_group.posture_log]
 
   environment {
     variables = {
@@ -878,6 +879,7 @@ resource "aws_lambda_function" "posture_function" {
       DRAWBRIDGE_CREATE_CODE_SHA256      = var.create_code_sha256
       DRAWBRIDGE_CLEANUP_CODE_SHA256     = var.cleanup_code_sha256
       DRAWBRIDGE_CLIENT_CIDRS            = join(",", var.client_cidrs)
+      DRAWBRIDGE_PARAM_Checks            = var.checks
       DRAWBRIDGE_NAME_Partition          = data.aws_partition.here.partition
       DRAWBRIDGE_NAME_Region             = data.aws_region.here.region
       DRAWBRIDGE_NAME_Account            = data.aws_caller_identity.here.account_id

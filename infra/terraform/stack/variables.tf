@@ -196,8 +196,8 @@ variable "create_concurrency" {
   }
 
   validation {
-    condition     = ((var.create_concurrency == 0) && (var.cleanup_concurrency == 0)) || ((var.create_concurrency != 0) && (var.cleanup_concurrency != 0))
-    error_message = "Concurrency: CreateConcurrency and CleanupConcurrency are both 0, or neither is."
+    condition     = ((var.create_concurrency == 0) && (var.cleanup_concurrency == 0) && (var.posture_concurrency == 0)) || ((var.create_concurrency != 0) && (var.cleanup_concurrency != 0) && (var.posture_concurrency != 0))
+    error_message = "Concurrency: CreateConcurrency, CleanupConcurrency and PostureConcurrency are all 0, or none is."
   }
 }
 
@@ -214,6 +214,17 @@ variable "cleanup_concurrency" {
   validation {
     condition     = var.cleanup_concurrency != 1
     error_message = "Concurrency: CleanupConcurrency is not 1, which one long event would hold."
+  }
+}
+
+variable "posture_concurrency" {
+  type        = number
+  description = "Calls of posture at once, at most. 0 in accounts that cannot reserve concurrency."
+  default     = 2
+
+  validation {
+    condition     = var.posture_concurrency >= 0
+    error_message = "posture_concurrency: expected at least 0."
   }
 }
 

@@ -278,8 +278,35 @@ resource "aws_cloudwatch_event_target" "key_threatened_log" {
   arn       = "arn:${data.aws_partition.here.partition}:logs:${data.aws_region.here.region}:${data.aws_caller_identity.here.account_id}:log-group:${aws_cloudwatch_log_group.watch_log.name}"
 }
 
+resource "aws_cloudwatch_event_rule" "receipt_key_threatened" {
+  count       = local.has_receipt_key ? 1 : 0
+  name        = "drawbridge-${var.cluster_name}-watch-receipt-key"
+  description = "Somebody tried to end or to loosen the key that vouches for receipts"
+
+  event_pattern = jsonencode({
+    source        = ["aws.kms"]
+    "detail-type" = ["AWS API Call via CloudTrail"]
+    detail = {
+      eventName = ["ScheduleKeyDeletion", "DisableKey", "PutKeyPolicy", "CreateGrant"]
+      "$or" = [
+        { resources = { ARN = [var.receipt_key_arn] } },
+        { errorMessage = [{ wildcard = "*${var.receipt_key_arn}*" }] },
+      ]
+    }
+  })
+
+  depends_on = [aws_cloudwatch_log_resource_policy.watch_log_policy]
+}
+
+resource "aws_cloudwatch_event_target" "receipt_key_threatened_log" {
+  count     = local.has_receipt_key ? 1 : 0
+  rule      = one(aws_cloudwatch_event_rule.receipt_key_threatened[*].name)
+  target_id = "log"
+  arn       = "arn:${data.aws_partition.here.partition}:logs:${data.aws_region.here.region}:${data.aws_caller_identity.here.account_id}:log-group:${aws_cloudwatch_log_group.watch_log.name}"
+}
+
 resource "aws_cloudwatch_log_metric_filter" "key_threatened_metric" {
-  count          = local.has_key ? 1 : 0
+  count          = local.has_any_key ? 1 : 0
   name           = "key-threatened"
   log_group_name = aws_cloudwatch_log_group.watch_log.name
   pattern        = "{ $.source = \"aws.kms\" }"
@@ -292,9 +319,9 @@ resource "aws_cloudwatch_log_metric_filter" "key_threatened_metric" {
 }
 
 resource "aws_cloudwatch_metric_alarm" "key_in_danger" {
-  count               = local.has_key ? 1 : 0
+  count               = local.has_any_key ? 1 : 0
   alarm_name          = "drawbridge-${var.cluster_name}-key"
-  alarm_description   = "Somebody tried to end or to loosen the key of the backups of ${var.cluster_name}"
+  alarm_description   = "Somebody tried to end or to loosen a key of ${var.cluster_name}; the log group has who and which"
   namespace           = "Drawbridge"
   metric_name         = "KeyThreatened-${var.cluster_name}"
   statistic           = "Sum"

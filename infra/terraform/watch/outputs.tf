@@ -13,6 +13,10 @@ output "silence_alarm" {
   value = aws_cloudwatch_metric_alarm.silence.alarm_name
 }
 
+output "key_alarm" {
+  value = one(aws_cloudwatch_metric_alarm.key_in_danger[*].alarm_name)
+}
+
 output "watch_log_group" {
   value = aws_cloudwatch_log_group.watch_log.name
 }

@@ -65,6 +65,12 @@ variable "backup_key_arn" {
   default     = "none"
 }
 
+variable "receipt_key_arn" {
+  type        = string
+  description = "The output ReceiptKeyArn of the cluster's stack, if it has one."
+  default     = "none"
+}
+
 variable "data_events" {
   type        = string
   description = "Whether every request to an object of both buckets is recorded."

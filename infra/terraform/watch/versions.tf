@@ -11,6 +11,8 @@ terraform {
 locals {
   has_email          = var.alarm_email != ""
   has_key            = var.backup_key_arn != "none"
+  has_receipt_key    = var.receipt_key_arn != "none"
+  has_any_key        = (local.has_key) || (local.has_receipt_key)
   locks              = var.log_lock_days != 0
   records_data       = var.data_events == "yes"
   records_management = var.management_events == "yes"

@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::{
     api::{
         BackupVault, BackupVaultStatus, CHECK_POSTURE_ANNOTATION, ConditionStatus, GuaranteeState,
-        GuaranteeStatus, PostureStatus, conditions,
+        GuaranteeStatus, KnownState, PostureStatus, conditions,
     },
     fault::Fault,
 };
@@ -108,7 +108,7 @@ pub(in crate::controller) fn gate(vault: &BackupVault, limits: Limits, now: Time
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Standing {
     Held,
-    /// Some could not be looked at for a short while.
+    /// Some that held could not be looked at for a short while.
     Unsure,
     Broken(String),
     Unknown(String),
@@ -123,11 +123,15 @@ fn standing(vault: &BackupVault, known: &PostureStatus, limits: Limits, now: Tim
             Some(GuaranteeStatus { state: GuaranteeState::Broken, message, .. }) => {
                 broken.push(format!("{id}: {message}"));
             }
-            Some(GuaranteeStatus { state: GuaranteeState::Unknown, message, since, .. }) => {
-                if now < later(*since, grace) {
-                    unsure = true;
-                } else {
-                    unknown.push(format!("{id}, since {since:.0}: {message}"));
+            Some(GuaranteeStatus { state: GuaranteeState::Unknown, message, since, last_known, .. }) => {
+                match last_known {
+                    Some(KnownState::Holds) if now < later(*since, grace) => unsure = true,
+                    Some(KnownState::Holds) => unknown.push(format!("{id}, since {since:.0}: {message}")),
+                    // Whoever breaks a guarantee may take away the right to look at it, too.
+                    Some(KnownState::Broken) => broken.push(format!(
+                        "{id}: it was broken and cannot be looked at since {since:.0}: {message}"
+                    )),
+                    None => unknown.push(format!("{id}: it could not be looked at yet: {message}")),
                 }
             }
             None => unknown.push(format!(
@@ -137,7 +141,9 @@ fn standing(vault: &BackupVault, known: &PostureStatus, limits: Limits, now: Tim
     }
     let error = known.error.as_deref().unwrap_or("it has not been asked yet");
     match known.checked_at {
-        None => return Standing::Unknown(format!("the posture function has never answered: {error}")),
+        None => {
+            return Standing::Unknown(format!("the posture function has not answered for this spec: {error}"));
+        }
         Some(at) if known.error.is_some() && now >= later(at, grace) => {
             unknown.insert(0, format!("the posture function has not answered since {at:.0}: {error}"));
         }
@@ -180,7 +186,9 @@ pub(super) fn asked(
     now: Timestamp,
 ) -> BackupVaultStatus {
     let mut status = vault.status.clone().unwrap_or_default();
-    let mut posture = status.posture.take().unwrap_or_default();
+    // What was seen of another stack says nothing of this one.
+    let current = |known: &PostureStatus| known.observed_generation == vault.metadata.generation;
+    let mut posture = status.posture.take().filter(current).unwrap_or_default();
     posture.asked_at = Some(now);
     posture.observed_generation = vault.metadata.generation;
     let token = vault.metadata.annotations.as_ref().and_then(|all| all.get(CHECK_POSTURE_ANNOTATION));
@@ -223,13 +231,15 @@ pub(super) fn forgotten(vault: &BackupVault) -> Option<BackupVaultStatus> {
     Some(status)
 }
 
-/// What was found, each with the time since when it has been so.
+/// What was found, each with the time since when it has been so. What is unknown now keeps what was known of it.
 fn merged(before: &[GuaranteeStatus], found: Posture, now: Timestamp) -> Vec<GuaranteeStatus> {
     let one = |guarantee: drawbridge_protocol::posture::Guarantee| {
         let state = GuaranteeState::from(guarantee.state);
-        let same = before.iter().find(|other| other.id == guarantee.id && other.state == state);
-        let since = same.map_or(now, |other| other.since);
-        GuaranteeStatus { id: guarantee.id, state, message: guarantee.message, since }
+        let was = before.iter().find(|other| other.id == guarantee.id);
+        let since = was.filter(|other| other.state == state).map_or(now, |other| other.since);
+        let known = was.and_then(GuaranteeStatus::known);
+        let last_known = known.filter(|_| state == GuaranteeState::Unknown);
+        GuaranteeStatus { id: guarantee.id, state, message: guarantee.message, since, last_known }
     };
     found.guarantees.into_iter().map(one).collect()
 }

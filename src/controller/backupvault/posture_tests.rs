@@ -42,6 +42,13 @@ fn guarantee(id: &str, state: &str, since: i64) -> Value {
     json!({ "id": id, "state": state, "message": format!("of {id}"), "since": at(NOW - since) })
 }
 
+/// One that cannot be looked at, and how it stood when it last could.
+fn untold(id: &str, since: i64, last_known: &str) -> Value {
+    let mut untold = guarantee(id, "Unknown", since);
+    untold["lastKnown"] = json!(last_known);
+    untold
+}
+
 fn changed(guarantees: Value, age: i64, change: fn(&mut BackupVault)) -> BackupVault {
     let mut vault = vault(guarantees, age);
     change(&mut vault);
@@ -70,7 +77,7 @@ fn told(gate: &Gate) -> String {
 fn the_gate() {
     let held = || json!([guarantee("boxes", "Holds", 500), guarantee("started", "Holds", 500)]);
     let broken = || json!([guarantee("boxes", "Broken", 5), guarantee("sweeper", "Holds", 5)]);
-    let unknown = |since| json!([guarantee("boxes", "Unknown", since), guarantee("sweeper", "Holds", 5)]);
+    let unknown = |since| json!([untold("boxes", since, "Holds"), guarantee("sweeper", "Holds", 5)]);
     let cases = [
         ("without a posture function", changed(broken(), 5, |v| v.spec.functions.posture = None), "open"),
         ("never looked at", changed(held(), 5, |v| v.status = None), "stale"),
@@ -102,6 +109,16 @@ fn the_gate() {
             vault(unknown(1_800), 5),
             "unknown: boxes, since 1970-01-01T02:16:40Z: of boxes",
         ),
+        (
+            "one that was broken when it could last be looked at",
+            vault(json!([untold("boxes", 5, "Broken"), guarantee("sweeper", "Holds", 5)]), 5),
+            "broken: boxes: it was broken and cannot be looked at since 1970-01-01T02:46:35Z: of boxes",
+        ),
+        (
+            "one that could never be looked at",
+            vault(json!([guarantee("boxes", "Unknown", 5), guarantee("sweeper", "Holds", 5)]), 5),
+            "unknown: boxes: it could not be looked at yet: of boxes",
+        ),
         ("a function that does not answer", changed(held(), 1_799, failing), "open"),
         (
             "for half an hour",
@@ -114,7 +131,7 @@ fn the_gate() {
                 failing(v);
                 v.status.as_mut().unwrap().posture.as_mut().unwrap().checked_at = None;
             }),
-            "unknown: the posture function has never answered: throttled",
+            "unknown: the posture function has not answered for this spec: throttled",
         ),
     ];
     for (what, vault, expected) in cases {
@@ -162,6 +179,62 @@ fn an_answer_turns_the_condition_and_keeps_since_when() {
     let status = asked(&mended, Ok(answer), LIMITS, at(NOW + 5));
     let condition = conditions::find(&status.conditions, HELD).unwrap();
     assert_eq!((condition.status, condition.reason.as_str()), (ConditionStatus::True, "Held"));
+}
+
+/// What the condition says and what a job may do after such answers, one after the other, all of them of `boxes`.
+fn after(answers: &[Said]) -> (ConditionStatus, String) {
+    let mut seen = changed(json!([]), 0, |v| v.status = None);
+    for (second, state) in (NOW..).zip(answers) {
+        let status = asked(&seen, Ok(posture(&[(Name::Boxes, *state)])), LIMITS, at(second));
+        seen.status = Some(status);
+    }
+    let told = told(&gate(&seen, LIMITS, at(NOW + 10)));
+    let status = seen.status.unwrap();
+    (conditions::find(&status.conditions, HELD).unwrap().status, told)
+}
+
+#[test]
+fn only_what_held_counts_while_nobody_can_look() {
+    let cases: [(&str, &[Said], ConditionStatus, &str); 5] = [
+        ("held", &[Said::Holds, Said::Unknown, Said::Unknown], ConditionStatus::True, "open"),
+        (
+            "broken",
+            &[Said::Holds, Said::Broken, Said::Unknown, Said::Unknown],
+            ConditionStatus::False,
+            "broken: boxes: it was broken and cannot be looked at since 1970-01-01T02:46:42Z: words",
+        ),
+        (
+            "never seen",
+            &[Said::Unknown, Said::Unknown],
+            ConditionStatus::Unknown,
+            "unknown: boxes: it could not be looked at yet: words",
+        ),
+        ("mended", &[Said::Broken, Said::Unknown, Said::Holds, Said::Unknown], ConditionStatus::True, "open"),
+        ("seen at last", &[Said::Unknown, Said::Holds], ConditionStatus::True, "open"),
+    ];
+    for (what, answers, condition, gate) in cases {
+        assert_eq!(after(answers), (condition, gate.to_owned()), "{what}");
+    }
+}
+
+#[test]
+fn what_was_seen_before_the_spec_changed_does_not_count() {
+    let before = changed(json!([guarantee("boxes", "Holds", 500)]), 5, |v| v.metadata.generation = Some(2));
+    let answers = [
+        (
+            Ok(posture(&[(Name::Boxes, Said::Unknown)])),
+            "unknown: boxes: it could not be looked at yet: words",
+        ),
+        (
+            Err(Fault::new(Reason::BrokerThrottled, "slow down")),
+            "unknown: the posture function has not answered for this spec: BrokerThrottled: slow down",
+        ),
+    ];
+    for (answer, expected) in answers {
+        let status = asked(&before, answer, LIMITS, at(NOW));
+        let after = BackupVault { status: Some(status), ..before.clone() };
+        assert_eq!(told(&gate(&after, LIMITS, at(NOW))), expected);
+    }
 }
 
 #[test]

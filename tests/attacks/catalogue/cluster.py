@@ -35,7 +35,8 @@ def _rule(group: str, resources: list[str], verbs: list[str]) -> str:
 
 def _operator() -> list[Attack]:
     def row(name: str, attempt: Try, twin: Try, *controls: Control, error: str = FORBIDDEN) -> Attack:
-        return Attack(f"token-{name}", Thief.TOKEN, attempt, error, twin, controls)
+        alone = {control.name: BY_ADMISSION for control in controls if isinstance(control, TokenLife)}
+        return Attack(f"token-{name}", Thief.TOKEN, attempt, error, twin, controls, alone)
 
     def no(group: str, resources: list[str], verbs: list[str]) -> Rules:
         return Rules(OPERATOR_ROLE, _rule(group, resources, verbs))

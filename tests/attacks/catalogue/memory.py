@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.attacks.attack import Attack, Control, Thief
-from tests.attacks.sessions import PER_DAY, SERVES, SLOTS, WAITS, Asking, Binding, Sessions, Stop, Tombstone, Variable
-from tests.sessions.account import JOB, OTHER_KEY
+from tests.attacks.attack import Attack, Control, Thief, Try
+from tests.attacks.sessions import (
+    PER_DAY,
+    SERVES,
+    SLOTS,
+    WAITS,
+    Asking,
+    Sessions,
+    StateOfTheFunctions,
+    Stop,
+    TakingOver,
+    Tombstone,
+    Variable,
+)
+from tests.sessions.account import JOB, KEY, OTHER_KEY
 
 OTHER_JOB = {**JOB, "namespace": "kube-system", "name": "somebody-s", "uid": "0b"}
 GONE = {
@@ -19,7 +31,7 @@ AGAIN = Asking("create, asked again for the open session", lambda ground: ground
 CREATE = "CreateFunctionArn"
 
 
-def _row(name: str, attempt: Asking, error: str, twin: Asking, control: Control) -> Attack:
+def _row(name: str, attempt: Try, error: str, twin: Asking, control: Control) -> Attack:
     return Attack(f"memory-{name}", Thief.MEMORY, attempt, error, twin, (control,))
 
 
@@ -33,17 +45,17 @@ def with_an_open_session() -> list[Attack]:
     return [
         _row(
             "takes-over-a-session",
-            Asking("create of the open session with his own key", lambda g: g.account.create(g.open, OTHER_KEY)),
+            TakingOver("create of a session that has no box yet, with his own key", OTHER_KEY, JOB),
             "session_reused",
             AGAIN,
-            Binding("client_key", OTHER_KEY),
+            StateOfTheFunctions(),
         ),
         _row(
             "uses-a-session-for-another-job",
-            Asking("create of the open session for another job", lambda g: g.account.create(g.open, job=OTHER_JOB)),
+            TakingOver("create of a session that has no box yet, for another job", KEY, OTHER_JOB),
             "session_reused",
             AGAIN,
-            Binding("job", OTHER_JOB),
+            StateOfTheFunctions(),
         ),
         _row(
             "opens-a-closed-session",

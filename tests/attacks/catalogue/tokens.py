@@ -69,7 +69,9 @@ def _web() -> list[Attack]:
 
     def row(name: str, thief: Thief, what: str, token: Minting, error: str, *controls: Control) -> Attack:
         call = f"sts:AssumeRoleWithWebIdentity with {what}"
-        return Attack(name, thief, asks("a thief", call, assume(token)), error, own, controls)
+        # The trust policy says no by a word of its own.
+        alone = {control.name: DENIED for control in controls if isinstance(control, Statement)}
+        return Attack(name, thief, asks("a thief", call, assume(token)), error, own, controls, alone)
 
     return [
         row(

@@ -14,8 +14,9 @@ use crate::{
 const HOW: &str = "libFuzzer, guided by coverage, over the targets of `crates/fuzz`: the upload protocol's frames, the tar \
                    reader, an artifact with all structural checks, every JSON document that crosses a boundary, what \
                    stands under a genuine signature, names and keys. A run counts when no input broke a promise of its \
-                   target, took over 20 s or 1 GiB. Then dialogues with the box's state machine, dealt by seeds. What is \
-                   kept lies in `fuzz/corpus`, and every `cargo test` plays it.";
+                   target, took over 20 s or 1 GiB. A tenth of the time goes to dialogues with the box's state machine, \
+                   dealt by seeds; half of the rest to the frames, which a client with valid keys speaks to the box; \
+                   the others share what is left. What is kept lies in `fuzz/corpus`, and every `cargo test` plays it.";
 
 pub(super) fn run(proof: &Proof) -> Result<()> {
     let program = fuzz::build()?;

@@ -97,6 +97,7 @@ fn each_structure_that_harms_has_its_check() {
         (C::TarFifo, vec![device(b'6')]),
         (C::TarSetuid, vec![mode(b"0004755", b'0')]),
         (C::TarSetuid, vec![mode(b"0002755", b'0')]),
+        (C::TarSetuid, vec![mode(b"0004755", b'Z')]),
         (C::TarDuplicate, vec![file(b"a"), file(b"./a")]),
         (C::TarOddKind, vec![link(b"a", b'V', b"")]),
         (C::TarEntries, vec![file(b"a"), file(b"b"), file(b"c"), file(b"d")]),

@@ -1,5 +1,7 @@
 //! One header block of a tar archive: v7, ustar, pax and GNU tar write the same 512 bytes with small differences.
 
+use super::sparse::SparseMap;
+
 /// What one header says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Header {
@@ -8,12 +10,11 @@ pub(super) struct Header {
     pub(super) flag: u8,
     pub(super) mode: u32,
     pub(super) size: u64,
-    /// An old sparse file goes on with blocks of its map.
-    pub(super) extended: bool,
-    /// Something stands where POSIX has the beginning of the name, and it is not POSIX's form; or it is, and of a sparse file,
-    /// which has none there.
+    /// Of an old sparse file.
+    pub(super) map: Option<SparseMap>,
+    /// Something stands where POSIX has the beginning of the name, and it is not POSIX's form.
     pub(super) unread_prefix: bool,
-    /// A sparse file's map or size is no number: some tars take the archive to end here, without a word.
+    /// An old sparse file that some tars read differently: its map is odd, or the header is of POSIX's form, which has none.
     pub(super) unread_map: bool,
 }
 
@@ -30,22 +31,19 @@ impl Header {
         let posix = &block[257..263] == b"ustar\0";
         let prefix = if posix { field } else { b"" };
         let name = if prefix.is_empty() { name.to_vec() } else { [prefix, b"/", name].concat() };
+        let sparse = flag == b'S';
+        let map = if sparse && !posix { SparseMap::begin(block) } else { None };
         Some(Self {
             name,
             link: text(&block[157..257]).to_vec(),
             flag,
             mode: u32::try_from(number(&block[100..108])? & 0o7777).ok()?,
             size: number(&block[124..136])?,
-            extended: flag == b'S' && block[482] != 0,
-            unread_prefix: posix == (flag == b'S') && !field.is_empty(),
-            unread_map: flag == b'S' && !(numbers(&block[386..482]) && numbers(&block[483..495])),
+            map,
+            unread_prefix: !posix && !sparse && !field.is_empty(),
+            unread_map: sparse && map.is_none(),
         })
     }
-}
-
-/// Whether all that stands in a sparse file's map are numbers.
-pub(super) fn numbers(map: &[u8]) -> bool {
-    map.chunks(12).all(|field| number(field).is_some())
 }
 
 /// A field up to its first NUL.

@@ -3,12 +3,14 @@
 
 mod header;
 mod pax;
+mod sparse;
 
 use crate::inspect::{EntryHead, EntryKind};
 use header::Header;
+use sparse::SparseMap;
 
 const BLOCK: usize = 512;
-const UNREAD_MAP: &str = "the map of its sparse file holds what is no number, where some tars end";
+const UNREAD_MAP: &str = "tars differ in how they read the map of its sparse file";
 
 /// What is told of an archive as it passes.
 pub trait Members {
@@ -52,6 +54,7 @@ enum Next {
     /// The map of an old sparse file goes on; then so many bytes of body.
     Map {
         size: u64,
+        map: SparseMap,
     },
     Body {
         left: u64,
@@ -143,16 +146,11 @@ impl TarReader {
     fn step(&mut self, chunk: &[u8], members: &mut impl Members) -> Result<usize, TarFault> {
         match &mut self.next {
             Next::Header => self.collect(chunk, |reader, block| reader.header(block, members)),
-            Next::Map { size } => {
-                let size = *size;
-                self.collect(chunk, |reader, block| {
-                    if !header::numbers(&block[..504]) {
-                        return Err(reader.ambiguous(UNREAD_MAP));
-                    }
-                    if block[504] == 0 {
-                        reader.body(size, members);
-                    }
-                    Ok(())
+            Next::Map { size, map } => {
+                let (size, map) = (*size, *map);
+                self.collect(chunk, |reader, block| match map.follow(block) {
+                    Some(map) => reader.sparse_body(size, map, members),
+                    None => Err(reader.ambiguous(UNREAD_MAP)),
                 })
             }
             Next::Body { left, padding } => {
@@ -298,6 +296,10 @@ impl TarReader {
                     }
                     continue;
                 }
+                // Some tars go by its sizes to find the next header, and others unpack its map with its content.
+                _ if key.starts_with(b"GNU.sparse.") => {
+                    return Err(self.ambiguous("its pax header makes it sparse, which some tars do not know"));
+                }
                 _ => continue,
             };
             if global || field.is_some() || value.contains(&0) {
@@ -312,6 +314,9 @@ impl TarReader {
     fn member(&mut self, header: Header, members: &mut impl Members) -> Result<(), TarFault> {
         let pending = std::mem::take(&mut self.pending);
         let size = match pending.size {
+            Some(_) if header.map.is_some() => {
+                return Err(self.ambiguous("its pax header gives a sparse file another size"));
+            }
             Some(size) if header.size != 0 && header.size != size => {
                 return Err(self.ambiguous("its header and its pax header differ in size"));
             }
@@ -325,8 +330,7 @@ impl TarReader {
             return Err(self.ambiguous("some tars would take it for a directory"));
         }
         let kind = kind(header.flag, &path);
-        let bodiless = !matches!(kind, EntryKind::File | EntryKind::Other(_));
-        if bodiless && size != 0 {
+        if !kind.has_content() && size != 0 {
             return Err(self.ambiguous("it has a size, and members of its kind have no body"));
         }
         if let Some(alias) = &pending.alias {
@@ -343,10 +347,21 @@ impl TarReader {
             index: self.members,
         });
         self.members += 1;
-        if header.extended {
-            self.next = Next::Map { size };
-        } else {
+        if let Some(map) = header.map {
+            return self.sparse_body(size, map, members);
+        }
+        self.body(size, members);
+        Ok(())
+    }
+
+    /// The rest of a sparse file's map, or what is stored of it.
+    fn sparse_body(&mut self, size: u64, map: SparseMap, members: &mut impl Members) -> Result<(), TarFault> {
+        if map.goes_on() {
+            self.next = Next::Map { size, map };
+        } else if map.stored() == size {
             self.body(size, members);
+        } else {
+            return Err(self.ambiguous(UNREAD_MAP));
         }
         Ok(())
     }

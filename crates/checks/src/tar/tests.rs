@@ -26,6 +26,18 @@ pub(crate) fn block(
     block
 }
 
+/// The header of a sparse file of 512 bytes in GNU tar's old form, with these pieces, at most four.
+fn sparse(size: u64, pieces: &[(u64, u64)], change: impl FnOnce(&mut [u8])) -> Vec<u8> {
+    block(b"sparse", b'S', size, b"", |block| {
+        block[257..265].copy_from_slice(b"ustar  \0");
+        for (place, (offset, bytes)) in block[386..482].chunks_exact_mut(24).zip(pieces) {
+            place.copy_from_slice(format!("{offset:011o}\0{bytes:011o}\0").as_bytes());
+        }
+        block[483..495].copy_from_slice(b"00000001000\0");
+        change(block);
+    })
+}
+
 /// A member with its body.
 pub(crate) fn member(name: &[u8], flag: u8, body: &[u8]) -> Vec<u8> {
     let mut out = block(name, flag, body.len() as u64, b"", |_| {});
@@ -140,10 +152,13 @@ fn long_names_of_gnu_and_of_pax_are_joined_to_their_member() {
 
 #[test]
 fn an_old_sparse_file_s_map_is_not_taken_for_a_header() {
-    let mut head = block(b"sparse", b'S', 5, b"", |block| block[482] = 1);
-    let mut map = vec![b'1'; BLOCK];
+    let mut head = sparse(5, &[(0, 1), (2, 1), (4, 1), (6, 1)], |block| block[482] = 1);
+    let mut map = b"00000000010\x0000000000000\0".repeat(21);
+    map.resize(BLOCK, 0);
     map[504] = 1;
     head.extend_from_slice(&map);
+    map[..504].fill(0);
+    map[..24].copy_from_slice(b"00000000020\x0000000000001\0");
     map[504] = 0;
     head.extend_from_slice(&map);
     head.extend_from_slice(b"body!");
@@ -166,6 +181,8 @@ fn what_can_be_read_in_two_ways_is_refused() {
     };
     let cases = [
         ("a link with a body", archive(&[block(b"l", b'2', 4, b"t", |_| {}), file()])),
+        ("a hard link with a body", archive(&[block(b"l", b'1', 4, b"t", |_| {}), file()])),
+        ("a pipe with a body", archive(&[member(b"p", b'6', b"body")])),
         ("a directory with a body", archive(&[member(b"d/", b'0', b"body")])),
         ("two sizes", archive(&[pax(b"8 size=9\n"), file()])),
         ("two pax headers", archive(&[pax(b"8 path=a\n"), pax(b"8 path=b\n"), file()])),
@@ -186,17 +203,29 @@ fn what_can_be_read_in_two_ways_is_refused() {
             archive(&[padded(b'x', b"9 path=a\n", b"9 size=4\n"), file()]),
         ),
         (
-            "a sparse file with a prefix",
-            archive(&[block(b"s", b'S', 0, b"", |block| block[345..347].copy_from_slice(b".."))]),
+            "a sparse file of POSIX's form",
+            archive(&[sparse(0, &[], |block| block[257..265].copy_from_slice(b"ustar\x0000"))]),
         ),
         (
             "a sparse file without a size",
-            archive(&[block(b"s", b'S', 0, b"", |block| block[483..487].copy_from_slice(b"size"))]),
+            archive(&[sparse(0, &[], |block| block[483..487].copy_from_slice(b"size"))]),
         ),
         (
             "a sparse file whose map goes on without numbers",
-            archive(&[block(b"s", b'S', 0, b"", |block| block[482] = 1), vec![b'x'; BLOCK]]),
+            archive(&[
+                sparse(4, &[(0, 1), (1, 1), (2, 1), (3, 1)], |block| block[482] = 1),
+                vec![b'x'; BLOCK],
+            ]),
         ),
+        ("a sparse file of more than its map", archive(&[sparse(4, &[(0, 3)], |_| {}), vec![0; BLOCK]])),
+        ("a sparse file of less than its map", archive(&[sparse(4, &[(0, 5)], |_| {}), vec![0; BLOCK]])),
+        (
+            "a sparse file with a size in pax",
+            archive(&[pax(b"9 size=4\n"), sparse(4, &[(0, 4)], |_| {}), vec![0; BLOCK]]),
+        ),
+        ("a sparse file of pax's form", archive(&[pax(b"22 GNU.sparse.major=1\n"), file()])),
+        ("a size that only GNU tar reads", archive(&[pax(b"21 GNU.sparse.size=0\n"), file()])),
+        ("sparse files for all", archive(&[member(b"g", b'g', b"22 GNU.sparse.major=1\n"), file()])),
         ("names for Solaris", archive(&[member(b"x", b'X', b"9 path=a\n"), file()])),
         (
             "a prefix that only some read",
@@ -218,6 +247,7 @@ fn what_can_be_read_in_two_ways_is_refused() {
         member(b"g", b'g', b"13 comment=x\n"),
         padded(b'L', b"a\0", b"b"),
         padded(b'x', b"9 path=a\n", b"\0b"),
+        [sparse(4, &[(0, 3), (9, 1)], |_| {}), vec![b'x'; BLOCK]].concat(),
     ] {
         assert!(told(&archive(&[names, file()])).is_ok());
     }

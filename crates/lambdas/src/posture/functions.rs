@@ -1,6 +1,8 @@
 //! The judges of the functions: what code they run, as whom, and who may invoke them.
 
-use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
 
 use super::{Checker, Judged, NotHeld, Thing, expect, policy, short};
 
@@ -48,13 +50,24 @@ impl Checker {
                 back(),
             ));
         }
-        // Limits are configuration, and this function is not told them: those that it was told are compared.
-        for (name, value) in &variables {
-            let Ok(expected) = template.property(resource, &["Environment", "Variables", name]) else {
-                continue;
-            };
-            let expected = if expected.is_null() { json!("no such variable") } else { expected };
-            expect(&format!("{name} of function {function} to be"), &expected, value, back)?;
+        let shipped = template.raw(resource, "Properties").map(|it| &it["Environment"]["Variables"]);
+        let shipped = shipped.and_then(Value::as_object).into_iter().flat_map(Map::keys);
+        // A variable that was taken away is a change too.
+        let names: BTreeSet<&String> = shipped.chain(variables.keys()).collect();
+        for name in names {
+            let what = format!("{name} of function {function} to be");
+            let value = variables.get(name).unwrap_or(&Value::Null);
+            // Limits are configuration, and this function is not told them: that they are set is compared.
+            match template.property(resource, &["Environment", "Variables", name]) {
+                Ok(expected) if expected == *value => {}
+                Ok(expected) => {
+                    return Err(NotHeld::broken(format!("{what} {}", said(&expected)), said(value), back()));
+                }
+                Err(_) if value.is_null() => {
+                    return Err(NotHeld::broken(format!("{what} set"), said(value), back()));
+                }
+                Err(_) => {}
+            }
         }
         Ok(variables.len())
     }
@@ -171,5 +184,14 @@ impl Checker {
             }
         }
         Ok(format!("{number} enabled, under the shipped policies"))
+    }
+}
+
+/// A variable's value for a sentence.
+fn said(value: &Value) -> String {
+    match value {
+        Value::Null => "no such variable".to_owned(),
+        Value::String(text) if text.is_empty() => "empty".to_owned(),
+        other => short(other),
     }
 }

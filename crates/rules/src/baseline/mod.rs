@@ -11,7 +11,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use drawbridge_checks::{EntryHead, EntryKind, Findings, Inspector};
+use drawbridge_checks::{EntryHead, Findings, Inspector};
 use drawbridge_protocol::{
     ArtifactName, Baseline, SeriesName, SourceMeasures,
     checks::{CheckId, Effect},
@@ -68,7 +68,7 @@ impl BaselineInspector {
 
 impl Inspector for BaselineInspector {
     fn entry(&mut self, head: &EntryHead<'_>, _: &mut Findings) {
-        if head.kind == EntryKind::File {
+        if head.kind.has_content() {
             self.gauge.begin(head.path);
         }
     }

@@ -7,7 +7,7 @@ mod shapes;
 use std::sync::Arc;
 
 use aho_corasick::{AhoCorasick, MatchKind};
-use drawbridge_checks::{EntryHead, EntryKind, Findings, Inspector};
+use drawbridge_checks::{EntryHead, Findings, Inspector};
 use drawbridge_protocol::checks::{CheckId, ChecksConfig, Effect};
 
 use detectors::{ANCHORS, WINDOW};
@@ -78,7 +78,7 @@ impl SecretInspector {
 
 impl Inspector for SecretInspector {
     fn entry(&mut self, head: &EntryHead<'_>, _: &mut Findings) {
-        self.looking = head.kind == EntryKind::File;
+        self.looking = head.kind.has_content();
         self.path.clear();
         self.path.extend_from_slice(head.path);
         self.block.clear();

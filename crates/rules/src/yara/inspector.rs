@@ -2,7 +2,7 @@
 
 use std::{mem, sync::Arc};
 
-use drawbridge_checks::{EntryHead, EntryKind, Findings, Inspector};
+use drawbridge_checks::{EntryHead, Findings, Inspector};
 use drawbridge_protocol::checks::{CheckId, ChecksConfig};
 
 use super::{
@@ -109,7 +109,7 @@ impl YaraInspector {
 
 impl Inspector for YaraInspector {
     fn entry(&mut self, head: &EntryHead<'_>, _: &mut Findings) {
-        if head.kind != EntryKind::File || matches!(self.lane, State::Over) {
+        if !head.kind.has_content() || matches!(self.lane, State::Over) {
             return;
         }
         if self.batch.bytes.capacity() == 0 {

@@ -7,3 +7,4 @@ mod scan;
 pub(crate) use inspector::YaraInspector;
 pub(crate) use library::Library;
 pub use library::{RulesError, shipped};
+pub use scan::{BLOCK, OVERLAP};

@@ -18,10 +18,10 @@ use yara_x::blocks::Scanner;
 
 use super::Library;
 
-/// Bytes scanned at once; of a longer entry the next block begins with the end of this one.
-pub(super) const BLOCK: usize = 128 << 10;
-/// The longest match that is seen wherever it lies.
-pub(super) const OVERLAP: usize = 4 << 10;
+/// Bytes that the YARA rules scan at once; of a longer entry the next block begins with the end of this one.
+pub const BLOCK: usize = 128 << 10;
+/// The longest match of a YARA rule that is seen wherever it lies.
+pub const OVERLAP: usize = 4 << 10;
 /// How long a batch may take; ours take less than a millisecond.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Matches of one pattern that are counted, for rules that ask how many.

@@ -8,7 +8,7 @@ use drawbridge_protocol::{
     ArtifactName, Baseline, Sha256,
     checks::{CheckId, ChecksConfig, Finding},
 };
-use drawbridge_rules::Rules;
+use drawbridge_rules::{Rules, YARA_BLOCK, YARA_OVERLAP};
 
 pub(crate) fn name(text: &str) -> ArtifactName {
     text.parse().unwrap()
@@ -31,6 +31,11 @@ pub(crate) fn rules_after(more: &str, baseline: Baseline) -> Rules {
 
 /// A tar archive as GNU tar writes plain files of short names.
 pub(crate) fn tar(files: &[(String, Vec<u8>)]) -> Vec<u8> {
+    tar_of_kind(b'0', files)
+}
+
+/// The same with this type flag in each header. A sparse file (`S`) is one piece without a hole.
+pub(crate) fn tar_of_kind(flag: u8, files: &[(String, Vec<u8>)]) -> Vec<u8> {
     let mut archive = Vec::new();
     for (path, body) in files {
         let mut header = [0_u8; 512];
@@ -40,8 +45,14 @@ pub(crate) fn tar(files: &[(String, Vec<u8>)]) -> Vec<u8> {
         header[124..136].copy_from_slice(format!("{:011o}\0", body.len()).as_bytes());
         header[136..148].copy_from_slice(b"00000000000\0");
         header[148..156].fill(b' ');
-        header[156] = b'0';
+        header[156] = flag;
         header[257..265].copy_from_slice(b"ustar\x0000");
+        if flag == b'S' {
+            header[257..265].copy_from_slice(b"ustar  \0");
+            header[386..398].copy_from_slice(b"00000000000\0");
+            header.copy_within(124..136, 398);
+            header.copy_within(124..136, 483);
+        }
         let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
         header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
         archive.extend_from_slice(&header);
@@ -85,6 +96,11 @@ pub(crate) fn found(report: &Report) -> Vec<String> {
 pub(crate) fn example(report: &Report, check: CheckId) -> String {
     let of_check = report.findings.iter().find(|finding| finding.check == check.as_str());
     of_check.map(|finding| finding.example.clone()).unwrap_or_default()
+}
+
+/// Where the YARA rules' blocks of a long entry end, counted from 0: each begins with the end of the one before.
+pub(crate) fn block_end(block: usize) -> usize {
+    YARA_BLOCK + block * (YARA_BLOCK - YARA_OVERLAP)
 }
 
 /// The EICAR test file, put together so that this file is not found itself.

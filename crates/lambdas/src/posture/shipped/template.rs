@@ -65,7 +65,12 @@ impl Template {
         for (reference, name) in REFERENCES {
             known.extend(super::name(env, name).ok().map(|value| ((*reference).to_owned(), value)));
         }
-        known.extend(env("DRAWBRIDGE_CLIENT_CIDRS").map(|value| ("ClientCidrs".to_owned(), value)));
+        // Two that this program has besides, under the names that the other functions know them by.
+        for (parameter, variable) in
+            [("ClientCidrs", "DRAWBRIDGE_CLIENT_CIDRS"), ("ExtraCa", "DRAWBRIDGE_EXTRA_CA")]
+        {
+            known.extend(env(variable).map(|value| (parameter.to_owned(), value)));
+        }
         Ok(Self { resources, conditions, known })
     }
 

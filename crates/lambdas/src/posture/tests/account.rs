@@ -51,6 +51,7 @@ pub(super) fn environment(name: &str) -> Option<String> {
         "DRAWBRIDGE_CREATE_CODE_SHA256" => "create-digest",
         "DRAWBRIDGE_CLEANUP_CODE_SHA256" => "cleanup-digest",
         "DRAWBRIDGE_CLIENT_CIDRS" => "203.0.113.10/32",
+        "DRAWBRIDGE_PARAM_Checks" | "DRAWBRIDGE_EXTRA_CA" => "",
         "DRAWBRIDGE_PARAM_ClusterName" => "demo",
         "DRAWBRIDGE_PARAM_BreakGlassArn" | "DRAWBRIDGE_PARAM_DeployerArn" => "none",
         "DRAWBRIDGE_PARAM_EksCluster" | "DRAWBRIDGE_PARAM_OidcIssuer" => "",
@@ -180,14 +181,27 @@ fn functions(shipped: &Shipped, things: &mut HashMap<Thing, Value>) {
     let names = &shipped.names;
     let sweep_arn = function_arn(&names.sweep_function);
     let common = json!({"DRAWBRIDGE_CLUSTER": names.cluster, "DRAWBRIDGE_STACK": names.stack,
-        "DRAWBRIDGE_STATE_BUCKET": names.state_bucket});
+        "DRAWBRIDGE_BACKUP_BUCKET": names.backup_bucket, "DRAWBRIDGE_STATE_BUCKET": names.state_bucket,
+        "DRAWBRIDGE_GRACE_SECONDS": "600", "DRAWBRIDGE_EXTRA_CA": ""});
+    let serving = |what: &str| {
+        let mut variables = common.clone();
+        variables["DRAWBRIDGE_SERVES"] = json!(what);
+        variables
+    };
+    let shape = json!({"DRAWBRIDGE_VPC_ID": names.vpc, "DRAWBRIDGE_PUBLIC_SUBNET_ID": names.public_subnet,
+        "DRAWBRIDGE_PRIVATE_SUBNET_ID": names.private_subnet,
+        "DRAWBRIDGE_PRIVATE_SECURITY_GROUP_ID": names.private_group,
+        "DRAWBRIDGE_INSTANCE_PROFILE_ARN": names.profile_arn(), "DRAWBRIDGE_IMAGE_ID": "the-image",
+        "DRAWBRIDGE_INSTANCE_TYPES": "t3.small,t3a.small", "DRAWBRIDGE_CLIENT_CIDRS": "203.0.113.10/32",
+        "DRAWBRIDGE_MAX_BOXES": "4", "DRAWBRIDGE_MAX_SESSIONS_PER_DAY": "1000",
+        "DRAWBRIDGE_SESSION_SECONDS": "3600", "DRAWBRIDGE_MAX_SESSION_BYTES": "53687091200",
+        "DRAWBRIDGE_CHECKS": "", "DRAWBRIDGE_OBJECT_LOCK_DAYS": "0"});
     let mut of_create = common.clone();
-    of_create["DRAWBRIDGE_CLIENT_CIDRS"] = json!("203.0.113.10/32");
-    of_create["DRAWBRIDGE_MAX_BOXES"] = json!("4");
+    of_create.as_object_mut().unwrap().extend(shape.as_object().unwrap().clone());
     for (function, role, code, variables) in [
         (&names.create_function, &names.create_role, "create-digest", of_create),
-        (&names.cleanup_function, &names.cleanup_role, "cleanup-digest", common.clone()),
-        (&names.sweep_function, &names.cleanup_role, "cleanup-digest", common),
+        (&names.cleanup_function, &names.cleanup_role, "cleanup-digest", serving("requests")),
+        (&names.sweep_function, &names.cleanup_role, "cleanup-digest", serving("events")),
     ] {
         let found = json!({"Code": code, "Role": role_arn(role), "Handler": "bootstrap", "Layers": [],
             "Runtime": "provided.al2023", "Variables": variables, "Modified": "2026-11-20T10:00:00.000Z"});

@@ -16,6 +16,7 @@ pub(super) fn flips() -> Vec<Flip> {
     let state = || names.state_bucket.clone();
     let create = || Thing::Function(names.create_function.clone());
     let cleanup = || Thing::Function(names.cleanup_function.clone());
+    let sweep = || Thing::Function(names.sweep_function.clone());
     let endpoints = || Thing::Endpoints(names.vpc.clone());
     let table = |subnet: &String| Thing::RouteTable(subnet.clone());
     let boxes = || Thing::Boxes(names.stack.clone());
@@ -174,6 +175,13 @@ pub(super) fn flips() -> Vec<Flip> {
         ),
         (create(), |it| it["Code"] = json!("other"), &[Name::CreateCode], "UpdateFunctionCode"),
         (cleanup(), |it| it["Code"] = json!("other"), &[Name::CleanupCode], "UpdateFunctionCode"),
+        (sweep(), |it| it["Code"] = json!("other"), &[Name::CleanupCode], "demo-sweep to run the code"),
+        (
+            sweep(),
+            |it| it["Variables"]["DRAWBRIDGE_SERVES"] = json!("requests"),
+            &[Name::CleanupSettings],
+            "DRAWBRIDGE_SERVES of function drawbridge-demo-sweep",
+        ),
         (
             create(),
             |it| it["Variables"]["LD_PRELOAD"] = json!("/tmp/x.so"),
@@ -185,6 +193,18 @@ pub(super) fn flips() -> Vec<Flip> {
             |it| it["Variables"]["DRAWBRIDGE_CLIENT_CIDRS"] = json!("0.0.0.0/0"),
             &[Name::CreateSettings],
             "0.0.0.0/0",
+        ),
+        (
+            create(),
+            |it| it["Variables"]["DRAWBRIDGE_EXTRA_CA"] = json!("a thief's"),
+            &[Name::CreateSettings],
+            "to be empty; found a thief's",
+        ),
+        (
+            create(),
+            |it| it["Variables"]["DRAWBRIDGE_CHECKS"] = json!("all=off"),
+            &[Name::CreateSettings],
+            "to be empty; found all=off",
         ),
         (create(), |it| it["Layers"] = json!(["arn:layer"]), &[Name::CreateSettings], "arn:layer"),
         (
@@ -246,11 +266,11 @@ pub(super) fn flips() -> Vec<Flip> {
     ]
 }
 
-fn without_a_statement(document: &mut Value) {
+pub(super) fn without_a_statement(document: &mut Value) {
     document["Statement"].as_array_mut().unwrap().remove(0);
 }
 
-fn anyone_may(document: &mut Value) {
+pub(super) fn anyone_may(document: &mut Value) {
     let more =
         json!({"Sid": "Anyone", "Effect": "Allow", "Principal": "*", "Action": "s3:*", "Resource": "*"});
     document["Statement"].as_array_mut().unwrap().push(more);
