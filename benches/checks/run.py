@@ -30,11 +30,12 @@ ALL_ON, ALL_OFF = "tar_symlink_absolute=flag", "all=off"
 
 
 def configure(world: World, checks: str) -> None:
-    """Sets the checks of every box from now on, as the stack's parameter does."""
+    """Sets the checks of every box from now on, as the stack's parameter does: to create, and to posture, which compares."""
     functions = world.client("lambda")
-    name = world.outputs["CreateFunctionArn"]
-    variables = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
-    functions.update_function_configuration(FunctionName=name, Environment={"Variables": {**variables, "DRAWBRIDGE_CHECKS": checks}})
+    for output, variable in (("PostureFunctionArn", "DRAWBRIDGE_PARAM_Checks"), ("CreateFunctionArn", "DRAWBRIDGE_CHECKS")):
+        name = world.outputs[output]
+        variables = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+        functions.update_function_configuration(FunctionName=name, Environment={"Variables": {**variables, variable: checks}})
 
 
 def records(world: World) -> list[dict[str, Any]]:

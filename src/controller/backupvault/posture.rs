@@ -142,7 +142,9 @@ fn standing(vault: &BackupVault, known: &PostureStatus, limits: Limits, now: Tim
     let error = known.error.as_deref().unwrap_or("it has not been asked yet");
     match known.checked_at {
         None => {
-            return Standing::Unknown(format!("the posture function has not answered for this spec: {error}"));
+            return Standing::Unknown(format!(
+                "the posture function has not answered for this spec: {error}"
+            ));
         }
         Some(at) if known.error.is_some() && now >= later(at, grace) => {
             unknown.insert(0, format!("the posture function has not answered since {at:.0}: {error}"));

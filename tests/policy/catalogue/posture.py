@@ -113,6 +113,8 @@ def _identities() -> Family:
         "cleanup": lambda world: world.outputs["CleanupRoleArn"],
         "posture": lambda world: world.outputs["PostureRoleArn"],
         "jumpbox": lambda world: world.outputs["JumpBoxRoleArn"],
+        "operator": lambda world: world.outputs["OperatorRoleArn"],
+        "operator-pod": lambda world: world.outputs["OperatorPodRoleArn"],
     }
     for name, arn in roles.items():
         for call, more in ROLE_READS.items():

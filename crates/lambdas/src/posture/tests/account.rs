@@ -51,10 +51,12 @@ pub(super) fn environment(name: &str) -> Option<String> {
         "DRAWBRIDGE_CREATE_CODE_SHA256" => "create-digest",
         "DRAWBRIDGE_CLEANUP_CODE_SHA256" => "cleanup-digest",
         "DRAWBRIDGE_CLIENT_CIDRS" => "203.0.113.10/32",
-        "DRAWBRIDGE_PARAM_Checks" | "DRAWBRIDGE_EXTRA_CA" => "",
+        "DRAWBRIDGE_PARAM_Checks"
+        | "DRAWBRIDGE_EXTRA_CA"
+        | "DRAWBRIDGE_PARAM_EksCluster"
+        | "DRAWBRIDGE_PARAM_OidcIssuer" => "",
         "DRAWBRIDGE_PARAM_ClusterName" => "demo",
         "DRAWBRIDGE_PARAM_BreakGlassArn" | "DRAWBRIDGE_PARAM_DeployerArn" => "none",
-        "DRAWBRIDGE_PARAM_EksCluster" | "DRAWBRIDGE_PARAM_OidcIssuer" => "",
         "DRAWBRIDGE_PARAM_EncryptionKey" | "DRAWBRIDGE_PARAM_ReceiptKey" => "no",
         "DRAWBRIDGE_PARAM_ExpireDays" | "DRAWBRIDGE_PARAM_ObjectLockDays" => "0",
         "DRAWBRIDGE_PARAM_OperatorAccount" => "drawbridge",

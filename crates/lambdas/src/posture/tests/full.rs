@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     account::{self, Standing},
-    flips::{Flip, anyone_may, without_a_statement},
+    flips::{Flip, anyone_may},
 };
 use crate::posture::{Shipped, Thing};
 
