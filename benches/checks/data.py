@@ -93,9 +93,8 @@ def normal(mebibytes: int, root: Path, seed: int) -> None:
     logs.chmod(0o2755)
 
 
-def encrypted(mebibytes: int, root: Path, seed: int) -> None:
-    """The normal set of that seed, every file encrypted and renamed."""
-    normal(mebibytes, root, seed)
+def encrypt(root: Path, seed: int) -> None:
+    """Encrypts and renames every file."""
     for path in sorted(root.rglob("*")):
         if not path.is_file() or path.is_symlink():
             continue
@@ -107,5 +106,29 @@ def encrypted(mebibytes: int, root: Path, seed: int) -> None:
         path.rename(path.with_name(path.name + ".locked"))
 
 
+def encrypted(mebibytes: int, root: Path, seed: int) -> None:
+    """The normal set of that seed after ransomware."""
+    normal(mebibytes, root, seed)
+    encrypt(root, seed)
+
+
+def infected(root: Path, seed: int) -> None:
+    """A normal set with the file by which scanners are tested. Its text is put together here: a scanner may look at us."""
+    normal(8, root, seed)
+    first, second = "X5O!P%@AP[4\\PZX54(P^)7CC)7}", "$EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
+    (root / "etc/service-00/update.com").write_text(first + second)
+
+
+def careless(root: Path, seed: int) -> None:
+    """A normal set with an access key in the clear, made up for the seed."""
+    normal(8, root, seed)
+    source = random.Random(f"careless/{seed}")
+    key = "AKIA" + "".join(source.choices("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", k=16))
+    (root / "etc/service-00/credentials").write_text(f"[default]\naws_access_key_id = {key}\n")
+
+
 NORMAL = DataSet("checks-normal", 4, "1 GiB of configuration and logs, four pods", lambda root, seed: normal(256, root, seed))
 ENCRYPTED = DataSet("checks-encrypted", 1, "64 MiB of the same, encrypted", lambda root, seed: encrypted(64, root, seed))
+INFECTED = DataSet("checks-infected", 1, "8 MiB of the same with EICAR's file", infected)
+CARELESS = DataSet("checks-careless", 1, "8 MiB of the same with an access key", careless)
+TURNED = DataSet("checks-turned", 1, "64 MiB of the same, encrypted between two runs", lambda root, seed: normal(64, root, seed))

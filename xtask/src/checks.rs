@@ -132,9 +132,11 @@ fn crd_files(name: &str) -> [String; 2] {
     [format!("crds/{name}.yaml"), format!("charts/drawbridge-crds/files/{name}.yaml")]
 }
 
-/// The commit that figures belong to; `-dirty` when the tree has changes.
+/// The commit that figures belong to; `-dirty` when the tree has other changes than figures of parts that ran before.
 pub(crate) fn commit(root: &Path) -> String {
-    let mut git = command("git");
-    git.current_dir(root).args(["describe", "--always", "--dirty", "--abbrev=12"]);
-    output(&mut git).map_or_else(|_| "unknown".to_owned(), |text| text.trim().to_owned())
+    let git = |arguments: &[&str]| output(command("git").current_dir(root).args(arguments));
+    let Ok(commit) = git(&["rev-parse", "--short=12", "HEAD"]) else { return "unknown".to_owned() };
+    let changes = git(&["status", "--porcelain", "--untracked-files=no", "--", ".", ":!docs/evidence"]);
+    let state = if changes.is_ok_and(|changes| changes.trim().is_empty()) { "" } else { "-dirty" };
+    format!("{}{state}", commit.trim())
 }
