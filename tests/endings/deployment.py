@@ -20,6 +20,9 @@ def deploy(run: str, code: list[Path], ending: Ending, number: int, directory: P
         "MaxBoxes": ending.max_boxes,
         "SessionSeconds": SESSION_SECONDS,
         "GraceSeconds": 0,
+        # An account has one identity provider an issuer; here the operator has a key.
+        "OidcIssuer": "",
+        "EksCluster": "",
         "SweepSchedule": "rate(1 minute)",
         "VpcCidr": f"{network}.0.0/16",
         "PublicSubnetCidr": f"{network}.1.0/24",
