@@ -95,6 +95,8 @@ pub struct TarReader {
     max_header: u64,
     /// Bytes so far.
     offset: u64,
+    /// Where the header at hand began.
+    began: u64,
     members: u64,
     /// One zero block came; another must follow.
     zero: bool,
@@ -109,6 +111,7 @@ impl TarReader {
             pending: Pending::default(),
             max_header,
             offset: 0,
+            began: 0,
             members: 0,
             zero: false,
         }
@@ -209,6 +212,8 @@ impl TarReader {
     }
 
     fn header(&mut self, block: &[u8; BLOCK], members: &mut impl Members) -> Result<(), TarFault> {
+        // Of a block that came in pieces, all but the last are counted.
+        self.began = self.offset / BLOCK as u64 * BLOCK as u64;
         let pending = self.pending.pax || self.pending.gnu;
         if block.iter().all(|&byte| byte == 0) {
             if pending {
@@ -220,7 +225,7 @@ impl TarReader {
         if self.zero {
             return Err(self.ambiguous("a single zero block stands before it, where some tars end"));
         }
-        let Some(header) = Header::parse(block) else { return Err(TarFault::NotTar { at: self.at() }) };
+        let Some(header) = Header::parse(block) else { return Err(TarFault::NotTar { at: self.began }) };
         if header.unread_prefix {
             return Err(self.ambiguous("some tars would read a prefix of its name"));
         }
@@ -236,7 +241,7 @@ impl TarReader {
 
     fn begin_names(&mut self, flag: u8, size: u64) -> Result<(), TarFault> {
         if size > self.max_header {
-            return Err(TarFault::HeaderSize { at: self.at(), size, max: self.max_header });
+            return Err(TarFault::HeaderSize { at: self.began, size, max: self.max_header });
         }
         let twice = match flag {
             b'x' | b'g' => self.pending.pax || self.pending.gnu,
@@ -379,13 +384,8 @@ impl TarReader {
         self.next = if left == 0 { Next::Header } else { Next::Padding { left } };
     }
 
-    /// Where the block at hand begins.
-    fn at(&self) -> u64 {
-        self.offset / BLOCK as u64 * BLOCK as u64
-    }
-
     fn ambiguous(&self, why: &'static str) -> TarFault {
-        TarFault::Ambiguous { at: self.at(), why }
+        TarFault::Ambiguous { at: self.began, why }
     }
 }
 
