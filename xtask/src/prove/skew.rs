@@ -1,7 +1,12 @@
 //! The release before beside this one, on one test bed: its functions and boxes under this controller, an upgrade of the
 //! functions in mid-session, its controller over this stack.
 
-use std::{ffi::OsStr, fmt::Write as _, fs, path::Path};
+use std::{
+    ffi::OsStr,
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
@@ -10,12 +15,13 @@ use serde_json::{Value, json};
 use super::{Proof, faults::evidence};
 use crate::{
     bed::{Bed, NAMESPACE},
+    paths,
     previous::{self, Previous, TAG},
     shell::step,
 };
 
 const HOW: &str = "The release before is commit `94692b2`, built from its own sources. Its `create` and `cleanup`, with its \
-                   box in the zip, run in a stack of this release's template; its controller was installed with its own \
+                   box in the zip, run in a stack of this release's template with their own policies; its controller was installed with its own \
                    chart. Since it knows no CA but the system's, its functions, boxes and controller run where the \
                    system's is the run's. The rows follow one another on one bed, each a job on the real parts that must \
                    be Complete in its first attempt and leave nothing on the AWS side.";
@@ -42,7 +48,7 @@ pub(super) fn run(proof: &Proof) -> Result<()> {
         fs::write(directory(bed).join("aws/guest-trust-on"), "")
             .context("giving boxes a system that trusts the run's CA")?;
         let older = before.functions(Path::new(bed.ca_bundle()), &proof.package)?;
-        deploy(bed, [&older.create_zip, &older.cleanup_zip, &older.posture_zip])?;
+        deploy(bed, &policies(&before)?, [&older.create_zip, &older.cleanup_zip, &older.posture_zip])?;
         bed.install()?;
         forget_what_the_stack_before_has_not(bed)?;
         let newer = [&proof.package.create_zip, &proof.package.cleanup_zip, &proof.package.posture_zip];
@@ -56,17 +62,37 @@ pub(super) fn run(proof: &Proof) -> Result<()> {
     })
 }
 
-fn directory(bed: &Bed) -> std::path::PathBuf {
+fn directory(bed: &Bed) -> PathBuf {
     Path::new("/var/tmp/drawbridge").join(&bed.run)
 }
 
-/// Brings the stack's functions to other code.
-fn deploy(bed: &Bed, code: [&std::path::PathBuf; 3]) -> Result<()> {
+/// This release's policies, but for those of the functions and the box before: a release's rights are what its own code asks
+/// for, and a stack's template and code are upgraded together.
+fn policies(before: &Previous) -> Result<PathBuf> {
+    let all = paths::target().join("previous/policies");
+    fs::create_dir_all(&all).with_context(|| format!("making {}", all.display()))?;
+    let copy = |from: &Path| {
+        let to = all.join(from.file_name().unwrap_or_default());
+        fs::copy(from, &to).with_context(|| format!("copying {}", from.display()))
+    };
+    for policy in fs::read_dir(paths::root().join("infra/policies")).context("reading infra/policies")? {
+        copy(&policy.context("reading infra/policies")?.path())?;
+    }
+    for name in ["create.json", "cleanup.json", "jumpbox.json"] {
+        copy(&before.tree.join("infra/policies").join(name))?;
+    }
+    Ok(all)
+}
+
+/// Brings the stack's functions to other code and other rights.
+fn deploy(bed: &Bed, policies: &Path, code: [&PathBuf; 3]) -> Result<()> {
     let mut deploy = crate::shell::command(bed.tools.python());
     deploy
         .env("DRAWBRIDGE_VENV", &bed.tools.venv)
         .args(["testbed/aws/deploy.py", "update", "--run", &bed.run, "--stack"])
         .arg(&bed.stack_file)
+        .arg("--policies")
+        .arg(policies)
         .arg("--code")
         .args(code);
     step(
