@@ -3,7 +3,7 @@
 // Clippy takes the arguments of printcolumn for lints.
 #![allow(clippy::duplicated_attributes)]
 
-use drawbridge_protocol::Envelope;
+use drawbridge_protocol::{Certificate, Envelope};
 use jiff::Timestamp;
 use kube::CustomResource;
 use schemars::JsonSchema;
@@ -339,12 +339,22 @@ pub struct ReceiptStatus {
     /// The key that signed it.
     #[schemars(length(max = 64))]
     pub session_key: String,
-    /// Whether the envelope carries the stack's certificate of that key. Under a vault with `receiptKey` it has been
-    /// verified.
+    /// Whether the stack has certified that key. Under a vault with `receiptKey` the certificate has been verified.
     #[serde(default)]
     pub certified: bool,
     #[schemars(schema_with = "schema::envelope")]
     pub envelope: Envelope,
+    /// Apart from the envelope, where it belongs: a controller of the release before could read no job that has it there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::certificate")]
+    pub certificate: Option<Certificate>,
+}
+
+impl ReceiptStatus {
+    /// The signed receipt as the box made it.
+    pub fn signed(&self) -> Envelope {
+        self.envelope.clone().certified_by(self.certificate.clone())
+    }
 }
 
 /// A failure, kept after the conditions have moved on.
@@ -361,4 +371,31 @@ pub struct FaultRecord {
     pub permanent: bool,
     #[schemars(schema_with = "schema::time")]
     pub at: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_kept_where_the_release_before_does_not_look_and_comes_back_whole() {
+        let certificate = Certificate::new(b"{}", "key", b"signature");
+        let envelope =
+            json!({ "payloadType": "t", "payload": "p", "signatures": [{ "keyid": "k", "sig": "s" }] });
+        let whole: Envelope = serde_json::from_value(envelope.clone()).unwrap();
+        let whole = whole.certified_by(Some(certificate.clone()));
+        let mut kept: ReceiptStatus = serde_json::from_value(json!({
+            "session": "s", "bucket": "b", "manifest": "m", "manifestSha256": "0", "artifacts": 1, "bytes": 1,
+            "sealedAt": "2026-01-01T00:00:00Z", "sessionKey": "k", "envelope": envelope,
+        }))
+        .unwrap();
+        kept.certificate = Some(certificate);
+        let stored = serde_json::to_value(&kept).unwrap();
+        assert_eq!(stored["envelope"], envelope);
+        let read: ReceiptStatus = serde_json::from_value(stored).unwrap();
+        assert_eq!(read.signed(), whole);
+    }
 }

@@ -111,6 +111,16 @@ pub(super) fn namespaces(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// The stack's certificate of the key that signed. It is for verifiers, not for the API server.
+pub(super) fn certificate(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "description": "The stack's certificate of the session's key; it goes into the envelope's signature.",
+        "nullable": true,
+        "x-kubernetes-preserve-unknown-fields": true
+    })
+}
+
 /// The signed envelope, kept as the box made it. It is for verifiers, not for the API server.
 pub(super) fn envelope(_: &mut SchemaGenerator) -> Schema {
     json_schema!({

@@ -42,6 +42,7 @@ fn sealing_time(receipt: &ReceiptStatus) -> ReceiptStatus {
         session_key: String::new(),
         certified: false,
         envelope: Envelope { payload_type: String::new(), payload: String::new(), signatures: Vec::new() },
+        certificate: None,
     }
 }
 

@@ -121,7 +121,8 @@ impl<'a> Draft<'a> {
             sealed_at: receipt.sealed_at,
             session_key,
             certified: sealed.envelope.certificate().is_some(),
-            envelope: sealed.envelope.clone(),
+            envelope: sealed.envelope.clone().certified_by(None),
+            certificate: sealed.envelope.certificate().cloned(),
         });
         self.status.logs.clone_from(&sealed.logs);
         self.status.checks.clone_from(&sealed.checks);

@@ -110,6 +110,8 @@ pub(crate) struct Proof {
     /// Of fuzzing.
     seconds: u64,
     keep: bool,
+    /// What was built when this began; the tree may go on meanwhile.
+    commit: String,
     begun: Instant,
 }
 
@@ -138,7 +140,7 @@ impl Proof {
         let text = format!(
             "# {title}\n\n{how}\n\nMade by `cargo xtask prove {name}` at commit `{}` in {:.0} s, on two cores, against the \
              local AWS.\n\n{}\n",
-            checks::commit(&paths::root()),
+            self.commit,
             self.begun.elapsed().as_secs_f64(),
             figures.trim_end(),
         );
@@ -153,6 +155,7 @@ impl Proof {
 pub(crate) fn run(options: &Options) -> Result<()> {
     started();
     let tools = tools::ensure()?;
+    let commit = checks::commit(&paths::root());
     let package = package::build(&tools)?;
     let parts = if options.parts.is_empty() { Part::value_variants() } else { &options.parts };
     for part in parts {
@@ -162,6 +165,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             run: options.run.clone(),
             seconds: options.seconds,
             keep: options.keep,
+            commit: commit.clone(),
             begun: Instant::now(),
         };
         part.run(&proof)?;

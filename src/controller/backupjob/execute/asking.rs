@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use super::{Next, Work};
 use crate::{
-    api::SessionStatus,
+    api::{ReceiptStatus, SessionStatus},
     broker::{BrokerError, Function, skew},
     controller::{
         ReconcileError, Spoken,
@@ -128,8 +128,7 @@ impl Work<'_> {
         let (uid, session) = (self.uid(), self.session()?);
         let function = Function { region: session.region.clone(), name: session.cleanup_function.clone() };
         let receipt = self.job.status.as_ref().and_then(|status| status.receipt.as_ref());
-        let receipt =
-            receipt.filter(|receipt| receipt.session == session.id).map(|receipt| receipt.envelope.clone());
+        let receipt = receipt.filter(|receipt| receipt.session == session.id).map(ReceiptStatus::signed);
         let request = CleanupRequest { version: Version, session: self.session_id()?, receipt };
         let answer = skew::cleanup(self.context.broker.as_ref(), &function, &request).await;
         self.context.metrics.asked("cleanup", answer.as_ref().err().map(BrokerError::kind));
