@@ -93,8 +93,8 @@ pub(super) const CHECKS: Script = Script {
     name: "checks",
     title: "Checks",
     how: "The same 1 GiB of configuration and logs with every check on and with every check off, in turn (`benches/checks/`): \
-          seconds from the first TCP connection to the signed receipt, median of five rounds and their range. Then an \
-          encrypted set, with the defaults and with `high_entropy=reject`.",
+          seconds from the first TCP connection to the signed receipt, median of five rounds and their range. Then infected, careless and encrypted sets, as \
+          the stack's checks say.",
     stack: true,
     words: &[],
 };
