@@ -10,12 +10,13 @@ mod checks;
 mod condition;
 mod logs;
 mod posture;
+mod receipt;
 mod schema;
 mod selector;
 
 pub use backupjob::{
     ArtifactCounts, BackupJob, BackupJobSpec, BackupJobStatus, ByteCounts, CostStatus, FaultRecord,
-    FilesSource, Phase, ReceiptStatus, SessionStatus, Source, SourceKind,
+    FilesSource, Phase, SessionStatus, Source, SourceKind,
 };
 pub use backupvault::{
     AbandonedSession, AllowedNamespaces, BackupVault, BackupVaultSpec, BackupVaultStatus, Functions,
@@ -25,6 +26,7 @@ pub use checks::{ChecksStatus, FindingStatus, MAX_SHOWN_CHECKS};
 pub use condition::{Condition, ConditionStatus, MAX_MESSAGE, conditions};
 pub use logs::{GapStatus, KeptLog, LogMark, LogsSource, LogsStatus, MAX_KEPT, MAX_SHOWN_GAPS};
 pub use posture::{GuaranteeState, GuaranteeStatus, KnownState, PostureStatus};
+pub use receipt::ReceiptStatus;
 pub use selector::{Operator, Requirement, Selector};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;

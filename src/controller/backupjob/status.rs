@@ -106,6 +106,7 @@ impl<'a> Draft<'a> {
     /// The backup is stored; what is left is to destroy the box.
     pub(super) fn keeps_receipt(mut self, sealed: &Sealed, figures: Figures, at: Timestamp) -> Self {
         let receipt = &sealed.receipt;
+        let (envelope, certificate) = ReceiptStatus::apart(&sealed.envelope);
         let session_key =
             self.status.session.as_ref().and_then(|session| session.session_key.clone()).unwrap_or_default();
         self.figures(figures);
@@ -120,9 +121,9 @@ impl<'a> Draft<'a> {
             bytes: signed(receipt.bytes),
             sealed_at: receipt.sealed_at,
             session_key,
-            certified: sealed.envelope.certificate().is_some(),
-            envelope: sealed.envelope.clone().certified_by(None),
-            certificate: sealed.envelope.certificate().cloned(),
+            certified: certificate.is_some(),
+            envelope,
+            certificate,
         });
         self.status.logs.clone_from(&sealed.logs);
         self.status.checks.clone_from(&sealed.checks);
