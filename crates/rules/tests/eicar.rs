@@ -3,10 +3,9 @@
 
 mod support;
 
-use drawbridge_checks::{EntryHead, EntryKind, Findings, Inspectors as _};
 use drawbridge_protocol::checks::{CheckId, Effect};
 use drawbridge_rules::Rules;
-use support::{block_end, check, compress, config, eicar, file, found, name, rules, tar};
+use support::{block_end, check, compress, config, eicar, file, found, inspect, rules, tar};
 
 fn with_eicar(path: &str) -> Vec<u8> {
     tar(&[file("etc/a.conf", "a = 1\n"), file(path, eicar()), file("etc/b.conf", "b = 2\n")])
@@ -58,24 +57,7 @@ fn an_archive_within_the_archive_is_seen_through_only_where_it_is_not_compressed
 
 /// One entry through the inspectors alone, in these pieces.
 fn reason(rules: &Rules, pieces: &[&[u8]]) -> Option<String> {
-    let artifact = name("etc.web-0.app.tar.zst");
-    let mut found = Findings::new(config(""));
-    let mut inspectors = rules.of(&artifact);
-    let head = EntryHead { path: b"x", kind: EntryKind::File, size: None, mode: 0o644, link: None, index: 0 };
-    for inspector in &mut inspectors {
-        inspector.entry(&head, &mut found);
-    }
-    for piece in pieces {
-        for inspector in &mut inspectors {
-            inspector.data(piece, &mut found);
-        }
-    }
-    for inspector in &mut inspectors {
-        inspector.entry_end(&mut found);
-    }
-    for inspector in &mut inspectors {
-        inspector.finish(&mut found);
-    }
+    let found = inspect(rules, "etc.web-0.app.tar.zst", config(""), pieces.iter().copied());
     found.rejection().map(|rejection| rejection.reason.clone())
 }
 

@@ -6,11 +6,10 @@ mod support;
 
 use std::{fs, sync::Arc, thread};
 
-use drawbridge_checks::{EntryHead, EntryKind, Findings, Inspectors as _};
 use drawbridge_protocol::checks::ChecksConfig;
 use drawbridge_rules::Rules;
 use normal_set::Set;
-use support::name;
+use support::inspect;
 
 /// For all of it: rules, scanners and blocks of four artifacts at once. The box must stay under 96 MiB with all else.
 const MAX_MIB: u64 = 48;
@@ -26,27 +25,9 @@ fn memory() -> (u64, u64) {
 }
 
 fn look_at_an_artifact(rules: &Rules, seed: u64) {
-    let artifact = name(&format!("logs.web-{seed}.app.log.zst"));
-    let mut found = Findings::new(ChecksConfig::default());
-    let mut inspectors = rules.of(&artifact);
-    let head = EntryHead { path: b"x", kind: EntryKind::File, size: None, mode: 0, link: None, index: 0 };
-    for inspector in &mut inspectors {
-        inspector.entry(&head, &mut found);
-    }
     let log = Set::new(seed).log(1 << 20);
-    for _ in 0..64 {
-        for piece in log.chunks(64 << 10) {
-            for inspector in &mut inspectors {
-                inspector.data(piece, &mut found);
-            }
-        }
-    }
-    for inspector in &mut inspectors {
-        inspector.entry_end(&mut found);
-    }
-    for inspector in &mut inspectors {
-        inspector.finish(&mut found);
-    }
+    let pieces = (0..64).flat_map(|_| log.chunks(64 << 10));
+    let found = inspect(rules, &format!("logs.web-{seed}.app.log.zst"), ChecksConfig::default(), pieces);
     assert_eq!(found.checks().count(), 0);
 }
 

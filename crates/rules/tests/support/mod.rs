@@ -3,7 +3,9 @@
 
 use std::io::Write as _;
 
-use drawbridge_checks::{Checker, Rejection, Report, Shared};
+use drawbridge_checks::{
+    Checker, EntryHead, EntryKind, Findings, Inspectors as _, Rejection, Report, Shared,
+};
 use drawbridge_protocol::{
     ArtifactName, Baseline, Sha256,
     checks::{CheckId, ChecksConfig, Finding},
@@ -85,6 +87,33 @@ pub(crate) fn check(rules: &Rules, more: &str, artifact: &str, original: &[u8]) 
         checker.feed(piece)?;
     }
     checker.finish((original.len() as u64, &Sha256::of(original)))
+}
+
+/// What the rules alone say of an artifact of one entry, in these pieces. `config` says what each finding is worth.
+pub(crate) fn inspect<'a>(
+    rules: &Rules,
+    artifact: &str,
+    config: ChecksConfig,
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+) -> Findings {
+    let (artifact, mut found) = (name(artifact), Findings::new(config));
+    let mut inspectors = rules.of(&artifact);
+    let head = EntryHead { path: b"x", kind: EntryKind::File, size: None, mode: 0o644, link: None, index: 0 };
+    for inspector in &mut inspectors {
+        inspector.entry(&head, &mut found);
+    }
+    for piece in pieces {
+        for inspector in &mut inspectors {
+            inspector.data(piece, &mut found);
+        }
+    }
+    for inspector in &mut inspectors {
+        inspector.entry_end(&mut found);
+    }
+    for inspector in &mut inspectors {
+        inspector.finish(&mut found);
+    }
+    found
 }
 
 /// What was found, as `check: example`.
