@@ -99,15 +99,8 @@ def a_flood_of_create_holds_up_neither_cleanup_nor_the_sweeper(account: Account)
     session = new_session()
     account.ready(session)
     with _flood(account, account.create, "CreateFunctionArn", _reserved(account, "CreateFunctionArn")):
-        try:
-            account.create(new_session())
-            raise Failed("another call of create must be turned away while the flood lasts")
-        except ClientError as error:
-            expect(error.response["Error"]["Code"] == THROTTLED, "it must be turned away for the flood", error)
-        account.close(session)
-        expect(account.left(session) == [], "nothing may be left", account.left(session))
-        swept = account.sweep()
-        expect("destroyed" in swept, "the sweeper must answer", swept)
+        _is_turned_away("create", lambda: account.create(new_session()))
+        _cleanup_and_the_sweeper_go_on(account, session)
 
 
 def a_flood_of_cleanup_does_not_hold_up_the_sweeper(account: Account) -> None:
@@ -122,37 +115,37 @@ def a_flood_of_posture_holds_up_neither_cleanup_nor_the_sweeper(account: Account
     function, session = "PostureFunctionArn", new_session()
     account.ready(session)
     with _flood(account, lambda _: account.posture(), function, _reserved(account, function), _of_posture(account)):
-        try:
-            account.posture()
-            raise Failed("another call of posture must be turned away while the flood lasts")
-        except ClientError as error:
-            expect(error.response["Error"]["Code"] == THROTTLED, "it must be turned away for the flood", error)
-        account.close(session)
-        expect(account.left(session) == [], "nothing may be left", account.left(session))
-        swept = account.sweep()
-        expect("destroyed" in swept, "the sweeper must answer", swept)
+        _is_turned_away("posture", account.posture)
+        _cleanup_and_the_sweeper_go_on(account, session)
     expect("checked" in account.posture()["outcome"], "posture must answer when the flood is over", None)
 
 
 def without_reserved_concurrency_a_flood_of_create_holds_up_cleanup(account: Account) -> None:
     """The twin: this is what the reservation is for."""
     with _small(account), _flood(account, account.create, "CreateFunctionArn", SMALL):
-        _cleanup_is_turned_away(account)
+        _is_turned_away("cleanup", lambda: account.cleanup(new_session()))
 
 
 def without_reserved_concurrency_a_flood_of_posture_holds_up_cleanup(account: Account) -> None:
     """The twin of the other."""
     posture = lambda _: account.posture()  # noqa: E731
     with _small(account), _flood(account, posture, "PostureFunctionArn", SMALL, _of_posture(account)):
-        _cleanup_is_turned_away(account)
+        _is_turned_away("cleanup", lambda: account.cleanup(new_session()))
 
 
-def _cleanup_is_turned_away(account: Account) -> None:
+def _is_turned_away(function: str, call: Callable[[], Any]) -> None:
     try:
-        account.cleanup(new_session())
-        raise Failed("cleanup must be turned away while the flood holds all that the account may run")
+        call()
+        raise Failed(f"another call of {function} must be turned away while the flood lasts")
     except ClientError as error:
         expect(error.response["Error"]["Code"] == THROTTLED, "it must be turned away for the flood", error)
+
+
+def _cleanup_and_the_sweeper_go_on(account: Account, session: str) -> None:
+    account.close(session)
+    expect(account.left(session) == [], "nothing may be left", account.left(session))
+    swept = account.sweep()
+    expect("destroyed" in swept, "the sweeper must answer", swept)
 
 
 @contextmanager
