@@ -133,10 +133,11 @@ fn fuzzer(program: &Path, target: &str) -> std::process::Command {
     fuzzer
 }
 
-/// Adds to what is kept whatever of the new takes a way that nothing kept takes.
+/// Adds to what is kept whatever of the new takes a way that nothing kept takes. How often it goes there does not count: by
+/// that an hour of fuzzing keeps thousands of inputs, which every clone and every test would carry.
 fn merge(program: &Path, target: &str, kept: &Path, new: &Path) -> Result<()> {
     let mut fuzzer = fuzzer(program, target);
-    fuzzer.args(["-merge=1", "-max_len=4096"]).args(LIMITS).args([kept, new]);
+    fuzzer.args(["-set_cover_merge=1", "-use_counters=0", "-max_len=4096"]).args(LIMITS).args([kept, new]);
     step(&format!("keeping what is new of {target}"), &format!("fuzz-merge-{target}"), &mut fuzzer)?;
     say(&format!("{CORPUS}/{target} has {} inputs", fs::read_dir(kept)?.count()));
     Ok(())
