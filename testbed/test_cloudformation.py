@@ -158,6 +158,51 @@ class Interpreter(unittest.TestCase):
             with self.subTest(given), contextlib.nullcontext() if holds else self.assertRaises(TemplateError):
                 rules.check(stack_rules, scope)
 
+    def test_an_update_makes_what_is_new_and_leaves_what_only_looks_different(self) -> None:
+        stack, api = self.deploy()
+        resources = copy.deepcopy(TEMPLATE["Resources"])
+        resources["Table"]["Properties"]["Tags"] = []
+        with self.assertRaisesRegex(TemplateError, "Table .* cannot change Tags"):
+            self.update(stack, resources, api)
+        stack, api = self.deploy()
+        resources = copy.deepcopy(TEMPLATE["Resources"])
+        resources["Vpc"]["Properties"]["EnableDnsHostnames"] = "true"
+        resources["Gateway"] = {"Type": "AWS::EC2::InternetGateway"}
+        self.assertEqual(self.update(stack, resources, api), ["Vpc", "Gateway"])
+        api.create_internet_gateway.assert_called_once()
+        resources["Vpc"]["Properties"]["EnableDnsHostnames"] = True
+        self.assertEqual(self.update(stack, resources, api), [])
+        del resources["Gateway"]
+        with self.assertRaisesRegex(TemplateError, "cannot remove Gateway"):
+            self.update(stack, resources, api)
+
+    def test_a_permission_for_another_function_is_given_before_the_old_one_is_taken(self) -> None:
+        def permission(function: str) -> dict[str, Any]:
+            source = {"Principal": "s3.amazonaws.com", "SourceArn": "arn:aws:s3:::backups"}
+            properties = {"FunctionName": function, "Action": "lambda:InvokeFunction", **source}
+            return {"May": {"Type": "AWS::Lambda::Permission", "Properties": properties}}
+
+        stack, api = self.deploy({"Resources": permission("cleanup")})
+        api.reset_mock()
+        changed = self.update(stack, {**TEMPLATE["Resources"], **permission("sweep")}, api)
+        self.assertEqual(changed, ["May"])
+        calls = [(call[0], call[2]["FunctionName"]) for call in api.method_calls if call[0].endswith("_permission")]
+        self.assertEqual(calls, [("add_permission", "sweep"), ("remove_permission", "cleanup")])
+
+    def test_a_rule_keeps_no_target_that_it_is_to_have_no_longer(self) -> None:
+        def rule(target: str) -> dict[str, Any]:
+            targets = [{"Id": target, "Arn": f"arn:aws:logs:us-east-1:000000000000:log-group:{target}"}]
+            return {"Rule": {"Type": "AWS::Events::Rule", "Properties": {"Name": "rule", "Targets": targets}}}
+
+        stack, api = self.deploy({"Resources": rule("before")})
+        api.list_targets_by_rule.return_value = {"Targets": [{"Id": "before"}, {"Id": "after"}]}
+        self.update(stack, {**TEMPLATE["Resources"], **rule("after")}, api)
+        api.remove_targets.assert_called_once_with(Rule="rule", Ids=["before"])
+
+    def update(self, stack: Stack, resources: dict[str, Any], api: MagicMock) -> list[str]:
+        """Brings a stack of `deploy` to other resources."""
+        return Deployment({**TEMPLATE, "Resources": resources}, stack, lambda _service: api).update()
+
     def test_what_is_set_to_no_value_is_left_out(self) -> None:
         choice = {"Fn::If": ["Plain", True, {"Ref": "AWS::NoValue"}]}
         vpc = {"Type": "AWS::EC2::VPC", "Properties": {"CidrBlock": "10.0.0.0/8", "EnableDnsHostnames": choice}}

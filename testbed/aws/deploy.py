@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Puts the stacks of infra/ into a run's local AWS, as a user does in an account: the cluster's, and what watches it.
 
-    deploy.py up --run ID --code create.zip cleanup.zip posture.zip --out stack.json [--parameter NAME=VALUE ...]
+    deploy.py up --run ID --code create.zip cleanup.zip posture.zip --out stack.json [--template FILE]
+                 [--parameter NAME=VALUE ...]
     deploy.py update --run ID --stack stack.json [--policies DIR] [--code ...] [--parameter NAME=VALUE ...]
 
 `--endpoint URL` instead of `--run ID` works on any local AWS. The stack file has the template's outputs under
 `outputs`, an access key of the operator under `operator`, and the other stack under `watch`. A parameter that both
-templates have goes to both; `--watch-parameter` goes to the other stack alone.
+templates have goes to both; `--watch-parameter` goes to the other stack alone. With `--template`, that of another
+release, nothing watches before an update brings the stack to this release's templates.
 """
 
 from __future__ import annotations
@@ -112,11 +114,11 @@ def operator_key(account: Account, user: str) -> dict[str, str]:
     return {"access_key_id": key["AccessKeyId"], "secret_access_key": key["SecretAccessKey"]}
 
 
-def write_stack(path: Path, stack: Stack, watch: Stack, operator: dict[str, str]) -> None:
+def write_stack(path: Path, stack: Stack, watch: Stack | None, operator: dict[str, str]) -> None:
     """The stack file holds a key: for its owner only, and never half written."""
     draft = path.with_suffix(".new")
     with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        json.dump({**stack.facts(), "operator": operator, "watch": watch.facts()}, file, indent=1)
+        json.dump({**stack.facts(), "operator": operator, "watch": watch and watch.facts()}, file, indent=1)
     draft.replace(path)
 
 
@@ -134,6 +136,14 @@ def load_watch_template(policies: Path | None) -> dict[str, Any]:
     return json.loads(render.WATCH_RENDERED.read_text())
 
 
+def local_parameters(account: Account, template: dict[str, Any], known: dict[str, str]) -> dict[str, str]:
+    """What a local stack is given that `known` does not say, and of all of it what the template takes."""
+    # The one thing that differs from a real account: no system trusts the CA of a run.
+    trust = {"ExtraCa": account.authority.read_text()} if account.authority else {}
+    found = {**LOCAL_PARAMETERS, **trust, **known}
+    return {name: value for name, value in found.items() if name in template["Parameters"]}
+
+
 def watch_parameters(stack: Stack, given: dict[str, str]) -> dict[str, str]:
     shared = {name: stack.parameters[name] for name in SHARED}
     keys = {name: stack.outputs[name] for name in ("BackupKeyArn", "ReceiptKeyArn") if name in stack.outputs}
@@ -141,29 +151,45 @@ def watch_parameters(stack: Stack, given: dict[str, str]) -> dict[str, str]:
 
 
 def up(arguments: argparse.Namespace) -> int:
-    account = find_account(arguments)
+    account, other = find_account(arguments), arguments.template
+    if other and arguments.policies:
+        raise TestbedError("--template has policies of its own: give it without --policies")
     code = upload_code(account, arguments.code)
-    # The one thing that differs from a real account: no system trusts the CA of a run.
-    trust = {"ExtraCa": account.authority.read_text()} if account.authority else {}
-    parameters = {**LOCAL_PARAMETERS, **trust, **code, **dict(arguments.parameter)}
+    template = json.loads(other.read_text()) if other else load_template(arguments.policies)
+    parameters = {**local_parameters(account, template, code), **dict(arguments.parameter)}
     stack = Stack(arguments.stack_name, REGION, ACCOUNT, parameters)
-    Deployment(load_template(arguments.policies), stack, account.client).create()
+    Deployment(template, stack, account.client).create()
+    watch = None if other else make_watch(account, stack, arguments)
+    write_stack(arguments.out, stack, watch, operator_key(account, stack.outputs["OperatorUser"]))
+    names, number = [stack.name], len(stack.resources)
+    if watch:
+        names, number = [*names, watch.name], number + len(watch.resources)
+    say(f"deployed {' and '.join(names)}: {number} resources")
+    return 0
+
+
+def make_watch(account: Account, stack: Stack, arguments: argparse.Namespace) -> Stack:
     watch = Stack(f"{stack.name}-watch", REGION, ACCOUNT, watch_parameters(stack, dict(arguments.watch_parameter)))
     Deployment(load_watch_template(arguments.policies), watch, account.client).create()
-    write_stack(arguments.out, stack, watch, operator_key(account, stack.outputs["OperatorUser"]))
-    say(f"stacks {stack.name} and {watch.name} deployed: {len(stack.resources) + len(watch.resources)} resources")
-    return 0
+    return watch
 
 
 def update(arguments: argparse.Namespace) -> int:
     account, stack = find_account(arguments), Stack.load(arguments.stack)
     code = upload_code(account, arguments.code) if arguments.code else {}
-    stack.parameters |= {**code, **dict(arguments.parameter)}
-    changed = Deployment(load_template(arguments.policies), stack, account.client).update()
+    template = load_template(arguments.policies)
+    # As `aws cloudformation deploy`: what stood before, as far as the template still takes it, and what is new.
+    standing_and_new = local_parameters(account, template, {**stack.parameters, **code})
+    stack.parameters = {**standing_and_new, **dict(arguments.parameter)}
+    changed = Deployment(template, stack, account.client).update()
     standing = json.loads(arguments.stack.read_text())
-    watch = Stack.of(standing["watch"])
-    watch.parameters = watch_parameters(stack, {**watch.parameters, **dict(arguments.watch_parameter)})
-    changed += Deployment(load_watch_template(arguments.policies), watch, account.client).update()
+    if standing["watch"] is None:
+        watch = make_watch(account, stack, arguments)
+        changed += watch.resources
+    else:
+        watch = Stack.of(standing["watch"])
+        watch.parameters = watch_parameters(stack, {**watch.parameters, **dict(arguments.watch_parameter)})
+        changed += Deployment(load_watch_template(arguments.policies), watch, account.client).update()
     write_stack(arguments.stack, stack, watch, standing["operator"])
     say(f"stack {stack.name} updated: {', '.join(changed) or 'nothing differs'}")
     return 0
@@ -187,6 +213,7 @@ def parse() -> tuple[Callable[[argparse.Namespace], int], argparse.Namespace]:
     both.add_argument("--watch-parameter", type=_parameter, action="append", default=[], metavar="NAME=VALUE")
     both.add_argument("--policies", type=Path, help="a directory of other policy files than infra/policies")
     make = commands.add_parser("up", parents=[both], help="make the stack")
+    make.add_argument("--template", type=Path, help="another release's rendered template, policies and all")
     zips = ("CREATE.ZIP", "CLEANUP.ZIP", "POSTURE.ZIP")
     make.add_argument("--code", type=Path, nargs=3, required=True, metavar=zips)
     make.add_argument("--stack-name", default="drawbridge")

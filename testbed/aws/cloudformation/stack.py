@@ -69,39 +69,68 @@ class Deployment:
     def create(self) -> None:
         """Makes every resource."""
         for name in in_order(self._resources):
-            kind, wanted = self._wanted(name)
-            properties = Properties(wanted, f"{name} ({kind})")
-            made = KINDS[kind].make(self._clients, properties)
-            properties.finish()
-            self._stack.resources[name] = {"type": kind, **asdict(made), "properties": wanted}
-            self._know(name)
+            self._make(name)
         self._finish()
 
     def update(self) -> list[str]:
-        """Changes what differs, in place; returns the logical names of what it changed."""
-        if set(self._resources) != set(self._stack.resources):
-            raise TemplateError("an update here can neither add nor remove resources: make a new run")
-        changed = []
+        """Makes what is new and changes what differs, in the order of their needs, and last removes what was replaced,
+        as CloudFormation does; returns the logical names of what it made or changed."""
+        if gone := set(self._stack.resources) - set(self._resources):
+            raise TemplateError(f"an update here cannot remove {', '.join(sorted(gone))}: make a new run")
+        changed: list[str] = []
+        replaced: list[tuple[str, dict[str, Any]]] = []
         for name in in_order(self._resources):
-            self._know(name)
-            kind, wanted = self._wanted(name)
-            standing = self._stack.resources[name]
-            if wanted == standing["properties"]:
-                continue
-            self._change(name, kind, wanted)
+            standing = self._stack.resources.get(name)
+            if standing is None:
+                self._make(name)
+            else:
+                self._know(name)
+                if not (differing := self._differing(name, standing)):
+                    continue
+                if self._change(name, standing, differing):
+                    replaced.append((name, standing))
             changed.append(name)
+        for name, standing in replaced:
+            self._remove(name, standing)
         self._finish()
         return changed
 
-    def _change(self, name: str, kind: str, wanted: dict[str, Any]) -> None:
-        standing, known = self._stack.resources[name], KINDS[kind]
-        keys = set(wanted) | set(standing["properties"])
-        fixed = {key for key in keys if wanted.get(key) != standing["properties"].get(key)} - known.changeable
-        if fixed or known.update is None:
+    def _make(self, name: str) -> None:
+        kind, wanted = self._wanted(name)
+        properties = Properties(wanted, f"{name} ({kind})")
+        made = KINDS[kind].make(self._clients, properties)
+        properties.finish()
+        self._stack.resources[name] = {"type": kind, **asdict(made), "properties": wanted}
+        self._know(name)
+
+    def _differing(self, name: str, standing: dict[str, Any]) -> set[str]:
+        """The properties that are to be others than they are."""
+        kind, wanted = self._wanted(name)
+        if kind != standing["type"]:
+            raise TemplateError(f"{name} is a {standing['type']}: this interpreter cannot make it a {kind}")
+        had = standing["properties"]
+        return {key for key in {*wanted, *had} if _as_texts(wanted.get(key)) != _as_texts(had.get(key))}
+
+    def _change(self, name: str, standing: dict[str, Any], differing: set[str]) -> bool:
+        """Changes a resource in place or, where CloudFormation would, makes another; whether it did the latter."""
+        kind, wanted = self._wanted(name)
+        known, fixed = KINDS[kind], differing - KINDS[kind].changeable
+        if known.update is not None and not fixed:
+            made = Made(standing["reference"], standing["attributes"])
+            known.update(self._clients, made, Properties(wanted, f"{name} ({kind})"))
+            standing["properties"] = wanted
+            return False
+        if known.remove is None:
             raise TemplateError(f"{name} ({kind}): this interpreter cannot change {', '.join(sorted(fixed))}")
+        self._make(name)
+        return True
+
+    def _remove(self, name: str, standing: dict[str, Any]) -> None:
+        """What stood until another was made in its place."""
         made = Made(standing["reference"], standing["attributes"])
-        known.update(self._clients, made, Properties(wanted, f"{name} ({kind})"))
-        standing["properties"] = wanted
+        remove = KINDS[standing["type"]].remove
+        assert remove is not None, f"{name} was replaced, which takes a kind that can be removed"
+        remove(self._clients, made, Properties(standing["properties"], f"{name} ({standing['type']})"))
 
     def _wanted(self, name: str) -> tuple[str, dict[str, Any]]:
         resource = self._resources[name]
@@ -146,3 +175,18 @@ class Deployment:
         if not self._clients("ec2").describe_images(ImageIds=[image])["Images"]:
             raise TemplateError(f"{parameter} names the image {image}, which does not exist")
         return str(image)
+
+
+def _as_texts(value: Any) -> Any:
+    """A property as it is compared: CloudFormation takes "443" for 443, and "true" for true."""
+    match value:
+        case dict():
+            return {key: _as_texts(inner) for key, inner in value.items()}
+        case list():
+            return [_as_texts(inner) for inner in value]
+        case bool():
+            return "true" if value else "false"
+        case int():
+            return str(value)
+        case _:
+            return value

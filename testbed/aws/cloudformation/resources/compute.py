@@ -28,10 +28,13 @@ def _function(clients: Clients, wanted: Properties) -> Made:
     )
     lambda_.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
     if wanted.has("ReservedConcurrentExecutions"):
-        lambda_.put_function_concurrency(
-            FunctionName=name, ReservedConcurrentExecutions=wanted.number("ReservedConcurrentExecutions")
-        )
+        _reserve(lambda_, name, wanted)
     return Made(name, {"Arn": made["FunctionArn"]})
+
+
+def _reserve(lambda_: Any, name: str, wanted: Properties) -> None:
+    reserved = wanted.number("ReservedConcurrentExecutions")
+    lambda_.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=reserved)
 
 
 def _configuration(wanted: Properties) -> dict[str, Any]:
@@ -52,6 +55,10 @@ def _update_function(clients: Clients, standing: Made, wanted: Properties) -> No
     lambda_.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
     lambda_.update_function_code(FunctionName=name, S3Bucket=code.text("S3Bucket"), S3Key=code.text("S3Key"))
     lambda_.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    if wanted.has("ReservedConcurrentExecutions"):
+        _reserve(lambda_, name, wanted)
+    else:
+        lambda_.delete_function_concurrency(FunctionName=name)
 
 
 def _rule(clients: Clients, wanted: Properties) -> Made:
@@ -60,12 +67,25 @@ def _rule(clients: Clients, wanted: Properties) -> Made:
     if wanted.has("EventPattern"):
         trigger["EventPattern"] = json.dumps(wanted.raw("EventPattern"))
     arn = events.put_rule(Name=name, Description=wanted.text("Description", ""), State="ENABLED", **trigger)["RuleArn"]
-    targets = [
+    events.put_targets(Rule=name, Targets=_targets(wanted))
+    return Made(name, {"Arn": arn})
+
+
+def _targets(wanted: Properties) -> list[dict[str, str]]:
+    return [
         {"Id": target.text("Id"), "Arn": target.text("Arn"), **target.given("Input")}
         for target in wanted.objects("Targets")
     ]
+
+
+def _update_rule(clients: Clients, standing: Made, wanted: Properties) -> None:
+    """The new targets first: no event finds none."""
+    events, name, targets = clients("events"), standing.reference, _targets(wanted)
     events.put_targets(Rule=name, Targets=targets)
-    return Made(name, {"Arn": arn})
+    kept = {target["Id"] for target in targets}
+    gone = [target["Id"] for target in events.list_targets_by_rule(Rule=name)["Targets"] if target["Id"] not in kept]
+    if gone:
+        events.remove_targets(Rule=name, Ids=gone)
 
 
 def _permission(clients: Clients, wanted: Properties) -> Made:
@@ -83,13 +103,24 @@ def _permission(clients: Clients, wanted: Properties) -> Made:
     return Made(statement)
 
 
+def _remove_permission(clients: Clients, standing: Made, properties: Properties) -> None:
+    clients("lambda").remove_permission(
+        FunctionName=properties.text("FunctionName"), StatementId=standing.reference
+    )
+
+
 KINDS = {
     "AWS::Logs::LogGroup": Kind(_log_group),
     "AWS::Lambda::Function": Kind(
         _function,
-        frozenset({"Code", "Environment", "MemorySize", "Timeout", "Description", "Handler"}),
+        frozenset(
+            {
+                *("Code", "Environment", "MemorySize", "Timeout", "Description", "Handler"),
+                "ReservedConcurrentExecutions",
+            }
+        ),
         _update_function,
     ),
-    "AWS::Lambda::Permission": Kind(_permission),
-    "AWS::Events::Rule": Kind(_rule),
+    "AWS::Lambda::Permission": Kind(_permission, remove=_remove_permission),
+    "AWS::Events::Rule": Kind(_rule, frozenset({"Targets"}), _update_rule),
 }

@@ -28,12 +28,14 @@ class Kind:
     """A resource type: how one is made, and what of it can be changed afterwards.
 
     `update` brings a standing resource to new properties; it is asked only when nothing but `changeable` differs.
-    CloudFormation would replace the resource otherwise, which this interpreter does not.
+    CloudFormation would replace the resource otherwise. This interpreter does so where `remove` is known, which takes
+    the properties that the resource was made of, and refuses to elsewhere.
     """
 
     make: Callable[[Clients, Properties], Made]
     changeable: frozenset[str] = frozenset()
     update: Callable[[Clients, Made, Properties], None] | None = None
+    remove: Callable[[Clients, Made, Properties], None] | None = None
 
 
 def tag_specification(resource_type: str, properties: Properties) -> list[dict[str, Any]]:

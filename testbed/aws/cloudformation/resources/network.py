@@ -12,9 +12,17 @@ from testbed.aws.cloudformation.resources.kind import Clients, Kind, Made, docum
 def _vpc(clients: Clients, wanted: Properties) -> Made:
     ec2, tags = clients("ec2"), tag_specification("vpc", wanted)
     vpc = ec2.create_vpc(CidrBlock=wanted.text("CidrBlock"), TagSpecifications=tags)["Vpc"]["VpcId"]
+    _put_dns(ec2, vpc, wanted)
+    return Made(vpc, {"VpcId": vpc})
+
+
+def _put_dns(ec2: Any, vpc: str, wanted: Properties) -> None:
     ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsSupport={"Value": wanted.flag("EnableDnsSupport", True)})
     ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsHostnames={"Value": wanted.flag("EnableDnsHostnames", False)})
-    return Made(vpc, {"VpcId": vpc})
+
+
+def _update_vpc(clients: Clients, standing: Made, wanted: Properties) -> None:
+    _put_dns(clients("ec2"), standing.reference, wanted)
 
 
 def _internet_gateway(clients: Clients, wanted: Properties) -> Made:
@@ -140,7 +148,7 @@ def _rule(rule: Properties) -> dict[str, Any]:
 
 
 KINDS = {
-    "AWS::EC2::VPC": Kind(_vpc),
+    "AWS::EC2::VPC": Kind(_vpc, frozenset({"EnableDnsSupport", "EnableDnsHostnames"}), _update_vpc),
     "AWS::EC2::InternetGateway": Kind(_internet_gateway),
     "AWS::EC2::VPCGatewayAttachment": Kind(_gateway_attachment),
     "AWS::EC2::Subnet": Kind(_subnet),

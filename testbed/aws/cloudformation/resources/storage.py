@@ -32,13 +32,28 @@ def _bucket(clients: Clients, wanted: Properties) -> Made:
         s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": status})
     if wanted.has("ObjectLockConfiguration"):
         _lock(s3, bucket, wanted.object("ObjectLockConfiguration"), locked)
+    _put_lifecycle(s3, bucket, wanted)
+    if wanted.has("NotificationConfiguration"):
+        _put_notifications(clients, bucket, wanted)
+    return Made(bucket, {"Arn": f"arn:aws:s3:::{bucket}"})
+
+
+def _update_bucket(clients: Clients, standing: Made, wanted: Properties) -> None:
+    _put_lifecycle(clients("s3"), standing.reference, wanted)
+    if wanted.has("NotificationConfiguration"):
+        _put_notifications(clients, standing.reference, wanted)
+    else:
+        clients("s3").put_bucket_notification_configuration(Bucket=standing.reference, NotificationConfiguration={})
+
+
+def _put_lifecycle(s3: Any, bucket: str, wanted: Properties) -> None:
     rules = [_lifecycle(rule) for rule in wanted.object("LifecycleConfiguration").objects("Rules")]
     s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": rules})
-    arn = f"arn:aws:s3:::{bucket}"
-    if wanted.has("NotificationConfiguration"):
-        notify = _notifications(clients, wanted.object("NotificationConfiguration"), arn)
-        s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=notify)
-    return Made(bucket, {"Arn": arn})
+
+
+def _put_notifications(clients: Clients, bucket: str, wanted: Properties) -> None:
+    notify = _notifications(clients, wanted.object("NotificationConfiguration"), f"arn:aws:s3:::{bucket}")
+    clients("s3").put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=notify)
 
 
 def _lock(s3: Any, bucket: str, wanted: Properties, locked: bool) -> None:
@@ -149,7 +164,9 @@ def _alias(clients: Clients, wanted: Properties) -> Made:
 
 
 KINDS = {
-    "AWS::S3::Bucket": Kind(_bucket),
+    "AWS::S3::Bucket": Kind(
+        _bucket, frozenset({"LifecycleConfiguration", "NotificationConfiguration"}), _update_bucket
+    ),
     "AWS::KMS::Key": Kind(_key, frozenset({"KeyPolicy"}), _update_key),
     "AWS::KMS::Alias": Kind(_alias),
     "AWS::S3::BucketPolicy": Kind(_bucket_policy, frozenset({"PolicyDocument"}), _update_bucket_policy),
