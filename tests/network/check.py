@@ -4,7 +4,8 @@
     check.py --run ID --stack stack.json [--alone] [--only TEXT] [--table FILE]
 
 An attempt counts as stopped only if the same one gets through once its controls are opened, or an allowed one by the same
-tool does. With --alone each control is shown to stop it by itself. Exit code 1 when a row is red.
+tool does. With --alone each control is shown to stop it by itself. That user data stops the image's own services is shown on
+machines whose user data does not. Exit code 1 when a row is red.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from testbed.common.errors import main_wrapper  # noqa: E402
+from tests.network import stock  # noqa: E402
 from tests.network.attempts import everything  # noqa: E402
 from tests.network.ground import Ground  # noqa: E402
 from tests.network.objects import buckets  # noqa: E402
@@ -35,7 +37,8 @@ def main() -> int:
     begun = time.monotonic()
     ground = Ground(arguments.run, arguments.stack)
     with ground.standing(), buckets(ground):
-        read = traits(facts(ground))
+        known = facts(ground)
+        read = [*traits(known), *stock.controls(ground, known)]
         trial = Trial(ground, [attempt for attempt in everything(ground) if arguments.only in attempt.name])
         trial.closed()
         trial.beside()

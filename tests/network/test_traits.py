@@ -12,10 +12,12 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 try:  # the ground needs boto3, which is in the test bed's own environment
+    from tests.network import stock
     from tests.network.traits import traits
 except ImportError:
     traits = None  # type: ignore[assignment]
 
+BOOT = Path(__file__).resolve().parents[2] / "crates/lambdas/src/boot.sh"
 Json = dict[str, Any]
 ANYWHERE = {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
 
@@ -43,6 +45,7 @@ def as_it_should_be() -> Json:
         "acl": [{**allow, "Egress": True}, {**allow, "Egress": False}, {"RuleAction": "deny", "Egress": True}],
         "names": [["ALLOW", "backup.s3.x.", "state.s3.x."], ["BLOCK", "*."]],
         "listens": ["0016=drawbridge-jumpbox"],
+        "stock": [],
         "clients": ["203.0.113.10/32"],
         "s3_port": 443,
         "buckets": ["backup", "state"],
@@ -72,6 +75,7 @@ CHANGES: dict[str, Callable[[Json], object]] = {
     "no IPv6": lambda k: k["vpc"].update(Ipv6CidrBlockAssociationSet=["2001:db8::/56"]),
     "two names, and no other": lambda k: k["names"].pop(),
     "only the box's program listens": lambda k: k["listens"].append("0016=sshd"),
+    "no stock service runs": lambda k: k["stock"].append("amazon-ssm-agent"),
 }
 
 
@@ -86,6 +90,27 @@ class Traits(unittest.TestCase):
             known = copy.deepcopy(as_it_should_be())
             change(known)
             self.assertEqual([trait.name for trait in traits(known) if not trait.holds], [name])
+
+    def test_user_data_without_its_stop_must_leave_both_stock_services_running(self) -> None:
+        both = {"listens": ["0016=python3.11"], "stock": ["sshd", "amazon-ssm-agent"]}
+        self.assertTrue(stock.left_running(as_it_should_be(), both).holds)
+        for found in (
+            {"listens": [], "stock": []},
+            {"listens": [], "stock": both["stock"]},
+            {**both, "stock": ["sshd"]},
+            {"listens": ["0016=drawbridge-jumpbox"], "stock": both["stock"]},
+        ):
+            self.assertFalse(stock.left_running(as_it_should_be(), found).holds, found)
+
+    def test_a_machine_that_somebody_else_ended_did_not_shut_itself_down(self) -> None:
+        self.assertTrue(stock.refused({"StateReason": {"Code": "Client.InstanceInitiatedShutdown"}}).holds)
+        self.assertFalse(stock.refused({"StateReason": {"Code": "Client.UserInitiatedShutdown"}}).holds)
+
+    def test_what_is_left_out_of_the_user_data_is_in_boot_sh_once(self) -> None:
+        for part in (stock.CALL, stock.STOPPING):
+            self.assertNotIn(part, stock.without(BOOT.read_text(), part, "\n:\n"))
+            with self.assertRaisesRegex(ValueError, "0 times"):
+                stock.without("#!/bin/bash", part, ":")
 
 
 if __name__ == "__main__":

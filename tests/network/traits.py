@@ -3,13 +3,14 @@ shown to fail."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tests.network.ground import Ground
 
 Json = dict[str, Any]
 ENCRYPTED, HOP_LIMIT = "every volume is encrypted", "tokens go one hop"
+LISTENS_ALONE, NO_STOCK = "only the box's program listens", "no stock service runs"
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,17 @@ def facts(ground: Ground) -> Json:
             for association in associations
             for rule in firewall.list_firewall_rules(FirewallRuleGroupId=association["FirewallRuleGroupId"])["FirewallRules"]
         ],
-        "listens": ground.read(box, LISTENS).split(),
+        **services(ground, box.instance),
         "clients": ground.account.client_cidrs,
         "s3_port": ground.s3_port,
         "buckets": [outputs["BackupBucket"], outputs["StateBucket"]],
     }
+
+
+def services(ground: Ground, instance: str) -> Json:
+    """As the machine's own root sees them."""
+    machine = replace(ground.box, instance=instance)
+    return {"listens": ground.read(machine, LISTENS).split(), "stock": ground.read(machine, STOCK).split()}
 
 
 # Of each listening TCP socket (state 0A) its port in hexadecimal and the program that has it.
@@ -62,6 +69,14 @@ while read -r _ local _ state _ _ _ _ _ inode _; do
     for one in /proc/[0-9]*; do ls -l "$one/fd" 2>/dev/null | grep -q "socket:\[$inode\]" && basename "$(readlink "$one/exe")"; done)
   echo "${local##*:}=${program:-nobody}"
 done < <(cat /proc/net/tcp /proc/net/tcp6)
+"""
+# The image's own SSH servers and SSM agents, by what they call themselves.
+STOCK = r"""
+for one in /proc/[0-9]*; do
+  IFS= read -rd '' program 2>/dev/null <"$one/cmdline"
+  case $program in *sshd*) echo sshd ;; *amazon-ssm-agent*) echo amazon-ssm-agent ;; esac
+  program=
+done
 """
 
 
@@ -99,7 +114,8 @@ def traits(known: Json) -> list[Trait]:
         ("no subnet gives public addresses", not any(s["MapPublicIpOnLaunch"] for s in known["subnets"]), ""),
         ("no IPv6", not _has_six(known), ""),
         ("two names, and no other", _only_buckets(known), known["names"]),
-        ("only the box's program listens", known["listens"] == ["0016=drawbridge-jumpbox"], known["listens"]),
+        (LISTENS_ALONE, known["listens"] == ["0016=drawbridge-jumpbox"], known["listens"]),
+        (NO_STOCK, known["stock"] == [], known["stock"]),
     ]
     return [Trait(name, bool(holds), str(shown)) for name, holds, shown in found]
 

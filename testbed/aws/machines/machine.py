@@ -84,6 +84,7 @@ class Machine:
             ("init.sh", "usr/sbin/guest-init"),
             ("shutdown.sh", *[f"usr/sbin/{name}" for name in ("shutdown", "poweroff", "halt", "reboot")]),
             ("systemctl.sh", "usr/bin/systemctl"),
+            ("sshd.py", "usr/sbin/guest-sshd"),
         ):
             for target in targets:
                 shutil.copy(GUEST / source, seed / target)

@@ -1,5 +1,5 @@
 #!/bin/bash
-# The guest's first process: runs the user data once, collects orphans, and ends the machine when told.
+# The guest's first process: starts the stock services, runs the user data once, collects orphans, and ends the machine when told.
 # Its exit code tells the instance host why: 42 powered off, 43 reboot. SIGTERM powers off, SIGHUP reboots.
 cd /
 
@@ -15,6 +15,13 @@ finish() {
 trap 'finish 42' TERM
 trap 'finish 43' HUP
 touch /run/guest-ready # from here on the instance host takes the guest for running, and lets commands in
+
+# Stands in for what Amazon Linux starts before user data runs; systemctl.sh ends it. Its sshd.socket is there and not started.
+mkdir /run/units
+: >/run/units/sshd.socket
+(exec -a /usr/sbin/sshd /usr/bin/python3 -IS /usr/sbin/guest-sshd /run/units/sshd.service)
+(exec -a /usr/bin/amazon-ssm-agent sleep infinity) &
+echo $! >/run/units/amazon-ssm-agent.service
 
 user_data=/var/lib/cloud/instance/user-data.txt
 if [[ $FIRST_BOOT == 1 && -s $user_data ]]; then
