@@ -72,6 +72,8 @@ pub struct EntryHead<'a> {
     pub mode: u32,
     /// Where a link leads.
     pub link: Option<&'a [u8]>,
+    /// Whether a pax record gives it file capabilities.
+    pub capability: bool,
     /// Counts from 0.
     pub index: u64,
 }

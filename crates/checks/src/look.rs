@@ -65,7 +65,8 @@ impl Look {
     fn open(&mut self, name: &ArtifactName, found: &mut Findings) {
         if let Reader::Lines(_) = self.reader {
             let path = name.as_str().as_bytes();
-            let head = EntryHead { path, kind: EntryKind::File, size: None, mode: 0, link: None, index: 0 };
+            let kind = EntryKind::File;
+            let head = EntryHead { path, kind, size: None, mode: 0, link: None, capability: false, index: 0 };
             self.entries.begin(&head, found);
         }
     }
@@ -187,10 +188,6 @@ struct Checked<'a> {
 }
 
 impl Members for Checked<'_> {
-    fn alias(&mut self, path: &[u8]) {
-        self.structure.alias(path, self.found);
-    }
-
     fn member(&mut self, head: &EntryHead<'_>) {
         if self.found.rejection().is_none() {
             self.structure.member(head, self.found);

@@ -24,13 +24,8 @@ impl Structure {
         Self { limits, names: Seen::new(shared.names.clone()), links: Seen::new(shared.links.clone()) }
     }
 
-    /// A member's name by another header; only its letters are looked at.
-    pub(crate) fn alias(&self, path: &[u8], found: &mut Findings) {
-        names::look(path, &self.limits, found);
-    }
-
     pub(crate) fn member(&mut self, head: &EntryHead<'_>, found: &mut Findings) {
-        let EntryHead { path, kind, mode, link, index, .. } = *head;
+        let EntryHead { path, kind, mode, link, capability, index, .. } = *head;
         if index == self.limits.max_entries {
             found.note(CheckId::TarEntries, format_args!("more than {} members", self.limits.max_entries));
         }
@@ -46,22 +41,37 @@ impl Structure {
             ),
             _ => {}
         }
-        // On a directory setgid only says which group new files get.
-        if (kind.has_content() || kind == EntryKind::HardLink) && mode & (SETUID | SETGID) != 0 {
-            found.note(CheckId::TarSetuid, format_args!("'{}', mode {mode:04o}", Path(path)));
+        // On a directory setgid only says which group new files get, and capabilities say nothing.
+        if kind.has_content() || kind == EntryKind::HardLink {
+            if mode & (SETUID | SETGID) != 0 {
+                found.note(CheckId::TarSetuid, format_args!("'{}', mode {mode:04o}", Path(path)));
+            }
+            if capability {
+                found.note(
+                    CheckId::TarSetuid,
+                    format_args!("'{}', capabilities by its pax record security.capability", Path(path)),
+                );
+            }
         }
         let Some(normal) = names::normal(path) else { return };
         self.through_link(path, &normal, found);
-        if kind != EntryKind::SymbolicLink && self.links.contains(&normal) {
+        let makes_link = self.makes_link(kind, link);
+        if !makes_link && self.links.contains(&normal) {
             found.note(
                 CheckId::TarThroughLink,
                 format_args!("'{}' would be written through the symbolic link of that name", Path(path)),
             );
         }
         match (kind, link) {
-            (EntryKind::SymbolicLink, Some(target)) => self.symbolic(path, &normal, target, found),
+            (EntryKind::SymbolicLink, Some(target)) => symbolic(path, &normal, target, found),
             (EntryKind::HardLink, Some(target)) => self.hard(path, target, found),
             _ => {}
+        }
+        if makes_link && found.wants(CheckId::TarThroughLink) && self.links.insert(&normal) == Name::Unkept {
+            found.note(
+                CheckId::TarThroughLink,
+                format_args!("more symbolic links than can be remembered; '{}' is one too many", Path(path)),
+            );
         }
         // A directory that comes twice is the same directory; a name that was one and becomes a file is not.
         if kind != EntryKind::Directory
@@ -70,6 +80,13 @@ impl Structure {
         {
             found.note(CheckId::TarDuplicate, format_args!("'{}'", Path(path)));
         }
+    }
+
+    /// Whether a symbolic link comes of it. One does of a hard link to one, which harms no more than the link itself: tar
+    /// makes it where two names share a link, and where it is told to gather a name twice.
+    fn makes_link(&self, kind: EntryKind, link: Option<&[u8]>) -> bool {
+        let target = link.filter(|_| kind == EntryKind::HardLink).and_then(names::normal);
+        kind == EntryKind::SymbolicLink || target.is_some_and(|target| self.links.contains(&target))
     }
 
     fn through_link(&self, path: &[u8], normal: &[u8], found: &mut Findings) {
@@ -84,28 +101,20 @@ impl Structure {
         }
     }
 
-    fn symbolic(&mut self, path: &[u8], normal: &[u8], target: &[u8], found: &mut Findings) {
-        if target.first() == Some(&b'/') {
-            found.note(CheckId::TarSymlinkAbsolute, format_args!("'{}' -> '{}'", Path(path), Path(target)));
-        } else if names::led_to(normal, target).is_none() {
-            found.note(CheckId::TarSymlinkLeaves, format_args!("'{}' -> '{}'", Path(path), Path(target)));
-        }
-        if found.wants(CheckId::TarThroughLink) && self.links.insert(normal) == Name::Unkept {
-            found.note(
-                CheckId::TarThroughLink,
-                format_args!("more symbolic links than can be remembered; '{}' is one too many", Path(path)),
-            );
+    fn hard(&self, path: &[u8], target: &[u8], found: &mut Findings) {
+        // Where `a` is a symbolic link, `a/../b` may leave though its letters do not.
+        if target.first() == Some(&b'/') || names::climbs(target) {
+            found.note(CheckId::TarHardlinkLeaves, format_args!("'{}' -> '{}'", Path(path), Path(target)));
+        } else if let Some(normal) = names::normal(target) {
+            self.through_link(path, &normal, found);
         }
     }
+}
 
-    fn hard(&self, path: &[u8], target: &[u8], found: &mut Findings) {
-        let inside = names::normal(target).filter(|_| target.first() != Some(&b'/'));
-        match inside {
-            None => {
-                found
-                    .note(CheckId::TarHardlinkLeaves, format_args!("'{}' -> '{}'", Path(path), Path(target)));
-            }
-            Some(normal) => self.through_link(path, &normal, found),
-        }
+fn symbolic(path: &[u8], normal: &[u8], target: &[u8], found: &mut Findings) {
+    if target.first() == Some(&b'/') {
+        found.note(CheckId::TarSymlinkAbsolute, format_args!("'{}' -> '{}'", Path(path), Path(target)));
+    } else if names::led_to(normal, target).is_none() {
+        found.note(CheckId::TarSymlinkLeaves, format_args!("'{}' -> '{}'", Path(path), Path(target)));
     }
 }

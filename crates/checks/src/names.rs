@@ -39,12 +39,17 @@ pub(crate) fn parents(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| &path[..at])
 }
 
+/// Whether a component of `path` is `..`.
+pub(crate) fn climbs(path: &[u8]) -> bool {
+    components(path).any(|component| component == b"..")
+}
+
 /// Looks at the letters of a name.
 pub(crate) fn look(path: &[u8], limits: &CheckLimits, found: &mut Findings) {
     if path.first() == Some(&b'/') {
         found.note(CheckId::TarAbsolutePath, format_args!("'{}'", Path(path)));
     }
-    if components(path).any(|component| component == b"..") {
+    if climbs(path) {
         found.note(CheckId::TarParentPath, format_args!("'{}'", Path(path)));
     }
     if let Some(what) = odd(path) {

@@ -121,8 +121,6 @@ impl Members for Record {
         let last = self.0.last_mut().expect("an end belongs to a member");
         assert!(!std::mem::replace(&mut last.ended, true), "a member ends twice");
     }
-
-    fn alias(&mut self, _: &[u8]) {}
 }
 
 /// Every member, and what ended the reading.

@@ -117,15 +117,15 @@ checks! {
     TarSymlinkAbsolute = "tar_symlink_absolute", Off;
     /// A relative symbolic link climbs out of the archive's root.
     TarSymlinkLeaves = "tar_symlink_leaves", Flag;
-    /// A hard link names something outside the archive's root.
+    /// A hard link names an absolute path, or climbs with `..`.
     TarHardlinkLeaves = "tar_hardlink_leaves", Reject;
-    /// A member would be unpacked through a symbolic link that came before it.
+    /// A member would be unpacked through or over a symbolic link that came before it, by any of its names.
     TarThroughLink = "tar_through_link", Reject;
     /// A block or character device.
     TarDevice = "tar_device", Reject;
     /// A named pipe.
     TarFifo = "tar_fifo", Flag;
-    /// A file with setuid or setgid.
+    /// A file with setuid, setgid or capabilities.
     TarSetuid = "tar_setuid", Flag;
     /// Two members of one name.
     TarDuplicate = "tar_duplicate", Flag;

@@ -27,6 +27,7 @@ fn pass(inspectors: &mut [Box<dyn Inspector>], files: &[(String, Vec<u8>)]) -> D
             size: Some(body.len() as u64),
             mode: 0o644,
             link: None,
+            capability: false,
             index: index as u64,
         };
         for inspector in inspectors.iter_mut() {

@@ -71,6 +71,9 @@ fn what_is_as_it_should_be_passes_with_its_digest_and_measures() {
     }
 }
 
+/// A record by which a file has capabilities once it is unpacked.
+const CAPABILITY: &[u8] = b"41 SCHILY.xattr.security.capability=\x01\0\0\x02\n";
+
 #[test]
 fn each_structure_that_harms_has_its_check() {
     use CheckId as C;
@@ -80,24 +83,34 @@ fn each_structure_that_harms_has_its_check() {
     };
     let file = |name: &[u8]| member(name, b'0', b"");
     let symlink = |name: &[u8], to: &[u8]| link(name, b'2', to);
+    let hard = |name: &[u8], to: &[u8]| link(name, b'1', to);
+    let pax = |record: &[u8]| member(b"x", b'x', record);
     let cases = [
         (C::TarAbsolutePath, vec![file(b"/etc/passwd")]),
         (C::TarParentPath, vec![file(b"a/../../etc/passwd")]),
         (C::TarOddName, vec![file(b"..\\..\\x")]),
         (C::TarSymlinkAbsolute, vec![symlink(b"a", b"/etc/passwd")]),
         (C::TarSymlinkLeaves, vec![symlink(b"a/b", b"../../etc/passwd")]),
-        (C::TarHardlinkLeaves, vec![link(b"a", b'1', b"/etc/passwd")]),
-        (C::TarHardlinkLeaves, vec![link(b"a", b'1', b"../etc/passwd")]),
+        (C::TarHardlinkLeaves, vec![hard(b"a", b"/etc/passwd")]),
+        (C::TarHardlinkLeaves, vec![hard(b"a", b"../etc/passwd")]),
+        (C::TarHardlinkLeaves, vec![symlink(b"a", b"/etc/ssl"), hard(b"b", b"a/../passwd")]),
         (C::TarThroughLink, vec![symlink(b"a", b"b"), file(b"a/x")]),
         (C::TarThroughLink, vec![symlink(b"a/b", b"c"), file(b"./a//b/x/y")]),
         (C::TarThroughLink, vec![symlink(b"a", b"b"), file(b"a")]),
-        (C::TarThroughLink, vec![symlink(b"a", b"b"), link(b"h", b'1', b"a/x")]),
+        (C::TarThroughLink, vec![symlink(b"a", b"b"), hard(b"h", b"a/x")]),
+        (C::TarThroughLink, vec![symlink(b"a", b"/etc"), hard(b"b", b"a"), file(b"b/x")]),
+        (C::TarThroughLink, vec![symlink(b"a", b"/etc"), hard(b"b", b"a"), hard(b"c", b"./b"), file(b"c/x")]),
+        (C::TarThroughLink, vec![symlink(b"a", b"/etc/x"), hard(b"b", b"a"), file(b"b")]),
+        (C::TarThroughLink, vec![symlink(b"a", b"/etc/x"), file(b"f"), hard(b"a", b"f")]),
         (C::TarDevice, vec![device(b'3')]),
         (C::TarDevice, vec![device(b'4')]),
         (C::TarFifo, vec![device(b'6')]),
         (C::TarSetuid, vec![mode(b"0004755", b'0')]),
         (C::TarSetuid, vec![mode(b"0002755", b'0')]),
         (C::TarSetuid, vec![mode(b"0004755", b'Z')]),
+        (C::TarSetuid, vec![pax(CAPABILITY), file(b"f")]),
+        (C::TarSetuid, vec![pax(CAPABILITY), hard(b"h", b"f")]),
+        (C::TarSetuid, vec![pax(b"47 LIBARCHIVE.xattr.security.capability=AQAAAg\n"), file(b"f")]),
         (C::TarDuplicate, vec![file(b"a"), file(b"./a")]),
         (C::TarOddKind, vec![link(b"a", b'V', b"")]),
         (C::TarEntries, vec![file(b"a"), file(b"b"), file(b"c"), file(b"d")]),
@@ -121,8 +134,13 @@ fn what_backups_are_full_of_passes_the_defaults() {
         link(b"etc/..data", b'2', b"..2026"),
         link(b"etc/key", b'2', b"..data/key"),
         link(b"etc/up", b'2', b"../etc/key"),
+        // One link by two names.
+        link(b"etc/zone", b'1', b"etc/localtime"),
+        member(b"x", b'x', b"28 SCHILY.xattr.user.mime=a\n"),
         member(b"etc/new\nline \xff", b'0', b"x"),
         block(b"var/log/journal/", b'5', 0, b"", |block| block[100..107].copy_from_slice(b"0002755")),
+        member(b"x", b'x', CAPABILITY),
+        member(b"var/empty/", b'5', b""),
     ];
     assert_eq!(flags(tar("", &archive(&members))), [""; 0]);
 }

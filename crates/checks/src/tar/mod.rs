@@ -18,8 +18,6 @@ pub trait Members {
     fn member(&mut self, head: &EntryHead<'_>);
     fn data(&mut self, bytes: &[u8]);
     fn member_end(&mut self);
-    /// Another name that some tars give the member that comes next.
-    fn alias(&mut self, path: &[u8]);
 }
 
 /// Nobody is told.
@@ -27,7 +25,6 @@ impl Members for () {
     fn member(&mut self, _: &EntryHead<'_>) {}
     fn data(&mut self, _: &[u8]) {}
     fn member_end(&mut self) {}
-    fn alias(&mut self, _: &[u8]) {}
 }
 
 /// Why a stream is not a whole archive.
@@ -78,7 +75,7 @@ struct Pending {
     path: Option<Vec<u8>>,
     link: Option<Vec<u8>>,
     size: Option<u64>,
-    alias: Option<Vec<u8>>,
+    capability: bool,
     pax: bool,
     gnu: bool,
 }
@@ -277,42 +274,8 @@ impl TarReader {
                 self.pending.gnu = true;
                 self.pending.link = Some(header::text(&names).to_vec());
             }
-            _ => self.close_pax(flag == b'g', &names)?,
+            _ => pax::read(&names, flag == b'g', &mut self.pending).map_err(|why| self.ambiguous(why))?,
         }
-        Ok(())
-    }
-
-    fn close_pax(&mut self, global: bool, names: &[u8]) -> Result<(), TarFault> {
-        let Some(records) = pax::records(names) else {
-            return Err(self.ambiguous("its pax header is malformed"));
-        };
-        for (key, value) in records {
-            let field = match key {
-                b"path" => &mut self.pending.path,
-                b"linkpath" => &mut self.pending.link,
-                b"GNU.sparse.name" => &mut self.pending.alias,
-                b"size" => {
-                    let digits = std::str::from_utf8(value).ok().filter(|text| !text.starts_with('+'));
-                    let Some(size) = digits.and_then(|text| text.parse().ok()) else {
-                        return Err(self.ambiguous("its pax header has a size that is no number"));
-                    };
-                    if global || self.pending.size.replace(size).is_some() {
-                        return Err(self.ambiguous("several headers give it a size"));
-                    }
-                    continue;
-                }
-                // Some tars go by its sizes to find the next header, and others unpack its map with its content.
-                _ if key.starts_with(b"GNU.sparse.") => {
-                    return Err(self.ambiguous("its pax header makes it sparse, which some tars do not know"));
-                }
-                _ => continue,
-            };
-            if global || field.is_some() || value.contains(&0) {
-                return Err(self.ambiguous("its pax headers give it a name for many, twice, or with a NUL"));
-            }
-            *field = Some(value.to_vec());
-        }
-        self.pending.pax |= !global;
         Ok(())
     }
 
@@ -338,9 +301,6 @@ impl TarReader {
         if !kind.has_content() && size != 0 {
             return Err(self.ambiguous("it has a size, and members of its kind have no body"));
         }
-        if let Some(alias) = &pending.alias {
-            members.alias(alias);
-        }
         let link = pending.link.unwrap_or(header.link);
         let is_link = matches!(kind, EntryKind::SymbolicLink | EntryKind::HardLink);
         members.member(&EntryHead {
@@ -349,6 +309,7 @@ impl TarReader {
             size: Some(size),
             mode: header.mode,
             link: is_link.then_some(&link[..]),
+            capability: pending.capability,
             index: self.members,
         });
         self.members += 1;

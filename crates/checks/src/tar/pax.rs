@@ -1,6 +1,8 @@
 //! The records of a pax extended header: `<length> <key>=<value>\n`, the length counting itself. A value may hold line
 //! ends, so only the lengths say where a record is over.
 
+use super::Pending;
+
 /// A key and its value.
 type Record<'a> = (&'a [u8], &'a [u8]);
 
@@ -17,8 +19,71 @@ fn record(bytes: &[u8]) -> Option<(Record<'_>, &[u8])> {
     Some(((&body[..equals], &body[equals + 1..]), &bytes[length..]))
 }
 
+/// Reads what a header says of the next member, or of all that follow where it is `global`. The error says why tars
+/// differ.
+pub(super) fn read(bytes: &[u8], global: bool, pending: &mut Pending) -> Result<(), &'static str> {
+    for (key, value) in records(bytes).ok_or("its pax header is malformed")? {
+        let field = match key {
+            b"path" => &mut pending.path,
+            b"linkpath" => &mut pending.link,
+            b"size" => {
+                let digits = std::str::from_utf8(value).ok().filter(|text| !text.starts_with('+'));
+                let size = digits.and_then(|text| text.parse::<u64>().ok());
+                let size = size.ok_or("its pax header has a size that is no number")?;
+                if global || pending.size.replace(size).is_some() {
+                    return Err("several headers give it a size");
+                }
+                continue;
+            }
+            // Some tars go by its names and sizes, others do not know them, and unpack its map with its content.
+            _ if key.starts_with(b"GNU.sparse.") => {
+                return Err("its pax header makes it sparse, which some tars do not know");
+            }
+            _ if is_capability(key) => {
+                if global {
+                    return Err("its pax header gives capabilities to all members, which some tars do not");
+                }
+                pending.capability = true;
+                continue;
+            }
+            _ => continue,
+        };
+        if global || field.is_some() || value.contains(&0) {
+            return Err("its pax headers give it a name for many, twice, or with a NUL");
+        }
+        *field = Some(value.to_vec());
+    }
+    pending.pax |= !global;
+    Ok(())
+}
+
+/// Whether a record of this key gives a file capabilities: as GNU tar and star name the extended attribute, or as
+/// libarchive does, which escapes any byte of it as in a URL.
+fn is_capability(key: &[u8]) -> bool {
+    const NAME: &[u8] = b"security.capability";
+    key.strip_prefix(b"SCHILY.xattr.").is_some_and(|name| name == NAME)
+        || key.strip_prefix(b"LIBARCHIVE.xattr.").is_some_and(|name| unescaped(name) == NAME)
+}
+
+fn unescaped(mut name: &[u8]) -> Vec<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let mut out = Vec::with_capacity(name.len());
+    while let [first, rest @ ..] = name {
+        if let [b'%', high, low, after @ ..] = name
+            && let (Some(high), Some(low)) = (digit(*high), digit(*low))
+        {
+            out.push((high << 4) | low);
+            name = after;
+        } else {
+            out.push(*first);
+            name = rest;
+        }
+    }
+    out
+}
+
 /// All records in order; nothing if one is malformed.
-pub(super) fn records(mut bytes: &[u8]) -> Option<Vec<Record<'_>>> {
+fn records(mut bytes: &[u8]) -> Option<Vec<Record<'_>>> {
     let mut records = Vec::new();
     while !bytes.is_empty() {
         let (found, rest) = record(bytes)?;
@@ -56,6 +121,24 @@ mod tests {
             b"6 a=b\n\0\0",
         ] {
             assert_eq!(records(bytes), None, "{:?}", String::from_utf8_lossy(bytes));
+        }
+    }
+
+    #[test]
+    fn capabilities_are_known_by_every_name_that_a_tar_reads() {
+        let cases: [(&[u8], bool); 9] = [
+            (b"SCHILY.xattr.security.capability", true),
+            (b"LIBARCHIVE.xattr.security.capability", true),
+            (b"LIBARCHIVE.xattr.security%2Ecap%61bility", true),
+            (b"LIBARCHIVE.xattr.%73ecurity.capability", true),
+            (b"LIBARCHIVE.xattr.security.capability%2", false),
+            (b"LIBARCHIVE.xattr.security%zzcapability", false),
+            (b"SCHILY.xattr.security%2Ecapability", false),
+            (b"SCHILY.xattr.security.selinux", false),
+            (b"security.capability", false),
+        ];
+        for (key, expected) in cases {
+            assert_eq!(is_capability(key), expected, "{}", String::from_utf8_lossy(key));
         }
     }
 }

@@ -76,9 +76,6 @@ impl Members for Told {
         let line = self.lines.last_mut().unwrap();
         write!(line, " [{}]", body.escape_ascii()).unwrap();
     }
-    fn alias(&mut self, path: &[u8]) {
-        self.lines.push(format!("alias {}", path.escape_ascii()));
-    }
 }
 
 fn read(bytes: &[u8], step: usize) -> Result<Vec<String>, TarFault> {
@@ -224,8 +221,13 @@ fn what_can_be_read_in_two_ways_is_refused() {
             archive(&[pax(b"9 size=4\n"), sparse(4, &[(0, 4)], |_| {}), vec![0; BLOCK]]),
         ),
         ("a sparse file of pax's form", archive(&[pax(b"22 GNU.sparse.major=1\n"), file()])),
+        ("a name that only some read", archive(&[pax(b"23 GNU.sparse.name=a/b\n"), file()])),
         ("a size that only GNU tar reads", archive(&[pax(b"21 GNU.sparse.size=0\n"), file()])),
         ("sparse files for all", archive(&[member(b"g", b'g', b"22 GNU.sparse.major=1\n"), file()])),
+        (
+            "capabilities for all",
+            archive(&[member(b"g", b'g', b"38 SCHILY.xattr.security.capability=x\n"), file()]),
+        ),
         ("names for Solaris", archive(&[member(b"x", b'X', b"9 path=a\n"), file()])),
         (
             "a prefix that only some read",

@@ -98,7 +98,8 @@ pub(crate) fn inspect<'a>(
 ) -> Findings {
     let (artifact, mut found) = (name(artifact), Findings::new(config));
     let mut inspectors = rules.of(&artifact);
-    let head = EntryHead { path: b"x", kind: EntryKind::File, size: None, mode: 0o644, link: None, index: 0 };
+    let (path, kind) = (b"x", EntryKind::File);
+    let head = EntryHead { path, kind, size: None, mode: 0o644, link: None, capability: false, index: 0 };
     for inspector in &mut inspectors {
         inspector.entry(&head, &mut found);
     }
