@@ -95,6 +95,17 @@ fn what_is_no_attack_is_not_flagged() {
 }
 
 #[test]
+fn another_size_is_flagged_and_becomes_the_measure_of_the_next_run() {
+    let files = normal(1);
+    let mut before = baseline(&files);
+    before.sources.get_mut("etc").unwrap().bytes = 100 << 20;
+    let (found, alarmed) = after(&before, &files);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].starts_with("baseline_size: source etc against "), "{found:?}");
+    assert!(!alarmed, "a change of size alone is no attack");
+}
+
+#[test]
 fn a_set_that_never_compressed_and_a_first_run_say_nothing() {
     let mut files = normal(1);
     encrypt(&mut files, 100, false);
