@@ -82,8 +82,8 @@ impl Structure {
         }
     }
 
-    /// Whether a symbolic link comes of it. One does of a hard link to one, which harms no more than the link itself: tar
-    /// makes it where two names share a link, and where it is told to gather a name twice.
+    /// Whether a symbolic link comes of it. One does of a hard link to one, which harms no more than the link itself:
+    /// tar makes it where two names share a link, and where it is told to gather a name twice.
     fn makes_link(&self, kind: EntryKind, link: Option<&[u8]>) -> bool {
         let target = link.filter(|_| kind == EntryKind::HardLink).and_then(names::normal);
         kind == EntryKind::SymbolicLink || target.is_some_and(|target| self.links.contains(&target))
