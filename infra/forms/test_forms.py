@@ -111,8 +111,31 @@ class Forms(unittest.TestCase):
         with patch.object(write, "load", return_value=changed), self.assertRaisesRegex(FormError, "RuleCondition"):
             write.files(SOURCE)
 
+    def test_no_lifecycle_rule_removes_a_tombstone(self) -> None:
+        self.assertEqual(removing("closed/x"), [[], []])
+        self.assertEqual(removing("days/x"), [["days"], ["days"]])
+        everything = {"Id": "all", "Status": "Enabled", "ExpirationInDays": 1}
+        self.assertEqual(removing("closed/x", everything)[0], ["all"])
+        tombstones = {**everything, "Id": "tombstones", "Prefix": "closed/"}
+        self.assertEqual(removing("closed/x", tombstones)[0], ["tombstones"])
+
     def test_a_comparison_reads_blocks_by_their_labels(self) -> None:
         self.assertIn("aws_s3_bucket.backup_bucket", named(terraform(), "resource"))
+
+
+def removing(key: str, *more: dict[str, Any]) -> list[list[str]]:
+    """The rules that remove this object of the state bucket one day: the template's and more, and Terraform's."""
+    shipped = load(SOURCE)["Resources"]["StateBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+    template = [(rule["Id"], rule.get("Prefix", ""), rule) for rule in (*shipped, *more)]
+    resources = named(terraform(), "resource")
+    blocks = resources["aws_s3_bucket_lifecycle_configuration.state_bucket_lifecycle"]["rule"]
+    filters = [block["filter"][0].get("prefix", "").strip('"') for block in blocks]
+    module = [(block["id"].strip('"'), prefix, block) for block, prefix in zip(blocks, filters, strict=True)]
+    ends = ("ExpirationInDays", "ExpirationDate", "expiration")
+    return [
+        [name for name, prefix, rule in rules if key.startswith(prefix) and any(end in rule for end in ends)]
+        for rules in (template, module)
+    ]
 
 
 def leaves(node: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

@@ -439,19 +439,6 @@ resource "aws_s3_bucket_lifecycle_configuration" "state_bucket_lifecycle" {
   }
 
   rule {
-    id     = "tombstones"
-    status = "Enabled"
-
-    filter {
-      prefix = "closed/"
-    }
-
-    expiration {
-      days = 1
-    }
-  }
-
-  rule {
     id     = "baselines"
     status = "Enabled"
 

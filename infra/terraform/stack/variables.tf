@@ -12,11 +12,11 @@ variable "cluster_name" {
 
 variable "client_cidrs" {
   type        = list(string)
-  description = "The addresses that the cluster's connections come from, as CIDRs. Only these reach a box's port 22."
+  description = "The addresses that the cluster's connections come from, as CIDRs. Only these reach a box's port 22. A prefix length of 0 is refused and every other taken; two networks of /1 are everybody."
 
   validation {
     condition     = alltrue([for one in var.client_cidrs : can(regex("^\\d{1,3}\\.\\d{1,3}\\.\\d{1,3}\\.\\d{1,3}/([1-9]|[12]\\d|3[0-2])$", one))])
-    error_message = "client_cidrs: expected IPv4 CIDRs, such as 192.0.2.10/32; 0.0.0.0/0 is not taken."
+    error_message = "client_cidrs: expected IPv4 CIDRs, such as 192.0.2.10/32, with a prefix length of 1 to 32."
   }
 }
 
