@@ -143,8 +143,10 @@ class Account:
         interfaces = self.ec2.describe_network_interfaces(Filters=tagged)["NetworkInterfaces"]
         left += [interface["NetworkInterfaceId"] for interface in interfaces]
         left += [group["GroupId"] for group in self.ec2.describe_security_groups(Filters=tagged)["SecurityGroups"]]
-        objects = self.s3.list_objects_v2(Bucket=self.outputs["StateBucket"]).get("Contents", [])
-        keys = [entry["Key"] for entry in objects if not entry["Key"].startswith(KEPT)]
+        # In pages: there is a tombstone for every session of the run.
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.outputs["StateBucket"])
+        objects = [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+        keys = [key for key in objects if not key.startswith(KEPT)]
         uploads = self.s3.list_multipart_uploads(Bucket=self.outputs["BackupBucket"]).get("Uploads", [])
         keys += [upload["Key"] for upload in uploads]
         return left + [key for key in keys if session is None or session in key]

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -130,12 +131,25 @@ def a_box_whose_program_dies_takes_its_machine_along(account: Account) -> None:
     account.nothing_left(session)
 
 
-def the_ended_marker_cleans_up(account: Account) -> None:
-    session = new_session()
-    account.ready(session)
-    key = f"clusters/{account.cluster}/ended/{session}"
-    account.s3.put_object(Bucket=account.outputs["BackupBucket"], Key=key, Body=b"")
-    account.nothing_left(session)
+def the_ended_marker_cleans_up_at_the_deadline_and_no_earlier(account: Account) -> None:
+    """Any box of the cluster may put any session's. That a box puts its own by its timer, tests/endings waits for."""
+    early, over = new_session(), new_session()
+    account.ready(early)
+    account.ready(over)
+    _its_deadline_comes(account, over)
+    for session in (early, over):
+        key = f"clusters/{account.cluster}/ended/{session}"
+        account.s3.put_object(Bucket=account.outputs["BackupBucket"], Key=key, Body=b"")
+    account.nothing_left(over)
+    account.ready(early)
+    account.close(early)
+
+
+def _its_deadline_comes(account: Account, session: str) -> None:
+    bucket, key = account.outputs["StateBucket"], f"sessions/{session}.json"
+    state = json.loads(account.s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+    state["deadline"] = datetime.now(UTC).isoformat()
+    account.s3.put_object(Bucket=bucket, Key=key, Body=json.dumps(state).encode())
 
 
 def unfinished_uploads_are_aborted_and_those_of_others_are_not(account: Account) -> None:
@@ -219,7 +233,7 @@ CHECKS: list[Check] = [
     an_instance_that_ec2_does_not_show_yet_is_waited_for,
     a_box_that_shuts_itself_down_is_cleaned_up_by_ec2_s_event,
     a_box_whose_program_dies_takes_its_machine_along,
-    the_ended_marker_cleans_up,
+    the_ended_marker_cleans_up_at_the_deadline_and_no_earlier,
     unfinished_uploads_are_aborted_and_those_of_others_are_not,
     a_session_on_a_used_up_day_is_refused_and_takes_no_slot,
     the_sweep_ends_what_has_no_state_and_leaves_what_lives,

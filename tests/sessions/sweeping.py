@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from tests.sessions.account import Account, expect, new_session, until
 
 GROUP = "drawbridge-nobody-s"
+OBJECT = "sessions/nobody-s.json"
 
 
 def what_no_session_owns_is_removed_and_counted(account: Account) -> None:
@@ -18,9 +19,12 @@ def what_no_session_owns_is_removed_and_counted(account: Account) -> None:
     tags = [{"ResourceType": "security-group", "Tags": [{"Key": "drawbridge:stack", "Value": account.stack}]}]
     named = {"GroupName": GROUP, "Description": "nobody's", "VpcId": account.outputs["VpcId"]}
     group = account.ec2.create_security_group(**named, TagSpecifications=tags)["GroupId"]
+    account.s3.put_object(Bucket=account.outputs["StateBucket"], Key=OBJECT, Body=b"{}")
     begun = datetime.now(UTC)
     found = account.sweep()["found"]
-    expect(found == {"stray_group": 1, "stray_upload": 1}, "the sweep must find both and nothing else", found)
+    wanted = {"stray_group": 1, "stray_object": 1, "stray_upload": 1}
+    expect(found == wanted, "the sweep must find these and nothing else", found)
+    expect(OBJECT not in account.left(), f"{OBJECT} must be gone", account.left())
     uploads = [u["Key"] for u in account.s3.list_multipart_uploads(Bucket=bucket).get("Uploads", [])]
     expect(own in uploads and stray not in uploads, "it must abort nobody's upload and leave the session's", uploads)
     groups = account.ec2.describe_security_groups(Filters=[{"Name": "group-name", "Values": [GROUP]}])["SecurityGroups"]

@@ -13,7 +13,7 @@ use std::{
 use drawbridge_protocol::{CleanupAnswer, CleanupRequest, SessionId, Version, session::CleanupOutcome};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::{
     config::Stack,
@@ -23,11 +23,15 @@ use crate::{
     machines::{Ec2ErrorKind, Of},
     names::InstanceId,
     state::{Moment, Remains},
+    store::Loaded,
     sweep::Tally,
 };
 
 /// What of an invocation's time is kept for the last pass.
 const MARGIN: SignedDuration = SignedDuration::from_secs(8);
+/// How long before its deadline a session's marker counts: a box puts it by its own clock, which NTP keeps to much
+/// less, and whoever puts it for another's session gains no more than this.
+pub(crate) const MARKER_TOLERANCE: SignedDuration = SignedDuration::from_mins(1);
 
 /// What time it is.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -75,14 +79,7 @@ impl Cleaner {
             CleanupEvent::BadRequest(BadRequest { session, message }) => {
                 return Ok(Answer::Request(answer(session, CleanupOutcome::Refused { message })));
             }
-            CleanupEvent::Ended(sessions) => {
-                let mut due = Due::new();
-                for session in sessions {
-                    let instance = self.instance_of(&session).await;
-                    due.insert(session, instance);
-                }
-                due
-            }
+            CleanupEvent::Ended(sessions) => self.over(sessions, moment.now).await?,
             CleanupEvent::Gone(instance) => {
                 let session = self.session_of(&instance).await?;
                 session.map(|session| (session, Some(instance))).into_iter().collect()
@@ -105,6 +102,38 @@ impl Cleaner {
         }
         let outcome = self.destroyer.destroy(&request.session, Remains::default(), None, moment.now).await?;
         Ok(answer(request.session, outcome))
+    }
+
+    /// Those of the sessions whose time is up. A marker alone ends nothing: every box of the cluster may put every
+    /// session's. S3 tells of one once, so one that came early is spent, and its session is left to the cluster, to
+    /// EC2's event and to the sweep; the sweep also judges what shows no deadline.
+    async fn over(&self, sessions: Vec<SessionId>, now: Timestamp) -> Result<Due, Error> {
+        let mut due = Due::new();
+        for session in sessions {
+            match self.deadline_of(&session).await? {
+                Some(deadline) if now + MARKER_TOLERANCE >= deadline => {
+                    let instance = self.instance_of(&session).await;
+                    due.insert(session, instance);
+                }
+                Some(deadline) => warn!(%session, %deadline, "ignored a marker that came too early"),
+                None => warn!(%session, "ignored a marker of a session that shows no deadline"),
+            }
+        }
+        Ok(due)
+    }
+
+    /// As the saved state says; where there is none that can be read, as the slot or a machine's tag says.
+    async fn deadline_of(&self, session: &SessionId) -> Result<Option<Timestamp>, Error> {
+        if let Loaded::Session(saved) = self.destroyer.store.load(session).await? {
+            return Ok(Some(saved.session.deadline));
+        }
+        let slots = self.destroyer.store.slots().await?;
+        let slot = slots.into_iter().filter_map(|taken| taken.slot).find(|slot| slot.session == *session);
+        if let Some(slot) = slot {
+            return Ok(Some(slot.deadline));
+        }
+        let instances = self.destroyer.machines.instances(Of::Session(session)).await?;
+        Ok(instances.into_iter().find_map(|instance| instance.deadline))
     }
 
     /// The session of an instance of this stack.

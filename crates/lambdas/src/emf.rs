@@ -11,10 +11,18 @@ use crate::sweep::{Finding, Tally};
 
 const NAMESPACE: &str = "Drawbridge";
 
-/// A whole sweep: that it came to its end, how much was wrong, and how often each.
+/// A whole sweep: that it came to its end, how much was wrong that it set about to end or remove, how much that it
+/// could only report, and how often each.
 pub fn of_sweep(cluster: &ClusterName, found: &Tally, now: Timestamp) -> Vec<Value> {
-    let wrong = found.iter().filter(|(finding, _)| finding.is_wrong()).map(|(_, times)| times).sum();
-    let mut lines = vec![count(cluster, "Sweeps", 1, None, now), count(cluster, "Repairs", wrong, None, now)];
+    let wrong = |reported: bool| -> u32 {
+        let counts = |finding: Finding| finding.is_wrong() && finding.is_only_reported() == reported;
+        found.iter().filter(|(finding, _)| counts(**finding)).map(|(_, times)| times).sum()
+    };
+    let mut lines = vec![
+        count(cluster, "Sweeps", 1, None, now),
+        count(cluster, "Repairs", wrong(false), None, now),
+        count(cluster, "Unrepaired", wrong(true), None, now),
+    ];
     lines.extend(Finding::ALL.iter().filter_map(|finding| {
         let times = *found.get(finding)?;
         Some(count(cluster, "Found", times, Some(("Finding", finding.name())), now))
@@ -74,7 +82,8 @@ mod tests {
     fn a_sweep_that_finds_nothing_says_that_it_was() {
         let lines = lines(&[]);
         assert_eq!((&lines[0]["Sweeps"], &lines[1]["Repairs"]), (&json!(1), &json!(0)));
-        assert_eq!(lines.len(), 2);
+        assert_eq!(lines[2]["Unrepaired"], 0);
+        assert_eq!(lines.len(), 3);
     }
 
     #[test]
@@ -86,6 +95,16 @@ mod tests {
             (found("expired"), found("closing"), found("stray_upload")),
             (json!(2), json!(3), json!(1))
         );
+    }
+
+    #[test]
+    fn what_is_only_reported_is_no_repair_and_raises_the_other_alarm() {
+        for finding in [Finding::Unjudged, Finding::NoSlot, Finding::UnreadableInTime, Finding::StrangeObject]
+        {
+            let lines = lines(&[(finding, 2), (Finding::StrayObject, 1)]);
+            let counted = (&lines[1]["Repairs"], &lines[2]["Unrepaired"]);
+            assert_eq!(counted, (&json!(1), &json!(2)), "{}", finding.name());
+        }
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub struct BadRequest {
 pub enum CleanupEvent {
     Request(Box<CleanupRequest>),
     BadRequest(BadRequest),
-    /// These boxes put their `ended` marker.
+    /// `ended` markers of these sessions were put, by any box of the cluster.
     Ended(Vec<SessionId>),
     /// This machine ends or has ended.
     Gone(InstanceId),

@@ -10,7 +10,7 @@
 //!
 //! | action | resource | by | what for |
 //! |---|---|---|---|
-//! | `s3:ListBucket` | state bucket | both | a missing key must read as 404, not 403; lists `slots/`, `sessions/`, `boot/`, `ready/`, `closed/` |
+//! | `s3:ListBucket` | state bucket | both | a missing key must read as 404, not 403; lists `slots/`, `sessions/`, `boot/`, `ready/`, never `closed/` |
 //! | `s3:GetObject` | `slots/*`, `sessions/*`, `closed/*` | both | |
 //! | `s3:GetObject`, `s3:PutObject` | `baselines/*` | get: both; put: cleanup | what the run before came to; `If-None-Match: *` or `If-Match` |
 //! | `s3:GetObject` | `ready/*` | cleanup | the key that a receipt must be signed with |

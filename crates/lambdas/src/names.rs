@@ -66,9 +66,13 @@ pub mod key {
         format!("{DAYS}{day}")
     }
 
-    /// The tombstone of a closed session; the bucket's lifecycle removes it after a day.
+    /// Tombstones. There is one for every session that was ever closed: nothing may list them.
+    pub const CLOSED: &str = "closed/";
+
+    /// The tombstone of a closed session. It is kept for good: a session id stands in its job's status for anybody to
+    /// read, and whoever could open it again with a key of his own would get a certificate for its prefix.
     pub fn closed(session: &SessionId) -> String {
-        format!("closed/{session}")
+        format!("{CLOSED}{session}")
     }
 
     /// The newest stored run of a job's series. A job without a series is its own.
@@ -81,6 +85,13 @@ pub mod key {
     pub fn is_ours(key: &str) -> bool {
         let of_slot = key.strip_prefix(SLOTS).is_some_and(|number| number.parse::<u32>().is_ok());
         of_slot || key.starts_with(PROGRAM) || session_of(key).is_some()
+    }
+
+    /// Whether `cleanup` may delete a key that is not ours, as the statement `RemoveState` of its policy has it.
+    pub fn is_removable(key: &str) -> bool {
+        let orders = |name: &str| name.ends_with("/orders.json");
+        [SLOTS, SESSIONS, READY].iter().any(|prefix| key.starts_with(prefix))
+            || key.strip_prefix(BOOT).is_some_and(orders)
     }
 
     /// The session that a key under one of the prefixes above belongs to.
@@ -151,6 +162,35 @@ mod tests {
             [key::program(&Sha256::of(b"x")), key::slot(1), key::closed(&session), "sessions/x.json".into()]
         {
             assert_eq!(key::session_of(&key), None, "{key}");
+        }
+    }
+
+    #[test]
+    fn what_is_removable_is_what_cleanup_s_policy_lets_it_delete() {
+        let policy = include_str!("../../../infra/policies/cleanup.json");
+        let policy: serde_json::Value = serde_json::from_str(policy).unwrap();
+        let statements = policy["Statement"].as_array().unwrap();
+        let remove = statements.iter().find(|statement| statement["Sid"] == "RemoveState").unwrap();
+        let patterns = remove["Resource"].as_array().unwrap().iter().map(|arn| {
+            let pattern =
+                arn.as_str().unwrap().strip_prefix("arn:${Partition}:s3:::${StateBucket}/").unwrap();
+            pattern.split_once('*').unwrap()
+        });
+        let patterns: Vec<(&str, &str)> = patterns.collect();
+        let allowed = |key: &str| {
+            let holds = |(begin, end): &(&str, &str)| {
+                key.strip_prefix(*begin).is_some_and(|rest| rest.ends_with(*end))
+            };
+            patterns.iter().any(holds)
+        };
+        let removable =
+            ["slots/x", "sessions/x.json", "ready/x", "boot/x/orders.json", "boot/x/y/orders.json"];
+        let kept =
+            ["boot/x", "boot/x/orders", "boot/orders.json", "closed/x", "days/x", "sweeps/x", "baselines/x"];
+        for (keys, expected) in [(&removable[..], true), (&kept[..], false)] {
+            for key in keys {
+                assert_eq!((key::is_removable(key), allowed(key)), (expected, expected), "{key}");
+            }
         }
     }
 

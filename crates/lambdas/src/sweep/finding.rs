@@ -37,8 +37,13 @@ findings! {
     Closed = "closed",
     /// Something of a session without state or tombstone. It is ended.
     NoState = "no_state",
-    /// A saved state that cannot be read. It is ended when its deadline is past, or when nothing shows one.
+    /// A saved state that cannot be read, and nothing shows a deadline. The session is ended.
     Unreadable = "unreadable",
+    /// A saved state that cannot be read, of a session that has time left, or a machine. It is reported: what shows a
+    /// deadline ends at it.
+    UnreadableInTime = "unreadable_in_time",
+    /// A session that could not be judged, for the error in the log. It is reported: the next sweep judges it.
+    Unjudged = "unjudged",
     /// The state names a machine that EC2 has not, or that does not run any more. The session is ended.
     NoInstance = "no_instance",
     /// The state names a private interface that EC2 has not. The session is ended.
@@ -63,14 +68,21 @@ findings! {
     StrayUpload = "stray_upload",
     /// A slot that cannot be read. It is freed.
     StraySlot = "stray_slot",
-    /// An object of the state bucket at a key that is no session's. It is reported.
+    /// An object among those of sessions in the state bucket, at a key that is no session's. It is deleted.
     StrayObject = "stray_object",
+    /// The same where no function of the stack may delete. It is reported.
+    StrangeObject = "strange_object",
 }
 
 impl Finding {
     /// Whether something had gone wrong, so that somebody should know.
     pub fn is_wrong(self) -> bool {
         self != Self::Closing
+    }
+
+    /// Whether the sweep does no more about it than to tell.
+    pub fn is_only_reported(self) -> bool {
+        matches!(self, Self::UnreadableInTime | Self::Unjudged | Self::NoSlot | Self::StrangeObject)
     }
 }
 

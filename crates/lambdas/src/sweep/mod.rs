@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 
 use drawbridge_protocol::SessionId;
 use jiff::Timestamp;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 pub use self::finding::{Finding, Tally};
 use self::sightings::Seen;
@@ -47,14 +47,15 @@ impl Survey {
 
 impl Cleaner {
     /// Looks at everything, removes what no session owns, and says which sessions should have ended. What is wrong
-    /// with one session does not keep the others.
+    /// with one session does not keep the others; that it could not be judged is a finding.
     pub(crate) async fn survey(&self, now: Timestamp) -> Result<Survey, Error> {
         let mut survey = Survey::default();
         let seen = self.look().await?;
         self.remove_strays(seen.strays, &mut survey).await;
         for (session, seen) in seen.sessions {
             if let Err(error) = self.judge(&session, &seen, now, &mut survey).await {
-                warn!(%session, %error, "the sweep could not judge a session");
+                error!(%session, %error, "the sweep could not judge a session");
+                survey.found(Finding::Unjudged);
             }
         }
         Ok(survey)
@@ -92,7 +93,7 @@ impl Cleaner {
                 }
                 Loaded::Unreadable(why) => {
                     warn!(%session, why, "a saved state cannot be read");
-                    survey.found(Finding::Unreadable);
+                    survey.found(Finding::UnreadableInTime);
                 }
             }
         }

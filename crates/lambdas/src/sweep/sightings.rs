@@ -148,4 +148,9 @@ impl Store {
         }
         Ok(strays)
     }
+
+    /// Deletes one of them. No session makes such a key, so nobody's is lost whenever it was put.
+    pub(super) async fn delete_stray(&self, key: &str) -> Result<(), StoreError> {
+        self.0.delete(key, None).await
+    }
 }

@@ -7,7 +7,12 @@ use super::{
     Finding, Survey,
     sightings::{Seen, Strays},
 };
-use crate::{cleanup::Cleaner, machines::InstanceState, names::InterfaceId, state::Session};
+use crate::{
+    cleanup::Cleaner,
+    machines::InstanceState,
+    names::{InterfaceId, key},
+    state::Session,
+};
 
 impl Cleaner {
     /// What bears our marks and names no session: no ending of a session would ever find it.
@@ -41,8 +46,13 @@ impl Cleaner {
             );
         }
         for key in objects {
-            warn!(key, finding = Finding::StrayObject.name(), "an object that is no session's");
-            survey.found(Finding::StrayObject);
+            if key::is_removable(&key) {
+                survey.found(Finding::StrayObject);
+                removed(Finding::StrayObject, &key, self.destroyer.store.delete_stray(&key).await);
+            } else {
+                warn!(key, finding = Finding::StrangeObject.name(), "an object that is no session's");
+                survey.found(Finding::StrangeObject);
+            }
         }
     }
 

@@ -152,13 +152,40 @@ async fn an_upload_at_a_key_that_is_no_session_s_is_aborted_and_a_session_s_is_n
 }
 
 #[tokio::test]
-async fn a_slot_that_cannot_be_read_is_freed_and_a_strange_object_is_reported() {
+async fn a_slot_that_cannot_be_read_is_freed_and_an_object_that_is_no_session_s_is_deleted() {
     let stack = ready_stack().await;
     stack.put("slots/1", b"{}");
-    stack.put("sessions/strange.json", b"{}");
-    assert_eq!(sweep(&stack).await, [(Finding::StraySlot, 1), (Finding::StrayObject, 1)].into());
-    assert_eq!(sweep(&stack).await, one(Finding::StrayObject));
+    for stray in ["slots/strange", "sessions/strange.json", "ready/strange", "boot/strange/orders.json"] {
+        stack.put(stray, b"{}");
+    }
+    assert_eq!(sweep(&stack).await, [(Finding::StraySlot, 1), (Finding::StrayObject, 4)].into());
+    assert_eq!(sweep(&stack).await, Tally::new());
     assert!(lives(&stack));
+}
+
+#[tokio::test]
+async fn a_strange_object_that_no_function_may_delete_is_reported_and_stays() {
+    let stack = ready_stack().await;
+    let strange = ["boot/strange", "closed/strange", "days/strange", "baselines/strange"];
+    for key in strange {
+        stack.put(key, b"{}");
+    }
+    assert_eq!(sweep(&stack).await, one(Finding::StrangeObject));
+    assert_eq!(sweep(&stack).await, one(Finding::StrangeObject));
+    for key in strange {
+        assert!(stack.world.inner().objects.contains_key(key), "{key}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_could_not_be_judged_is_a_finding_and_keeps_no_other() {
+    let stack = ready_stack().await;
+    stack.put(&key::session(&session(2)), b"{}");
+    stack.world.inner().failing.insert(key::session(&session(1)));
+    assert_eq!(sweep(&stack).await, [(Finding::Unreadable, 1), (Finding::Unjudged, 1)].into());
+    assert!(lives(&stack));
+    stack.world.inner().failing.clear();
+    assert_eq!(sweep(&stack).await, Tally::new());
 }
 
 #[tokio::test]
@@ -169,7 +196,7 @@ async fn a_state_that_cannot_be_read_is_removed_where_nothing_shows_a_deadline()
     assert_eq!(stack.world.left(), Vec::<String>::new());
     let stack = ready_stack().await;
     stack.put(&key::session(&session(1)), b"{}");
-    assert_eq!(sweep(&stack).await, one(Finding::Unreadable));
+    assert_eq!(sweep(&stack).await, one(Finding::UnreadableInTime));
     assert!(lives(&stack), "its slot says that its time is not over");
 }
 

@@ -12,7 +12,7 @@ use crate::{
         Attachment, Ec2Error, Ec2ErrorKind, Group, Instance, InstanceState, Interface, Launch, Machines, Of,
         Owner,
     },
-    names::{GroupId, InstanceId, InterfaceId},
+    names::{GroupId, InstanceId, InterfaceId, key},
     store::{Condition, Object, Objects, Put, StoreError},
     uploads::{Upload, Uploads},
 };
@@ -26,6 +26,10 @@ pub(crate) struct FakeEc2(pub(crate) Arc<World>);
 #[async_trait]
 impl Objects for FakeS3 {
     async fn get(&self, key: &str, max: usize) -> std::result::Result<Option<Object>, StoreError> {
+        if self.0.inner().failing.contains(key) {
+            let (object, why) = (key.to_owned(), "InternalError".to_owned());
+            return Err(StoreError::S3 { action: "GetObject", object, why });
+        }
         let found = self.0.call("GetObject", |world| world.objects.get(key).cloned()).await?;
         match found {
             Some((bytes, _)) if bytes.len() > max => {
@@ -72,6 +76,8 @@ impl Objects for FakeS3 {
     }
 
     async fn list(&self, prefix: &str) -> std::result::Result<Vec<String>, StoreError> {
+        let of_tombstones = prefix.starts_with(key::CLOSED) || key::CLOSED.starts_with(prefix);
+        assert!(!of_tombstones, "'{prefix}' lists tombstones, one for every session that was ever closed");
         let list = |world: &mut Inner| {
             world.objects.keys().filter(|key| key.starts_with(prefix)).cloned().collect::<Vec<_>>()
         };

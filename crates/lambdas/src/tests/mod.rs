@@ -5,12 +5,14 @@ mod baselines;
 mod both_ways;
 mod certifying;
 mod fakes;
+mod markers;
 mod quotas;
 mod races;
 mod refusals;
 mod skew;
 mod steps;
 mod sweeping;
+mod tombstones;
 mod world;
 
 use std::{sync::Arc, time::Duration};
@@ -107,6 +109,10 @@ impl Stack {
 
     /// One event to `cleanup`, with the time for one pass.
     async fn event(&self, event: CleanupEvent) -> Swept {
+        self.try_event(event).await.unwrap()
+    }
+
+    async fn try_event(&self, event: CleanupEvent) -> Result<Swept, Error> {
         let world = Arc::clone(&self.world);
         let cleaner = Cleaner {
             stack: self.config.stack.clone(),
@@ -115,8 +121,8 @@ impl Stack {
             clock: Arc::new(move || world.now()),
         };
         let moment = Moment { now: self.world.now(), until: self.world.now() };
-        match cleaner.handle(event, moment).await.unwrap() {
-            Answer::Event(swept) => swept,
+        match cleaner.handle(event, moment).await? {
+            Answer::Event(swept) => Ok(swept),
             Answer::Request(answer) => panic!("{answer:?}"),
         }
     }

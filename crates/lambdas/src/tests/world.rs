@@ -63,6 +63,8 @@ pub(crate) struct Inner {
     pub(crate) untagged: BTreeSet<String>,
     /// Types that EC2 has none of.
     pub(crate) sold_out: BTreeSet<String>,
+    /// Keys at which S3 answers GetObject with an error.
+    pub(crate) failing: BTreeSet<String>,
     /// Instances that DescribeInstances does not show yet.
     pub(crate) hidden: bool,
     /// RunInstances under a token that was used answers with a mismatch.
