@@ -336,9 +336,26 @@ resource "aws_cloudwatch_metric_alarm" "key_in_danger" {
 
 resource "aws_cloudwatch_metric_alarm" "repairs" {
   alarm_name          = "drawbridge-${var.cluster_name}-repairs"
-  alarm_description   = "The sweeper of ${var.cluster_name} found what no other ending ended; see the metric Found"
+  alarm_description   = "The sweeper of ${var.cluster_name} set about to end or remove what no other ending had; see the metric Found"
   namespace           = "Drawbridge"
   metric_name         = "Repairs"
+  statistic           = "Sum"
+  period              = 300
+  evaluation_periods  = 1
+  datapoints_to_alarm = 1
+  comparison_operator = "GreaterThanOrEqualToThreshold"
+  threshold           = 1
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.alarm_topic.arn]
+  ok_actions          = [aws_sns_topic.alarm_topic.arn]
+  dimensions          = { Cluster = var.cluster_name }
+}
+
+resource "aws_cloudwatch_metric_alarm" "unrepaired" {
+  alarm_name          = "drawbridge-${var.cluster_name}-unrepaired"
+  alarm_description   = "The sweeper of ${var.cluster_name} found what it can only report, or could not judge a session; see the metric Found"
+  namespace           = "Drawbridge"
+  metric_name         = "Unrepaired"
   statistic           = "Sum"
   period              = 300
   evaluation_periods  = 1
