@@ -39,7 +39,7 @@ class Control(Protocol):
     def name(self) -> str: ...
 
     def removed(self, ground: Any) -> AbstractContextManager[None]:
-        """Takes it away, and puts it back at the end."""
+        """Takes it away, or what it compares with, and puts it back at the end."""
         ...
 
     def state(self, ground: Any) -> Any:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from testbed.common import run as runs
 from tests.policy.probe import Outcome
 from tests.sessions.account import Account, Answer, Failed, FunctionFailed, expect, new_session, until
 
@@ -22,9 +23,10 @@ class Sessions:
     time. Every session that is made is closed at the end."""
 
     def __init__(self, run_id: str, stack_file: Path) -> None:
+        self.bed = runs.load(run_id)
         self.account = Account(run_id, stack_file)
         self._made: list[str] = []
-        # Somebody besides the functions writes their state.
+        # The owner writes into a session's state what the functions compare with.
         self.forged = False
 
     @contextlib.contextmanager
@@ -50,7 +52,7 @@ class Sessions:
         expect(outcome.get("refused", {}).get("reason") == "capacity", "EC2 must have no machine", outcome)
 
     def forge(self, session: str, key: str, job: Answer) -> None:
-        """What becomes of a session without a box if a thief may write the state bucket: it is his from its first step on."""
+        """What a session without a box is if it was the thief's from its first step on."""
         state = json.loads(self.read(f"sessions/{session}.json") or b"{}")
         forged = {**state, "client_key": key, "job": job, "phase": "claimed"}
         self.write(f"sessions/{session}.json", json.dumps(forged).encode())
@@ -198,11 +200,15 @@ class Variable:
 
 
 @dataclass(frozen=True)
-class StateOfTheFunctions:
-    """Who may write a session's state and its box's orders. Taken away, the thief writes them before there is a box; the
-    owner does it in his place, since the comparison that `create` makes with them is in its code and stays."""
+class Comparison:
+    """That a function compares a request with the saved state. It is in the function's code and stays; that nothing else stops
+    the attempt is shown by a state that says what the thief wants, which the account's owner writes."""
 
-    name: str = "state-bucket.json OnlyTheFunctions: nobody else writes sessions/ and boot/"
+    compares: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.compares}, shown by a forged state"
 
     @contextlib.contextmanager
     def removed(self, ground: Sessions) -> Iterator[None]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.attacks import box_root, catalogue
 from tests.attacks.attack import Attack, Verdict
-from tests.attacks.catalogue import cluster as of_the_cluster, memory, wire
+from tests.attacks.catalogue import box_role, cluster as of_the_cluster, memory, wire
 from tests.attacks.cluster import Cluster
 from tests.attacks.ground import Ground
 from tests.attacks.judging import judge
@@ -58,7 +58,7 @@ def _identities(choice: Choice) -> list[Verdict]:
 def _sessions(choice: Choice) -> list[Verdict]:
     """One box serves them all. The slots come last: those who wait for one are told nothing else."""
     parts: list[tuple[list[Attack], Callable[[Sessions], AbstractContextManager[None]]]] = [
-        (choice.of(memory.with_an_open_session()), lambda _ground: nullcontext()),
+        (choice.of([*memory.with_an_open_session(), *box_role.with_an_open_session()]), lambda _ground: nullcontext()),
         (choice.of(memory.with_a_spent_day()), Sessions.spent),
         (choice.of(memory.with_a_stop()), Sessions.stopped),
         (choice.of(memory.with_full_slots()), Sessions.full),

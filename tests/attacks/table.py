@@ -30,7 +30,7 @@ def summary(verdicts: list[Verdict]) -> str:
     thieves = ", ".join(f"{count} by {thief}" for thief, count in counts.items())
     return (
         f"{len(verdicts)} attempts ({thieves}): {len(held)} hold, {len(verdicts) - len(held)} do not; "
-        f"{len(removed)} got through when their controls were taken away"
+        f"{len(removed)} got through when their controls were taken away, or what code compares with was forged"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
+import json
 import sys
 import unittest
 from collections.abc import Iterator
@@ -13,11 +14,11 @@ from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.attacks import box_root, catalogue, judging  # noqa: E402
+from tests.attacks import box_root, catalogue, judging, markers  # noqa: E402
 from tests.attacks.attack import Attack, Thief, Verdict, asks  # noqa: E402
-from tests.attacks.catalogue import cluster, memory, wire  # noqa: E402
+from tests.attacks.catalogue import box_role, cluster, memory, wire  # noqa: E402
 from tests.attacks.controls import NotBack, taken_away  # noqa: E402
-from tests.attacks.sessions import TakingOver  # noqa: E402
+from tests.attacks.sessions import Comparison, TakingOver  # noqa: E402
 from tests.attacks.table import table  # noqa: E402
 from tests.network import trying  # noqa: E402
 from tests.network.attempts import Attempt  # noqa: E402
@@ -29,7 +30,7 @@ PAGES = Path(__file__).resolve().parents[2] / "docs"
 
 def rows() -> list[Attack]:
     sessions = (memory.with_an_open_session, memory.with_a_spent_day, memory.with_a_stop, memory.with_full_slots)
-    others = (cluster.attacks, wire.in_the_middle, *sessions)
+    others = (cluster.attacks, wire.in_the_middle, box_role.with_an_open_session, *sessions)
     return [*catalogue.identities(kubernetes=True), *(row for made in others for row in made())]
 
 
@@ -121,6 +122,38 @@ class Obeying:
 
     def orders(self, _session: str) -> dict[str, Any]:
         return self._orders
+
+    def close(self, session: str) -> None:
+        pass
+
+
+class Marked:
+    """A ground whose cleanup ends a marked session once its deadline has passed, and says so in its log later."""
+
+    forged = False
+
+    def __init__(self, *, compares: bool = True) -> None:
+        self.account, self._compares = self, compares
+        self.objects: dict[str, bytes] = {}
+        self.log: list[str] = []
+
+    def new(self) -> str:
+        return "a-session"
+
+    def claim(self, session: str) -> None:
+        self.objects[f"sessions/{session}.json"] = b'{"deadline": "2999-01-01T00:00:00Z", "slot": 1}'
+
+    def read(self, key: str) -> bytes | None:
+        return self.objects.get(key)
+
+    def write(self, key: str, content: bytes) -> None:
+        self.objects[key] = content
+
+    def put(self, session: str) -> None:
+        deadline = json.loads(self.objects[f"sessions/{session}.json"])["deadline"]
+        if deadline < "2999" or not self._compares:
+            self.objects[f"closed/{session}"] = b""
+        self.log.append(session)
 
     def close(self, session: str) -> None:
         pass
@@ -237,6 +270,26 @@ class Sessions(unittest.TestCase):
         self.assertTrue(attempt.run(Obeying(OTHER_KEY, JOB)).allowed)
         self.assertEqual(attempt.run(Obeying(KEY, JOB)).code, "NotHis")
         self.assertEqual(attempt.run(Obeying(OTHER_KEY, {**JOB, "uid": "0b"})).code, "NotHis")
+
+
+class Markers(unittest.TestCase):
+    def setUp(self) -> None:
+        instead = {"put": lambda ground, session: ground.put(session), "told": lambda ground, _session: "; ".join(ground.log)}
+        replaced = mock.patch.multiple(markers, **instead)
+        replaced.start()
+        self.addCleanup(replaced.stop)
+
+    def test_a_marker_got_through_only_if_the_session_ended(self) -> None:
+        self.assertEqual(markers.Marking("early").run(Marked()).code, markers.LIVES_ON)
+        self.assertTrue(markers.Marking("in time", over=True).run(Marked()).allowed)
+        self.assertTrue(markers.Marking("early").run(Marked(compares=False)).allowed)
+
+    def test_a_comparison_is_said_to_be_shown_by_a_forged_state(self) -> None:
+        ground, control = Marked(), Comparison("cleanup compares")
+        self.assertEqual(control.name, "cleanup compares, shown by a forged state")
+        with taken_away(ground, [control]):
+            self.assertTrue(markers.Marking("early").run(ground).allowed)
+        self.assertEqual(markers.Marking("early").run(Marked()).code, markers.LIVES_ON)
 
 
 class Asking(unittest.TestCase):

@@ -7,6 +7,8 @@ from typing import Any
 from tests.attacks.attack import Attack, Control, Thief, Try, asks
 from tests.attacks.controls import Bounds, Statement
 from tests.attacks.documents import BACKUP_BUCKET, ENDPOINT, JUMPBOX, RECEIPT_KEY, STATE_BUCKET
+from tests.attacks.markers import LIVES_ON, Marking
+from tests.attacks.sessions import Comparison
 from tests.policy.catalogue.buckets import retained_put
 from tests.policy.catalogue.receipt_key import sign_with
 from tests.policy.catalogue.requests import abort, delete, dry_run, get, invoke, list_objects, put, upload
@@ -23,6 +25,19 @@ PUTS = asks(WHO, "PutObject under its prefix, write-once", put(WHO, "backup", OW
 
 def attacks() -> list[Attack]:
     return [*_reading(), *_writing(), *_beside(), *_carried_away(), *_services()]
+
+
+def with_an_open_session() -> list[Attack]:
+    """On a `tests.attacks.sessions.Sessions`: the put itself is allowed."""
+    return [
+        _row(
+            "marks-another-session-ended",
+            Marking("s3:PutObject of another session's `ended` marker"),
+            LIVES_ON,
+            Marking("the same for a session past its deadline", over=True),
+            Comparison("cleanup compares with the saved deadline (crates/lambdas/src/cleanup.rs)"),
+        )
+    ]
 
 
 def _row(name: str, attempt: Try, error: str, twin: Try, *controls: Control) -> Attack:
@@ -258,7 +273,7 @@ def _services() -> list[Attack]:
     no_door = "AccessDeniedException"
     return [
         _row(
-            "ends-other-sessions",
+            "invokes-cleanup",
             asks(WHO, "lambda:Invoke of cleanup", invoke(WHO, cleanup)),
             no_door,
             asks("operator", "Invoke by the operator", invoke("operator", cleanup)),

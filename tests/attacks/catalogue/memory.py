@@ -11,8 +11,8 @@ from tests.attacks.sessions import (
     SLOTS,
     WAITS,
     Asking,
+    Comparison,
     Sessions,
-    StateOfTheFunctions,
     Stop,
     TakingOver,
     Tombstone,
@@ -29,6 +29,7 @@ GONE = {
 MISDIRECTED = "this function serves only requests of the cluster"
 AGAIN = Asking("create, asked again for the open session", lambda ground: ground.account.create(ground.open))
 CREATE = "CreateFunctionArn"
+BOUND = Comparison("create compares with the saved key and job (crates/lambdas/src/create.rs)")
 
 
 def _row(name: str, attempt: Try, error: str, twin: Asking, control: Control) -> Attack:
@@ -48,14 +49,14 @@ def with_an_open_session() -> list[Attack]:
             TakingOver("create of a session that has no box yet, with his own key", OTHER_KEY, JOB),
             "session_reused",
             AGAIN,
-            StateOfTheFunctions(),
+            BOUND,
         ),
         _row(
             "uses-a-session-for-another-job",
             TakingOver("create of a session that has no box yet, for another job", KEY, OTHER_JOB),
             "session_reused",
             AGAIN,
-            StateOfTheFunctions(),
+            BOUND,
         ),
         _row(
             "opens-a-closed-session",
