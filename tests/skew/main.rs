@@ -1,14 +1,18 @@
-//! The release before (commit 94692b2) beside this one, on the real parts. `cargo xtask prove skew` builds it, deploys it and
+//! The release before beside this one, on the real parts. `cargo xtask prove skew` builds it, deploys it and
 //! runs these one after the other; each says what must stand.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 #[allow(dead_code)] // what other tests need besides
+#[path = "../faults/aws.rs"]
+mod aws;
+#[allow(dead_code)]
 #[path = "../e2e/bed.rs"]
 mod bed;
 #[allow(dead_code)]
 #[path = "../e2e/job.rs"]
 mod job;
+mod whole;
 #[allow(dead_code)]
 #[path = "../e2e/workload.rs"]
 mod workload;
@@ -31,22 +35,45 @@ const CLEAN: Duration = Duration::from_secs(60);
 /// For a condition of the vault to follow what its stack was heard to speak.
 const HEARD: Duration = Duration::from_secs(60);
 
-const THIS: &str = "this release";
-const BEFORE: &str = "94692b2";
+/// This release, and the one before, as the evidence names them.
+fn this() -> String {
+    std::env::var("DRAWBRIDGE_THIS_RELEASE").expect("DRAWBRIDGE_THIS_RELEASE: version and commit")
+}
 
-/// The reason of the vault's condition on versions.
-fn versions_fit(bed: &Bed) -> Option<String> {
-    let vault: Value =
-        serde_json::from_str(&bed.kubectl(&["get", "backupvault", "default", "-o", "json"]).unwrap())
-            .unwrap();
+fn before() -> String {
+    std::env::var("DRAWBRIDGE_RELEASE_BEFORE").expect("DRAWBRIDGE_RELEASE_BEFORE: version and commit")
+}
+
+/// The zips to upgrade to, by spaces.
+fn newer_code() -> String {
+    std::env::var("DRAWBRIDGE_NEWER_CODE").expect("DRAWBRIDGE_NEWER_CODE: the zips to upgrade to")
+}
+
+/// Updates the stack to this release's template, policies and zips, as a user does by CloudFormation.
+fn upgrade(bed: &Bed, code: &str) -> Result<String, String> {
+    let mut upgrade = bed.python();
+    let (run, stack) = (bed.fact("/run"), bed.dir().join("stack.json"));
+    upgrade.args(["testbed/aws/deploy.py", "update", "--run", &run, "--stack"]).arg(stack).arg("--code");
+    upgrade.args(code.split(' '));
+    bed::output(upgrade)
+}
+
+fn controller_image(bed: &Bed) -> String {
+    let path = "jsonpath={.spec.template.spec.containers[0].image}";
+    bed.kubectl(&["get", "deployment", "drawbridge", "-n", "drawbridge-system", "-o", path]).unwrap()
+}
+
+/// The reason of one of the vault's conditions.
+fn reason(bed: &Bed, condition: &str) -> Option<String> {
+    let vault = bed.get("backupvault", "default", "default")?;
     let conditions = vault["status"]["conditions"].as_array()?;
-    let found = conditions.iter().find(|condition| condition["type"] == "VersionsFit")?;
+    let found = conditions.iter().find(|other| other["type"] == condition)?;
     found["reason"].as_str().map(str::to_owned)
 }
 
-fn shows(bed: &Bed, reason: &str) {
-    let shown = wait(HEARD, || versions_fit(bed).as_deref() == Some(reason));
-    assert!(shown, "the vault's VersionsFit was to be {reason}, it is {:?}", versions_fit(bed));
+fn shows(bed: &Bed, condition: &str, expected: &str) {
+    let shown = wait(HEARD, || reason(bed, condition).as_deref() == Some(expected));
+    assert!(shown, "the vault's {condition} was to be {expected}, it is {:?}", reason(bed, condition));
 }
 
 /// The job is Complete in its first attempt, and nothing is left.
@@ -78,10 +105,10 @@ fn this_controller_completes_on_the_stack_before() {
     let job = Job::apply(&bed, &workload, "whole");
     let status = completes(&bed, &job);
     assert!(!is_certified(&status), "the stack before certifies nothing: {status}");
-    shows(&bed, "OlderStack");
+    shows(&bed, "VersionsFit", "OlderStack");
     record(
-        THIS,
-        BEFORE,
+        &this(),
+        &format!("functions of {}", before()),
         "this_controller_completes_on_the_stack_before",
         begun,
         "VersionsFit=True (OlderStack)",
@@ -91,29 +118,22 @@ fn this_controller_completes_on_the_stack_before() {
 #[test]
 fn a_stack_upgraded_in_mid_session_loses_nothing() {
     let (bed, begun) = (Bed::open(), Instant::now());
-    let code = std::env::var("DRAWBRIDGE_NEWER_CODE").expect("DRAWBRIDGE_NEWER_CODE: the zips to upgrade to");
+    let code = newer_code();
     let workload = Workload::start(&bed, "skew-upgrade", 2, 256);
     let job = Job::apply(&bed, &workload, "upgraded");
     job.wait_until_bytes_cross(JOB);
-    let mut upgrade = bed.python();
-    let (run, stack) = (bed.fact("/run"), bed.dir().join("stack.json"));
-    upgrade.args(["testbed/aws/deploy.py", "update", "--run", &run, "--stack"]).arg(stack).arg("--code");
-    bed::output({
-        upgrade.args(code.split(' '));
-        upgrade
-    })
-    .unwrap();
+    upgrade(&bed, &code).unwrap();
     let status = completes(&bed, &job);
     assert!(!is_certified(&status), "the session keeps to what was chosen at its beginning: {status}");
     let next = Job::apply(&bed, &workload, "after");
     let status = completes(&bed, &next);
     assert!(is_certified(&status), "the next one speaks the newer revision: {status}");
-    shows(&bed, "SameRevision");
+    shows(&bed, "VersionsFit", "SameRevision");
     let shown =
         "the open session ended in its own words; the next was certified, VersionsFit=True (SameRevision)";
     record(
-        THIS,
-        "94692b2, upgraded under way",
+        &this(),
+        &format!("functions of {}, upgraded under way", before()),
         "a_stack_upgraded_in_mid_session_loses_nothing",
         begun,
         shown,
@@ -123,19 +143,16 @@ fn a_stack_upgraded_in_mid_session_loses_nothing() {
 #[test]
 fn the_controller_before_completes_on_this_stack() {
     let (bed, begun) = (Bed::open(), Instant::now());
-    let image = bed.kubectl(&[
-        "get",
-        "deployment",
-        "drawbridge",
-        "-n",
-        "drawbridge-system",
-        "-o",
-        "jsonpath={.spec.template.spec.containers[0].image}",
-    ]);
-    assert!(image.unwrap().ends_with(":previous"), "the controller before is to be installed");
+    assert!(controller_image(&bed).ends_with(":previous"), "the controller before is to be installed");
     let workload = Workload::start(&bed, "skew-older-controller", 2, 4);
     let job = Job::apply(&bed, &workload, "whole");
     let status = completes(&bed, &job);
     assert!(!is_certified(&status), "it could not have read a certificate: {status}");
-    record(BEFORE, THIS, "the_controller_before_completes_on_this_stack", begun, "it verified its receipt");
+    record(
+        &before(),
+        &this(),
+        "the_controller_before_completes_on_this_stack",
+        begun,
+        "it verified its receipt",
+    );
 }

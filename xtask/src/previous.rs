@@ -72,6 +72,16 @@ impl Previous {
         Ok(Package { create_zip, cleanup_zip, ..now.clone() })
     }
 
+    /// What its own sources call it.
+    pub(crate) fn version(&self) -> Result<String> {
+        let path = self.tree.join("Cargo.toml");
+        let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        let version = text.lines().find_map(|line| line.strip_prefix("version = \"")?.strip_suffix('"'));
+        version
+            .map(str::to_owned)
+            .with_context(|| format!("{} has no line version = \"...\"", path.display()))
+    }
+
     /// Its controller's image.
     pub(crate) fn image(&self, tools: &Tools) -> Result<PathBuf> {
         let image = paths::target().join("previous/package/controller.tar");

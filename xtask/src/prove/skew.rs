@@ -1,5 +1,7 @@
-//! The release before beside this one, on one test bed: its functions and boxes under this controller, an upgrade of the
-//! functions in mid-session, its controller over this stack.
+//! The release before beside this one: upgraded to it whole; then, on one test bed, its functions and boxes under this
+//! controller, an upgrade of the functions in mid-session, its controller over this stack.
+
+mod whole;
 
 use std::{
     ffi::OsStr,
@@ -15,16 +17,21 @@ use serde_json::{Value, json};
 use super::{Proof, faults::evidence};
 use crate::{
     bed::{Bed, NAMESPACE},
+    package::Package,
     paths,
-    previous::{self, Previous, TAG},
+    previous::{self, COMMIT, Previous, TAG},
     shell::step,
 };
 
-const HOW: &str = "The release before is commit `94692b2`, built from its own sources. Its `create` and `cleanup`, with its \
-                   box in the zip, run in a stack of this release's template with their own policies; its controller was installed with its own \
-                   chart. Since it knows no CA but the system's, its functions, boxes and controller run where the \
-                   system's is the run's. The rows follow one another on one bed, each a job on the real parts that must \
-                   be Complete in its first attempt and leave nothing on the AWS side.";
+const HOW: &str = "The release before is built from its own sources. In the first two rows all of it was installed as its own \
+                   documentation says: its template with its own policies and zips, its CRDs, its controller. In \
+                   mid-session the stack was updated to this release's template, policies and zips; afterwards the CRDs \
+                   and the operator were upgraded with Helm, and the vault was given the receipt key and the posture \
+                   function, as [upgrades](../upgrades.md) says. In the rows after them, on a test bed of their own, its \
+                   `create` and `cleanup`, with its box in the zip, run in a stack of this release's template with their \
+                   own policies `create`, `cleanup` and `jumpbox`. Since it knows no CA but the system's, its functions, \
+                   boxes and controller run where the system's is the run's. Each row is a job on the real parts that \
+                   must be Complete in its first attempt and leave nothing on the AWS side.";
 
 /// The rows in their order. Each is a run of its own: tests of one run go by the alphabet.
 const BEFORE: &str = "this_controller_completes_on_the_stack_before";
@@ -41,25 +48,62 @@ struct Row {
     shown: String,
 }
 
+/// What the releases are called in the table: version and commit.
+#[derive(Debug)]
+struct Releases {
+    this: String,
+    before: String,
+}
+
+impl Releases {
+    fn of(proof: &Proof, before: &Previous) -> Result<Self> {
+        let short: String = COMMIT.chars().take(12).collect();
+        Ok(Self {
+            this: format!("{} (`{}`)", env!("CARGO_PKG_VERSION"), proof.commit),
+            before: format!("{} (`{short}`)", before.version()?),
+        })
+    }
+
+    /// How the tests learn of them.
+    fn environment(&self) -> Vec<(&'static str, &OsStr)> {
+        vec![
+            ("DRAWBRIDGE_THIS_RELEASE", OsStr::new(&self.this)),
+            ("DRAWBRIDGE_RELEASE_BEFORE", OsStr::new(&self.before)),
+        ]
+    }
+}
+
 pub(super) fn run(proof: &Proof) -> Result<()> {
     let before = previous::build()?;
-    proof.on_a_bed(|bed| {
-        // The bed came up with this release's functions; nothing was opened yet.
-        fs::write(directory(bed).join("aws/guest-trust-on"), "")
-            .context("giving boxes a system that trusts the run's CA")?;
-        let older = before.functions(Path::new(bed.ca_bundle()), &proof.package)?;
-        deploy(bed, &policies(&before)?, [&older.create_zip, &older.cleanup_zip, &older.posture_zip])?;
-        bed.install()?;
-        forget_what_the_stack_before_has_not(bed)?;
-        let newer = [&proof.package.create_zip, &proof.package.cleanup_zip, &proof.package.posture_zip];
-        let newer = newer.map(|path| path.display().to_string()).join(" ");
-        let code = [("DRAWBRIDGE_NEWER_CODE", OsStr::new(&newer))];
-        let mut lines = evidence(bed, "skew", "this controller, the stack before", &[BEFORE], &[])?;
-        lines += &evidence(bed, "skew", "the stack upgraded in mid-session", &[UPGRADE], &code)?;
-        install_before(bed, &before)?;
-        lines += &evidence(bed, "skew", "the controller before, this stack", &[AFTER], &[])?;
-        proof.record("skew", "Two releases beside each other", HOW, &table(&lines)?)
-    })
+    let releases = Releases::of(proof, &before)?;
+    let mut lines = whole::run(proof, &before, &releases)?;
+    lines += &proof.on_a_bed(|bed| beside(bed, proof, &before, &releases))?;
+    proof.record("skew", "Two releases beside each other", HOW, &table(&lines)?)
+}
+
+/// The parts of either release swapped alone.
+fn beside(bed: &Bed, proof: &Proof, before: &Previous, releases: &Releases) -> Result<String> {
+    // The bed came up with this release's functions; nothing was opened yet.
+    fs::write(directory(bed).join("aws/guest-trust-on"), "")
+        .context("giving boxes a system that trusts the run's CA")?;
+    let older = before.functions(Path::new(bed.ca_bundle()), &proof.package)?;
+    deploy(bed, &policies(before)?, [&older.create_zip, &older.cleanup_zip, &older.posture_zip])?;
+    bed.install()?;
+    forget_what_the_stack_before_has_not(bed)?;
+    let (names, newer) = (releases.environment(), zips(&proof.package));
+    let mut code = names.clone();
+    code.push(("DRAWBRIDGE_NEWER_CODE", OsStr::new(&newer)));
+    let mut lines = evidence(bed, "skew", "this controller, the stack before", &[BEFORE], &names)?;
+    lines += &evidence(bed, "skew", "the stack upgraded in mid-session", &[UPGRADE], &code)?;
+    install_before(bed, before)?;
+    lines += &evidence(bed, "skew", "the controller before, this stack", &[AFTER], &names)?;
+    Ok(lines)
+}
+
+/// The functions' code as the tests are told of it.
+fn zips(package: &Package) -> String {
+    let all = [&package.create_zip, &package.cleanup_zip, &package.posture_zip];
+    all.map(|path| path.display().to_string()).join(" ")
 }
 
 fn directory(bed: &Bed) -> PathBuf {
@@ -126,11 +170,11 @@ fn install_before(bed: &Bed, before: &Previous) -> Result<()> {
     fs::write(&path, serde_json::to_vec_pretty(&values)?)
         .with_context(|| format!("writing {}", path.display()))?;
     let mut helm = bed.helm();
-    helm.args(["upgrade", "drawbridge"])
+    helm.args(["upgrade", "--install", "drawbridge"])
         .arg(before.tree.join("charts/drawbridge"))
         .args(["--namespace", NAMESPACE, "--reset-values", "--values"])
         .arg(&path);
-    step("helm upgrade to the release before", &format!("helm-previous-{}", bed.run), &mut helm)?;
+    step("helm upgrade or install of the release before", &format!("helm-previous-{}", bed.run), &mut helm)?;
     let trust = json!({"spec": {"template": {"spec": {
         "containers": [{"name": "controller", "env": [{"name": "SSL_CERT_FILE", "value": "/ca/ca.crt"}],
             "volumeMounts": [{"name": "ca", "mountPath": "/ca", "readOnly": true}]}],
