@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use drawbridge_protocol::{
     Baseline, Certificate, CertifiedSession, CleanupAnswer, CleanupRequest, CreateAnswer, CreateRequest,
-    Envelope, Manifest, Orders, PostureAnswer, PostureRequest, ReadyReport, Receipt,
+    Envelope, Manifest, Orders, PostureAnswer, PostureRequest, ReadyReport, Receipt, RejectionRecord,
     checks::ChecksConfig,
     json,
     manifest::Claimed,
@@ -25,6 +25,7 @@ pub(crate) fn documents(data: &[u8]) {
     document::<PostureAnswer>(data);
     document::<Manifest>(data);
     document::<Receipt>(data);
+    document::<RejectionRecord>(data);
     document::<Envelope>(data);
     document::<Certificate>(data);
     document::<CertifiedSession>(data);

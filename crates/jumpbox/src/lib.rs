@@ -19,6 +19,7 @@ mod keys;
 mod machine;
 mod orders;
 mod ready;
+mod rejections;
 mod rules;
 mod run;
 mod seal;

@@ -1,4 +1,4 @@
-//! Writes the session's last objects: sums, signed manifest, manifest; and makes the receipt.
+//! Signs for the session. Writes its last objects: sums, signed manifest, manifest; and makes the receipt.
 //!
 //! What is to be written is fixed before the first write, so that a commit that failed half-way goes on with the
 //! same bytes, and every later one gives the same receipt.
@@ -8,11 +8,11 @@ use std::fmt::Write as _;
 use bytes::Bytes;
 use drawbridge_protocol::{
     Certificate, CertificateError, Envelope, Manifest, ObjectKey, ObjectPrefix, ProtocolError, Receipt,
-    SessionSigner, Sha256, Version,
+    RejectionRecord, SessionSigner, Sha256, Version,
     certificate::Facts,
     json,
     manifest::ArtifactRecord,
-    upload::{Entry, Failure},
+    upload::{Entry, Failure, Rejected},
 };
 use jiff::Timestamp;
 
@@ -55,6 +55,27 @@ impl Sealer {
             instance: Some(&session.instance),
             program: Some(&session.program),
         })
+    }
+
+    /// What is kept of an artifact that was rejected.
+    pub(crate) fn rejection(&self, session: &Session, rejected: &Rejected) -> Result<Bytes, ProtocolError> {
+        let orders = &session.orders;
+        let record = RejectionRecord {
+            version: Version,
+            session: orders.session.clone(),
+            job: orders.job.clone(),
+            client_key: orders.client_key.fingerprint(),
+            instance: session.instance.clone(),
+            program: session.program.clone(),
+            bucket: orders.bucket.clone(),
+            prefix: orders.prefix.clone(),
+            rejected_at: Timestamp::now(),
+            artifact: rejected.name.clone(),
+            check: rejected.check.clone(),
+            reason: rejected.reason.clone(),
+        };
+        let envelope = self.0.sign(&record.to_statement()?)?;
+        json::write("rejection envelope", &envelope).map(Bytes::from)
     }
 
     /// Fixes what will be written.

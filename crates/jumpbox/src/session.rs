@@ -19,6 +19,7 @@ use jiff::Timestamp;
 use crate::{
     backlog::Backlog,
     ingest::{Attachment, Checks, Ingest, Outcome, Settings, Stored, drive},
+    rejections,
     seal::{Seal, Sealer},
     store::Store,
 };
@@ -47,7 +48,7 @@ pub(crate) struct Session {
     pub(crate) checks: Checks,
     /// Or why they cannot be used: then nothing is taken.
     rules: Result<Arc<Rules>, String>,
-    sealer: Sealer,
+    pub(crate) sealer: Sealer,
     state: Mutex<State>,
     /// Held while sealing; sealing twice at once would race for the same keys.
     seal: tokio::sync::Mutex<Option<Seal>>,
@@ -139,8 +140,13 @@ impl Session {
         let session = Arc::clone(self);
         tokio::spawn(async move {
             let (prefix, store) = (session.orders.prefix.clone(), session.store.clone());
-            let settle = |outcome: &Outcome| session.settle(&ingest, outcome);
-            drive(&ingest, prefix, store, &session.checks, intakes, settle).await;
+            let (outcome, told) = drive(&ingest, prefix, store, &session.checks, intakes).await;
+            if let Outcome::Rejected(rejected) = &outcome {
+                rejections::keep(&session, rejected).await;
+            }
+            // Before any connection hears of it.
+            session.settle(&ingest, &outcome);
+            told.send_replace(Some(outcome));
         });
         Ok(Beginning::Open(attachment))
     }

@@ -134,7 +134,7 @@ impl CertifiedSession {
 }
 
 /// What whoever holds a certificate knows of the session himself.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts<'a> {
     pub session: &'a SessionId,
     pub job: &'a JobRef,

@@ -9,7 +9,7 @@ use base64::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::ProtocolError;
+use crate::{ProtocolError, rejection};
 
 /// Implements what every checked string has in common: `FromStr`, `Display`, serde, `as_str`.
 macro_rules! checked_string {
@@ -151,6 +151,11 @@ impl ObjectPrefix {
     /// The key of an artifact's object; from the second on they carry a number: `x.tar.zst.0001`.
     pub fn artifact(&self, name: &ArtifactName, index: u32) -> ObjectKey {
         ObjectKey(if index == 0 { format!("{self}{name}") } else { format!("{self}{name}.{index:04}") })
+    }
+
+    /// The record of an artifact that was rejected.
+    pub fn rejection(&self, name: &ArtifactName) -> ObjectKey {
+        ObjectKey(format!("{self}{name}{}", rejection::SUFFIX))
     }
 
     /// The manifest, exactly the bytes that were signed. The last object of a session.

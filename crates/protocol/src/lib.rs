@@ -16,6 +16,7 @@ pub mod measures;
 pub mod orders;
 pub mod posture;
 pub mod receipt_key;
+pub mod rejection;
 pub mod revision;
 pub mod session;
 pub mod upload;
@@ -33,6 +34,7 @@ pub use measures::{Baseline, SeriesName, SourceMeasures, Sources};
 pub use orders::{Orders, ReadyReport};
 pub use posture::{Posture, PostureAnswer, PostureRequest};
 pub use receipt_key::ReceiptKey;
+pub use rejection::RejectionRecord;
 pub use revision::{Revision, Revisions};
 pub use session::{CleanupAnswer, CleanupRequest, CreateAnswer, CreateRequest};
 

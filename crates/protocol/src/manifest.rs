@@ -114,7 +114,7 @@ pub struct StoredObject {
     pub version: Option<String>,
 }
 
-/// What the checks said of an artifact that was stored. A rejected one is not stored and has no record.
+/// What the checks said of an artifact that was stored. A rejected one is not stored; see [`crate::RejectionRecord`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
@@ -325,7 +325,7 @@ fn certified(envelope: &Envelope, key: &ReceiptKey) -> Result<CertifiedSession, 
     envelope.certificate().ok_or(CertificateError::Missing)?.verify(key)
 }
 
-fn statement<P>(predicate_type: &str, subject: Vec<Subject>, predicate: P) -> Statement<P> {
+pub(crate) fn statement<P>(predicate_type: &str, subject: Vec<Subject>, predicate: P) -> Statement<P> {
     Statement {
         kind: STATEMENT_TYPE.to_owned(),
         subject,
@@ -334,7 +334,7 @@ fn statement<P>(predicate_type: &str, subject: Vec<Subject>, predicate: P) -> St
     }
 }
 
-fn open<P: serde::de::DeserializeOwned>(
+pub(crate) fn open<P: serde::de::DeserializeOwned>(
     what: &'static str,
     predicate_type: &str,
     envelope: &Envelope,

@@ -140,6 +140,10 @@ fn manifest_and_receipt() {
     let statement: drawbridge_protocol::manifest::Statement<drawbridge_protocol::Manifest> =
         serde_json::from_slice(&samples::manifest().to_statement().unwrap()).unwrap();
     golden("manifest_statement", &statement);
+    golden("rejection_record", &samples::rejection_record());
+    let statement: drawbridge_protocol::manifest::Statement<drawbridge_protocol::RejectionRecord> =
+        serde_json::from_slice(&samples::rejection_record().to_statement().unwrap()).unwrap();
+    golden("rejection_statement", &statement);
     golden("claimed_log", &samples::claimed_log());
     golden("stored_object_locked", &samples::locked_object());
 }

@@ -130,9 +130,13 @@ fn an_artifact_past_its_first_object_counts_on() {
     assert_eq!(prefix.artifact(&name, 0).as_str(), format!("{prefix}a.tar.zst"));
     assert_eq!(prefix.artifact(&name, 12).as_str(), format!("{prefix}a.tar.zst.0012"));
     // Whatever the parts, the whole is a key again.
-    for key in [prefix.artifact(&name, 9999), prefix.manifest(), prefix.manifest_envelope(), prefix.sums()] {
+    let last = [prefix.manifest(), prefix.manifest_envelope(), prefix.sums()];
+    for key in last.into_iter().chain([prefix.artifact(&name, 9999), prefix.rejection(&name)]) {
         assert!(key.as_str().parse::<ObjectKey>().is_ok());
     }
+    // No artifact can lie where the record of another one does.
+    assert_eq!(prefix.rejection(&name).as_str(), format!("{prefix}a.tar.zst.rejected.dsse.json"));
+    assert!("a.tar.zst.rejected.dsse.json".parse::<ArtifactName>().is_err());
 }
 
 #[test]

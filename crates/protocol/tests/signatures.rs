@@ -5,7 +5,7 @@
 mod samples;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-use drawbridge_protocol::{Envelope, Manifest, ProtocolError, Receipt, SessionSigner};
+use drawbridge_protocol::{Envelope, Manifest, ProtocolError, Receipt, RejectionRecord, SessionSigner};
 
 fn signed() -> (SessionSigner, Envelope) {
     let signer = SessionSigner::generate().unwrap();
@@ -19,6 +19,9 @@ fn what_was_signed_verifies_under_its_key_and_comes_back_the_same() {
     assert_eq!(Manifest::verify(&envelope, &signer.public().unwrap()).unwrap(), samples::manifest());
     let receipt = signer.sign(&samples::receipt().to_statement().unwrap()).unwrap();
     assert_eq!(Receipt::verify(&receipt, &signer.public().unwrap()).unwrap(), samples::receipt());
+    let rejection = signer.sign(&samples::rejection_record().to_statement().unwrap()).unwrap();
+    let read = RejectionRecord::verify(&rejection, &signer.public().unwrap()).unwrap();
+    assert_eq!(read, samples::rejection_record());
 }
 
 #[test]
@@ -58,6 +61,22 @@ fn a_receipt_is_no_manifest() {
     assert!(Manifest::verify(&receipt, &key).is_err());
     let (manifest_signer, manifest) = signed();
     assert!(Receipt::verify(&manifest, &manifest_signer.public().unwrap()).is_err());
+}
+
+#[test]
+fn a_rejection_is_no_manifest_and_a_manifest_no_rejection() {
+    let (signer, manifest) = signed();
+    let key = signer.public().unwrap();
+    let rejection = signer.sign(&samples::rejection_record().to_statement().unwrap()).unwrap();
+    assert!(RejectionRecord::verify(&rejection, &key).is_ok());
+    assert!(RejectionRecord::verify(&manifest, &key).is_err());
+    assert!(Manifest::verify(&rejection, &key).is_err());
+}
+
+#[test]
+fn a_rejection_that_nobody_would_read_is_not_written() {
+    let record = RejectionRecord { reason: "x".repeat(8 << 10), ..samples::rejection_record() };
+    assert!(matches!(record.to_statement(), Err(ProtocolError::TooLarge { .. })));
 }
 
 #[test]

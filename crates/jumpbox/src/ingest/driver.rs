@@ -23,15 +23,14 @@ use crate::store::{Store, StoreError};
 /// Chunks that are hashed in one go; a hop to another thread should be worth it.
 const BATCH: usize = 4;
 
-/// Runs one artifact to its end. `settle` hears of the outcome before any connection does.
+/// Runs one artifact to its end. No connection has heard of the outcome: the caller tells them, with the sender beside it.
 pub(crate) async fn drive(
     ingest: &Ingest,
     prefix: ObjectPrefix,
     store: Store,
     checks: &Checks,
     intakes: Intakes,
-    settle: impl FnOnce(&Outcome),
-) {
+) -> (Outcome, watch::Sender<Option<Outcome>>) {
     let Settings { bounds, .. } = ingest.settings;
     let Intakes { commands, acked, outcome, attached } = intakes;
     let uploads = Uploads::new(store, prefix, ingest.name.clone());
@@ -44,8 +43,7 @@ pub(crate) async fn drive(
     if !matches!(ended, Outcome::Stored(_)) {
         driver.uploads.abort().await;
     }
-    settle(&ended);
-    outcome.send_replace(Some(ended));
+    (ended, outcome)
 }
 
 struct Driver<'a> {

@@ -36,6 +36,9 @@ pub(crate) use driver::drive;
 /// millions of them; our client's have 256 KiB, those of a stream that was compressed elsewhere some KiB.
 const WAITING: usize = 16 << 10;
 
+/// S3 takes a small object in a tenth of a second; after an error there is time for three more tries.
+const RECORD: Duration = Duration::from_secs(10);
+
 /// Bounds that S3 and the protocol set.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
@@ -43,11 +46,13 @@ pub struct Bounds {
     pub parts_per_object: u32,
     /// How long an artifact waits for its client to come back.
     pub resume: Duration,
+    /// How long the answer that an artifact is rejected waits for the record of it.
+    pub record: Duration,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { parts_per_object: 10_000, resume: Duration::from_secs(RESUME_SECONDS) }
+        Self { parts_per_object: 10_000, resume: Duration::from_secs(RESUME_SECONDS), record: RECORD }
     }
 }
 
@@ -235,7 +240,7 @@ impl Attachment {
     fn tell(&self, command: Command) -> Result<(), Failure> {
         match self.ingest.commands.try_send(command) {
             Err(TrySendError::Full(_)) => Err(protocol(format!("more than {WAITING} unacknowledged frames"))),
-            // The driver is gone only when the outcome is there, which tells the client more than this could.
+            // The driver is gone only when the outcome is known, which tells the client more than this could.
             Ok(()) | Err(TrySendError::Closed(_)) => Ok(()),
         }
     }

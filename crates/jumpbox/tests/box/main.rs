@@ -8,6 +8,7 @@ mod denials;
 mod limits;
 mod locks;
 mod raw;
+mod rejections;
 mod resume;
 mod rules;
 mod s3;

@@ -35,7 +35,8 @@ async fn an_infected_log_is_rejected_and_never_becomes_an_object_and_a_clean_one
     let said = refusal(rig.upload("bad.web-0.app.log.zst", &eicar()).await);
     assert!(said.contains("check 'yara'") && said.contains("yara.eicar_test_file"), "{said}");
     rig.upload("good.web-0.app.log.zst", b"a line\n").await.unwrap();
-    assert_eq!(rig.objects().await.into_keys().collect::<Vec<_>>(), ["good.web-0.app.log.zst"]);
+    let names: Vec<_> = rig.objects().await.into_keys().collect();
+    assert_eq!(names, ["bad.web-0.app.log.zst.rejected.dsse.json", "good.web-0.app.log.zst"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

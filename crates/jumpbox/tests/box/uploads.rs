@@ -109,14 +109,16 @@ async fn what_fails_a_check_never_becomes_an_object() {
             assert!(matches!(raw.begin(&name).await, Some(BoxFrame::Rejected(_))));
         }
     }
-    assert!(rig.objects().await.is_empty());
+    let names: Vec<_> = rig.objects().await.into_keys().collect();
+    assert_eq!(names.len(), 4, "{names:?}");
+    assert!(names.iter().all(|name| name.ends_with(".rejected.dsse.json")), "{names:?}");
     assert_eq!(rig.unfinished().await, 0);
     // The twin that passes.
     let mut raw = Raw::greeted(&rig, 1).await;
     raw.begin("good.tar.zst").await;
     raw.data(0, b"data").await;
     assert!(matches!(raw.end(4, Sha256::of(b"data")).await, Some(BoxFrame::Accepted(_))));
-    assert_eq!(rig.objects().await.len(), 1);
+    assert_eq!(rig.objects().await.len(), 5);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,8 @@ use std::num::NonZeroU16;
 use drawbridge_protocol::{
     Baseline, Certificate, CertifiedSession, CleanupAnswer, CleanupRequest, ClusterName, CreateAnswer,
     CreateRequest, Envelope, JobRef, Manifest, ObjectKey, ObjectPrefix, Orders, ReadyReport, Receipt,
-    Revision, Revisions, SessionId, SessionPublicKey, Sha256, Sources, SshPublicKey, Version,
+    RejectionRecord, Revision, Revisions, SessionId, SessionPublicKey, Sha256, Sources, SshPublicKey,
+    Version,
     checks::{Effect, Finding, Measures},
     dsse::{PAYLOAD_TYPE, Signature},
     manifest::{ArtifactRecord, Claimed, GapReason, LogGap, LogRange, Observed, StoredObject, Verdict},
@@ -288,6 +289,24 @@ pub(crate) fn finding() -> Finding {
 
 pub(crate) fn rejected() -> Rejected {
     Rejected { name: begin().name, check: "digest".to_owned(), reason: "another one arrived".to_owned() }
+}
+
+pub(crate) fn rejection_record() -> RejectionRecord {
+    let Rejected { name, check, reason } = rejected();
+    RejectionRecord {
+        version: Version,
+        session: session(),
+        job: job(),
+        client_key: ssh_key().fingerprint(),
+        instance: "i-0123456789abcdef0".to_owned(),
+        program: Sha256::of(b"program"),
+        bucket: "backups".to_owned(),
+        prefix: prefix(),
+        rejected_at: at(2),
+        artifact: name,
+        check,
+        reason,
+    }
 }
 
 pub(crate) fn commit() -> Commit {
