@@ -2,6 +2,7 @@
 //!
 //! Nothing is believed before a signature holds, and a check that fails does not hide the others.
 
+mod rejected;
 mod report;
 
 use std::{
@@ -14,6 +15,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use drawbridge_protocol::{
     CertificateError, Envelope, Manifest, ObjectPrefix, ProtocolError, ReceiptKey, SessionId,
     SessionPublicKey, Sha256,
+    certificate::Facts,
     json::{self, MAX_MANIFEST},
     manifest::{ArtifactRecord, StoredObject},
 };
@@ -47,10 +49,19 @@ pub struct Wanted {
 /// Checks all that lies in `directory`. An error only where there is no directory to look at.
 pub fn directory(directory: &Path, trust: &Trust, wanted: &Wanted) -> Result<Report, ReadError> {
     let there = read::names(directory)?;
+    let (records, others): (Vec<&String>, Vec<&String>) =
+        there.iter().partition(|name| rejected::is_record(name));
     let mut report = Report::default();
-    let Some(manifest) = genuine(directory, trust, &mut report) else { return Ok(report) };
+    let Some((manifest, session_key)) = genuine(directory, trust, &mut report) else {
+        let sealed = others.iter().any(|name| *name == ENVELOPE);
+        let state = if sealed { "its manifest does not hold" } else { "NOT SEALED" };
+        for name in records {
+            rejected::alone(directory, name, state, trust, wanted, &mut report);
+        }
+        return Ok(report);
+    };
     report.about(&manifest);
-    if let Some(why) = unwanted(&manifest, wanted) {
+    if let Some(why) = unwanted(&manifest.facts(), wanted) {
         report.bad(ENVELOPE, why);
     }
     let mut named = BTreeMap::new();
@@ -58,22 +69,25 @@ pub fn directory(directory: &Path, trust: &Trust, wanted: &Wanted) -> Result<Rep
         check_artifact(directory, &manifest.prefix, artifact, &mut named, &mut report);
     }
     check_sums(directory, &named, &mut report);
+    for name in records {
+        rejected::beside(directory, name, &manifest, &session_key, &mut report);
+    }
     let ours: BTreeSet<&str> = named.keys().map(String::as_str).chain([ENVELOPE, MANIFEST, SUMS]).collect();
-    for extra in there.iter().filter(|name| !ours.contains(name.as_str())) {
+    for extra in others.into_iter().filter(|name| !ours.contains(name.as_str())) {
         // Whoever put it there chose its name; a terminal must not obey it.
         report.bad(&extra.escape_debug().to_string(), "no signed manifest names it".to_owned());
     }
     Ok(report)
 }
 
-/// The manifest, if the chain of signatures holds.
-fn genuine(directory: &Path, trust: &Trust, report: &mut Report) -> Option<Manifest> {
+/// The manifest and the key that signed it, if the chain of signatures holds.
+fn genuine(directory: &Path, trust: &Trust, report: &mut Report) -> Option<(Manifest, SessionPublicKey)> {
     let signed = read::whole(&directory.join(ENVELOPE), MAX_ENVELOPE).map_err(|error| error.to_string());
     let envelope = signed.and_then(|bytes| {
         json::parse::<Envelope>("envelope", &bytes, MAX_ENVELOPE).map_err(|error| error.to_string())
     });
     let envelope = report.take(ENVELOPE, envelope)?;
-    let manifest = report.take(ENVELOPE, verified(&envelope, trust))?;
+    let (manifest, session_key) = report.take(ENVELOPE, verified(&envelope, trust))?;
     let how = match trust {
         Trust::Pinned(key) => format!(
             "signed by box {} of session {}, whose key the receipt key {} certifies",
@@ -94,13 +108,16 @@ fn genuine(directory: &Path, trust: &Trust, report: &mut Report) -> Option<Manif
         Ok(_) => report.bad(MANIFEST, "it is not what was signed".to_owned()),
         Err(error) => report.bad(MANIFEST, error.to_string()),
     }
-    Some(manifest)
+    Some((manifest, session_key))
 }
 
-fn verified(envelope: &Envelope, trust: &Trust) -> Result<Manifest, String> {
+fn verified(envelope: &Envelope, trust: &Trust) -> Result<(Manifest, SessionPublicKey), String> {
     let verified = match trust {
-        Trust::Pinned(key) => Manifest::verify_certified(envelope, key).map(|(manifest, _)| manifest),
-        Trust::Session(key) => Manifest::verify(envelope, key).map_err(CertificateError::Document),
+        Trust::Pinned(key) => Manifest::verify_certified(envelope, key)
+            .map(|(manifest, certified)| (manifest, certified.session_key)),
+        Trust::Session(key) => Manifest::verify(envelope, key)
+            .map(|manifest| (manifest, key.clone()))
+            .map_err(CertificateError::Document),
     };
     verified.map_err(|error| match error {
         CertificateError::Document(ProtocolError::Signature { .. }) if matches!(trust, Trust::Session(_)) => {
@@ -110,17 +127,15 @@ fn verified(envelope: &Envelope, trust: &Trust) -> Result<Manifest, String> {
     })
 }
 
-fn unwanted(manifest: &Manifest, wanted: &Wanted) -> Option<String> {
-    let differs = |what: &str, found: &str, wanted: Option<&str>| {
-        wanted
-            .filter(|wanted| *wanted != found)
-            .map(|wanted| format!("it is of {what} {found}, not of {wanted}"))
+fn unwanted(found: &Facts<'_>, wanted: &Wanted) -> Option<String> {
+    let differs = |what: &str, is: &str, wanted: Option<&str>| {
+        wanted.filter(|wanted| *wanted != is).map(|wanted| format!("it is of {what} {is}, not of {wanted}"))
     };
     let session = wanted.session.as_ref().map(SessionId::as_str);
     let prefix = wanted.prefix.as_ref().map(ObjectPrefix::as_str);
-    differs("session", manifest.session.as_str(), session)
-        .or_else(|| differs("the job with uid", &manifest.job.uid, wanted.job_uid.as_deref()))
-        .or_else(|| differs("prefix", manifest.prefix.as_str(), prefix))
+    differs("session", found.session.as_str(), session)
+        .or_else(|| differs("the job with uid", &found.job.uid, wanted.job_uid.as_deref()))
+        .or_else(|| differs("prefix", found.prefix.as_str(), prefix))
 }
 
 /// Each object of an artifact, and the artifact as a whole.

@@ -15,7 +15,7 @@ use drawbridge_cli::verify::{Report, Trust, Wanted, directory};
 use drawbridge_protocol::SessionSigner;
 use serde_json::json;
 
-use crate::prefix::Prefix;
+use crate::prefix::{Prefix, REJECTED};
 
 fn verify(prefix: &Prefix) -> Report {
     directory(prefix.path(), &Trust::Pinned(prefix.receipt_key()), &Wanted::default()).unwrap()
@@ -76,6 +76,35 @@ const TAMPERED: &[(&str, Change, &str)] = &[
     ("the certificate's payload changed", Prefix::tamper_with_the_certificate, "pinned receipt key"),
     ("the certificate's signature cut short", Prefix::cut_the_certificate_s_signature, "pinned receipt key"),
     ("an object under another name", |p| p.rename("config-web-0.tar.zst", "other.tar.zst"), "other.tar.zst"),
+    (
+        "a rejection signed with another key",
+        |p| p.reject(&SessionSigner::generate().unwrap(), &[]),
+        "signature of the rejection",
+    ),
+    (
+        "a rejection of another session",
+        |p| p.reject(&p.signer, &[("session", json!("f".repeat(32)))]),
+        "another session than the manifest",
+    ),
+    (
+        "a rejection by another program",
+        |p| p.reject(&p.signer, &[("program", json!("0".repeat(64)))]),
+        "another session than the manifest",
+    ),
+    ("a rejection that nobody signed", |p| p.write(REJECTED, b"{}"), REJECTED),
+    (
+        "a rejection of another artifact",
+        |p| p.reject(&p.signer, &[("artifact", json!("other.log.zst"))]),
+        "the record of 'other.log.zst'",
+    ),
+    (
+        "a rejection of what can be no artifact",
+        |p| {
+            p.reject(&p.signer, &[]);
+            p.rename(REJECTED, "-n.rejected.dsse.json");
+        },
+        "no signed manifest names it",
+    ),
 ];
 
 #[test]
@@ -100,6 +129,48 @@ fn what_was_tampered_with_passes_with_neither() {
         let openssl = documented(&prefix);
         assert!(!openssl.status.success(), "{what}: openssl took it: {openssl:?}");
     }
+}
+
+#[test]
+fn a_rejection_beside_a_sealed_backup_is_told_and_the_backup_stays_verified() {
+    let prefix = Prefix::new();
+    prefix.reject(&prefix.signer, &[("reason", json!("a file named \u{1b}[2J"))]);
+    let report = verify(&prefix);
+    assert!(report.is_verified(), "{report}");
+    let said =
+        "artifact 'logs-web-0.log.zst' was rejected at 2026-11-21T10:02:00Z by check 'digest': a file named ";
+    assert!(report.to_string().contains(said), "{report}");
+    assert!(!report.to_string().contains('\u{1b}'), "a reason cannot command the terminal");
+    let openssl = documented(&prefix);
+    assert!(openssl.status.success(), "{openssl:?}");
+}
+
+#[test]
+fn a_prefix_that_was_never_sealed_says_what_was_rejected_and_is_not_verified() {
+    let prefix = Prefix::new();
+    prefix.reject(&prefix.signer, &[]);
+    prefix.unseal();
+    let report = |trust: &Trust, wanted: &Wanted| directory(prefix.path(), trust, wanted).unwrap();
+    let said = "NOT SEALED: artifact 'logs-web-0.log.zst' was rejected at 2026-11-21T10:02:00Z by check 'digest': \
+                another one arrived";
+
+    let ours = Trust::Session(prefix.signer.public().unwrap());
+    let proven = report(&ours, &Wanted::default());
+    assert!(proven.to_string().contains(&format!("{said}\n")), "{proven}");
+    // No certificate reached the box.
+    let unproven = report(&Trust::Pinned(prefix.receipt_key()), &Wanted::default());
+    assert!(unproven.to_string().contains(&format!("{said}, says a record whose key ")), "{unproven}");
+    let other = Trust::Session(SessionSigner::generate().unwrap().public().unwrap());
+    let forged = report(&other, &Wanted::default());
+    assert!(forged.to_string().contains("signature of the rejection"), "{forged}");
+    assert!(!forged.to_string().contains("was rejected"), "{forged}");
+    let another = Wanted { job_uid: Some("ffff".to_owned()), ..Wanted::default() };
+    let unwanted = report(&ours, &another);
+    assert!(unwanted.to_string().contains("not of ffff"), "{unwanted}");
+    for report in [proven, unproven, forged, unwanted] {
+        assert!(!report.is_verified(), "{report}");
+    }
+    assert!(!documented(&prefix).status.success());
 }
 
 #[test]

@@ -13,7 +13,7 @@ use aws_lc_rs::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use drawbridge_protocol::{
-    Certificate, CertifiedSession, Envelope, Manifest, ReceiptKey, SessionSigner, Sha256,
+    Certificate, CertifiedSession, Envelope, Manifest, ReceiptKey, RejectionRecord, SessionSigner, Sha256,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -21,7 +21,10 @@ use tempfile::TempDir;
 /// The protocol's own sample: one artifact of four bytes, `data`.
 const SAMPLE: &str = include_str!("../../../protocol/golden/manifest.json");
 const CERTIFIED: &str = include_str!("../../../protocol/golden/certified_session.json");
+const REJECTION: &str = include_str!("../../../protocol/golden/rejection_record.json");
 const OBJECT: &str = "config-web-0.tar.zst";
+/// The record of an artifact that is not stored.
+pub(crate) const REJECTED: &str = "logs-web-0.log.zst.rejected.dsse.json";
 
 /// A directory with one session's objects, and beside it the pinned key.
 pub(crate) struct Prefix {
@@ -163,6 +166,25 @@ impl Prefix {
         let signature = BASE64.decode(&certificate.signatures[0].sig).unwrap();
         certificate.signatures[0].sig = BASE64.encode(&signature[..signature.len() - 1]);
         self.sign(&self.signer, Some(certificate));
+    }
+
+    /// Writes the record of a rejected artifact, with `fields` that say something else, signed by `signer`.
+    pub(crate) fn reject(&self, signer: &SessionSigner, fields: &[(&str, Value)]) {
+        let mut record: Value = serde_json::from_str(REJECTION).unwrap();
+        record["artifact"] = json!("logs-web-0.log.zst");
+        for (field, value) in fields {
+            record[*field] = value.clone();
+        }
+        let record: RejectionRecord = serde_json::from_value(record).unwrap();
+        let envelope = signer.sign(&record.to_statement().unwrap()).unwrap();
+        self.write(REJECTED, &serde_json::to_vec(&envelope).unwrap());
+    }
+
+    /// As a session leaves it that was never sealed.
+    pub(crate) fn unseal(&self) {
+        for name in ["manifest.json", "manifest.dsse.json", "SHA256SUMS"] {
+            self.remove(name);
+        }
     }
 
     fn objects(&self) -> Vec<Value> {
