@@ -89,6 +89,7 @@ class Pipeline:
         return "\n".join(
             [
                 "#!/bin/bash",
+                "systemctl mask --now sshd",
                 f"mkdir -p {place} /run/sshd && umask 077",
                 f"cat >{place}/host <<'END'\n{self.host_key.read_text()}END",
                 f"cat >{place}/keys <<'END'\n{self.key.with_suffix('.pub').read_text()}END",

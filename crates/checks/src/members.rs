@@ -10,6 +10,9 @@ use crate::{
 
 const SETUID: u32 = 0o4000;
 const SETGID: u32 = 0o2000;
+/// Bytes of a path, its end included, that Linux takes. What is longer is never unpacked, and looking each of its parents up
+/// would cost the square of its length.
+const PATH_MAX: usize = 4_096;
 
 /// What must be remembered of the members before.
 #[derive(Debug)]
@@ -90,7 +93,7 @@ impl Structure {
     }
 
     fn through_link(&self, path: &[u8], normal: &[u8], found: &mut Findings) {
-        if self.links.is_empty() {
+        if self.links.is_empty() || normal.len() >= PATH_MAX {
             return;
         }
         if let Some(link) = names::parents(normal).find(|parent| self.links.contains(parent)) {

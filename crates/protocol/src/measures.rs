@@ -67,7 +67,7 @@ pub struct SourceMeasures {
     /// Bytes before compression.
     pub bytes: u64,
     pub sample: Sample,
-    /// A comparison with the run before found something; this run is not compared with.
+    /// The comparison of its density with the run before found something; no run is compared with this one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub alarmed: bool,
 }
@@ -184,7 +184,7 @@ pub struct Baseline {
 }
 
 impl Baseline {
-    /// What the next run is compared with, after `run`. A source whose comparison found something keeps what it was
+    /// What the next run is compared with, after `run`. A source that alarmed keeps what it was
     /// compared with: an encrypted backup does not become the measure of the next one. `None` where `run` is not newer.
     pub fn after(before: Option<&Self>, run: Self) -> Option<Self> {
         if before.is_some_and(|before| run.sealed_at <= before.sealed_at) {

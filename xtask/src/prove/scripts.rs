@@ -82,8 +82,9 @@ pub(super) const ATTACKS: Script = Script {
           the local AWS with the stack deployed. A row holds when the attempt ends with exactly the expected error; its twin, \
           which differs little, is allowed; the attempt gets through once what stops it is taken away on the live bed (a \
           statement of a policy, a rule of a group, of RBAC or of the CRD, a variable of a function; that a policy does not \
-          allow something is taken away by allowing it); of several controls each stops it while the others are away; and \
-          all of it stands and stops the attempt again at the end.",
+          allow something is taken away by allowing it; a comparison in a function's code stays, and a forged state shows that \
+          nothing else stops the attempt); of several controls each stops it while the others are away; and all of it stands \
+          and stops the attempt again at the end.",
     stack: true,
     words: &[],
 };
