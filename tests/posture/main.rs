@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
+mod alone;
 #[allow(dead_code)] // what the end-to-end tests need besides
 #[path = "../e2e/bed.rs"]
 mod bed;

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::bed::{Bed, wait};
@@ -41,6 +42,20 @@ impl<'a> Vault<'a> {
     pub(crate) fn requires(&self, ids: Option<&[&str]>) {
         let patch = json!({"spec": {"requiredGuarantees": ids}}).to_string();
         self.bed.kubectl(&["patch", "backupvault", self.name, "--type=merge", "-p", &patch]).unwrap();
+    }
+
+    /// When the stack was last looked at.
+    pub(crate) fn looked_at(&self) -> Timestamp {
+        self.status()["posture"]["checkedAt"].as_str().expect("a look").parse().unwrap()
+    }
+
+    /// The annotation that the last look was for.
+    pub(crate) fn asked_for(&self) -> Value {
+        self.status()["posture"]["askedFor"].clone()
+    }
+
+    pub(crate) fn is_held(&self) -> bool {
+        self.held().is_some_and(|(status, _)| status == "True")
     }
 
     fn held(&self) -> Option<(String, String)> {
