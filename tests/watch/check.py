@@ -44,6 +44,21 @@ def silence(ground: Ground) -> None:
     say("silence is noticed, and only a signed manifest ends it")
 
 
+def rejected(ground: Ground) -> None:
+    """A box's record of a rejection raises the alarm; what it stores besides does not."""
+    alarm, before = "RejectedAlarm", ground.rejections()
+    ground.box_puts(f"probe-{ground.world.fresh()}/config.tar.zst")
+    ground.seal()
+    sealed = ground.counted()
+    ground.heard()
+    ground.box_puts(f"probe-{ground.world.fresh()}/config.tar.zst.rejected.dsse.json")
+    wait_until("a rejection raises the alarm", lambda: ground.alarm(alarm) == "ALARM", seconds=15)
+    wait_until("the topic hears of the rejection", lambda: "ALARM" in ground.heard(alarm), seconds=15)
+    require(ground.rejections() == before + 1, "an object that is no record of a rejection was counted as one")
+    require(ground.counted() <= sealed + 1, "a record of a rejection was counted as a sealed manifest")
+    say("a rejection is told behind the bridge")
+
+
 def told_by_whom(ground: Ground) -> None:
     """The topic takes only alarms' word: without its policy's leave nobody is told."""
     with ground.without("alarm-topic", "AlarmsTell"):
@@ -129,7 +144,7 @@ def main() -> int:
     arguments = parser.parse_args()
     with World(arguments.run, arguments.stack).set_up() as world, Ground(world).set_up() as ground:
         try:
-            for part in (silence, told_by_whom, counted_by_whom, recorded, receipt_key_in_danger):
+            for part in (silence, rejected, told_by_whom, counted_by_whom, recorded, receipt_key_in_danger):
                 part(ground)
         finally:
             world.deploy(None)

@@ -70,12 +70,19 @@ class Ground:
 
     def counted(self) -> float:
         """Manifests of the last minutes, as CloudWatch counts them."""
-        bucket = {"Name": "Bucket", "Value": self.world.outputs["BackupBucket"]}
-        return self._sum("ManifestSealed", datetime.now(timezone.utc) - timedelta(hours=1), bucket)
+        return self._of_bucket("ManifestSealed")
+
+    def rejections(self) -> float:
+        """Records of rejected artifacts, of the last minutes as well."""
+        return self._of_bucket("ArtifactRejected")
 
     def threats(self, since: datetime) -> float:
         """Attempts on the stack's keys, as CloudWatch counts them."""
         return self._sum(f"KeyThreatened-{self.world.cluster}", since)
+
+    def _of_bucket(self, metric: str) -> float:
+        bucket = {"Name": "Bucket", "Value": self.world.outputs["BackupBucket"]}
+        return self._sum(metric, datetime.now(timezone.utc) - timedelta(hours=1), bucket)
 
     def _sum(self, metric: str, since: datetime, *dimensions: dict[str, str]) -> float:
         found = self.world.client("cloudwatch", "root").get_metric_statistics(

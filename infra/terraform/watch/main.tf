@@ -251,6 +251,57 @@ resource "aws_cloudwatch_metric_alarm" "silence" {
   dimensions          = { Bucket = "drawbridge-${var.cluster_name}-backup-${data.aws_caller_identity.here.account_id}" }
 }
 
+resource "aws_cloudwatch_event_rule" "artifact_rejected" {
+  name        = "drawbridge-${var.cluster_name}-watch-rejected"
+  description = "A box has rejected an artifact"
+
+  event_pattern = jsonencode({
+    source        = ["aws.s3"]
+    "detail-type" = ["Object Created"]
+    detail = {
+      bucket = { name = ["drawbridge-${var.cluster_name}-backup-${data.aws_caller_identity.here.account_id}"] }
+      object = { key = [{ suffix = ".rejected.dsse.json" }] }
+    }
+  })
+
+  depends_on = [aws_cloudwatch_log_resource_policy.watch_log_policy]
+}
+
+resource "aws_cloudwatch_event_target" "artifact_rejected_log" {
+  rule      = aws_cloudwatch_event_rule.artifact_rejected.name
+  target_id = "log"
+  arn       = "arn:${data.aws_partition.here.partition}:logs:${data.aws_region.here.region}:${data.aws_caller_identity.here.account_id}:log-group:${aws_cloudwatch_log_group.watch_log.name}"
+}
+
+resource "aws_cloudwatch_log_metric_filter" "artifact_rejected_metric" {
+  name           = "artifact-rejected"
+  log_group_name = aws_cloudwatch_log_group.watch_log.name
+  pattern        = "{ $.source = \"aws.s3\" && $.detail.object.key = \"*.rejected.dsse.json\" }"
+
+  metric_transformation {
+    namespace  = "Drawbridge"
+    name       = "ArtifactRejected"
+    value      = "1"
+    dimensions = { Bucket = "$.detail.bucket.name" }
+  }
+}
+
+resource "aws_cloudwatch_metric_alarm" "rejected" {
+  alarm_name          = "drawbridge-${var.cluster_name}-rejected"
+  alarm_description   = "A box of ${var.cluster_name} rejected an artifact; the object *.rejected.dsse.json says which and why"
+  namespace           = "Drawbridge"
+  metric_name         = "ArtifactRejected"
+  statistic           = "Sum"
+  period              = 60
+  evaluation_periods  = 1
+  datapoints_to_alarm = 1
+  comparison_operator = "GreaterThanOrEqualToThreshold"
+  threshold           = 1
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.alarm_topic.arn]
+  dimensions          = { Bucket = "drawbridge-${var.cluster_name}-backup-${data.aws_caller_identity.here.account_id}" }
+}
+
 resource "aws_cloudwatch_event_rule" "key_threatened" {
   count       = local.has_key ? 1 : 0
   name        = "drawbridge-${var.cluster_name}-watch-key"

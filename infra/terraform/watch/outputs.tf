@@ -13,6 +13,10 @@ output "silence_alarm" {
   value = aws_cloudwatch_metric_alarm.silence.alarm_name
 }
 
+output "rejected_alarm" {
+  value = aws_cloudwatch_metric_alarm.rejected.alarm_name
+}
+
 output "key_alarm" {
   value = one(aws_cloudwatch_metric_alarm.key_in_danger[*].alarm_name)
 }
