@@ -59,9 +59,9 @@ fn rejecting(tar: &[u8]) -> Option<String> {
     let config = ChecksConfig::default();
     let mut checker =
         Checker::new(&"a.tar.zst".parse().unwrap(), &config, &shared, &NoInspectors).unwrap().unwrap();
-    let fed = checker.feed(&zstd::stream::encode_all(tar, 1).unwrap());
-    let checked = fed.and_then(|()| checker.finish((tar.len() as u64, &Sha256::of(tar))));
-    checked.err().map(|rejection| rejection.check.to_string())
+    let outcome = checker.feed(&zstd::stream::encode_all(tar, 1).unwrap());
+    let outcome = outcome.and_then(|()| checker.finish((tar.len() as u64, &Sha256::of(tar))));
+    outcome.err().map(|rejection| rejection.check.to_string())
 }
 
 #[test]
