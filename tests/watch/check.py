@@ -144,7 +144,7 @@ def main() -> int:
     arguments = parser.parse_args()
     with World(arguments.run, arguments.stack).set_up() as world, Ground(world).set_up() as ground:
         try:
-            for part in (silence, rejected, told_by_whom, counted_by_whom, recorded, receipt_key_in_danger):
+            for part in (silence, told_by_whom, counted_by_whom, recorded, receipt_key_in_danger, rejected):
                 part(ground)
         finally:
             world.deploy(None)
