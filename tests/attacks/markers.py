@@ -49,7 +49,7 @@ class Marking:
 
 def _settled(ground: Any, session: str) -> Outcome | None:
     """The log is read first: what it tells of a session that ends comes after the session's tombstone."""
-    said = told(ground, session)
+    said = ground.account.sweeper_said(session)
     if ground.read(f"closed/{session}") is not None:
         return Outcome(None)
     return Outcome(LIVES_ON, said) if said else None
@@ -78,10 +78,3 @@ def put(ground: Sessions, session: str) -> None:
     )
     marker = {"Bucket": account.outputs["BackupBucket"], "Key": f"clusters/{account.cluster}/ended/{session}"}
     within(Names(ground.bed.index).machine(instance), lambda: s3.put_object(**marker, Body=b"", IfNoneMatch="*"))
-
-
-def told(ground: Sessions, session: str) -> str:
-    """What the function that markers invoke has logged about a session."""
-    function = ground.account.outputs["SweepFunctionArn"].rpartition(":")[2]
-    events = ground.account.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{function}")["events"]
-    return "; ".join(event["message"] for event in events if session in event["message"])

@@ -86,6 +86,7 @@ COVERED = {
     Mutant("backup-bucket", "NobodyReplicatesHere", ("Action", 1)): SERVICES_OWN,
     Mutant("create", "WriteOwnLog", ("Resource", 1)): NO_STREAMS,
     Mutant("cleanup", "WriteOwnLog", ("Resource", 1)): NO_STREAMS,
+    Mutant("cleanup", "WriteOwnLog", ("Resource", 3)): NO_STREAMS,
     Mutant("posture", "WriteOwnLog", ("Resource", 1)): NO_STREAMS,
 }
 

@@ -122,6 +122,12 @@ class Account:
     def sweep(self) -> Answer:
         return self._invoke(self._owner, "SweepFunctionArn", {"sweep": True})
 
+    def sweeper_said(self, session: str) -> str:
+        """What the function that markers invoke has logged about a session."""
+        function = self.outputs["SweepFunctionArn"].rpartition(":")[2]
+        events = self.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{function}")["events"]
+        return "; ".join(event["message"] for event in events if session in event["message"])
+
     def _invoke(self, client: Any, function: str, payload: Answer) -> Answer:
         answer = client.invoke(FunctionName=self.outputs[function], Payload=json.dumps(payload))
         body = json.loads(answer["Payload"].read())

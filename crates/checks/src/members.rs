@@ -10,8 +10,8 @@ use crate::{
 
 const SETUID: u32 = 0o4000;
 const SETGID: u32 = 0o2000;
-/// Bytes of a path, its end included, that Linux takes. What is longer is never unpacked, and looking each of its parents up
-/// would cost the square of its length.
+/// Bytes of a path, its end included, that Linux takes. A link of a longer name is none that anything can lead through; to
+/// look such parents up as well would cost the square of a name's length.
 const PATH_MAX: usize = 4_096;
 
 /// What must be remembered of the members before.
@@ -67,10 +67,16 @@ impl Structure {
         }
         match (kind, link) {
             (EntryKind::SymbolicLink, Some(target)) => symbolic(path, &normal, target, found),
-            (EntryKind::HardLink, Some(target)) => self.hard(path, target, found),
+            (EntryKind::HardLink, Some(target)) => {
+                self.hard(path, target, found);
+                if makes_link {
+                    less_deep(path, &normal, target, found);
+                }
+            }
             _ => {}
         }
-        if makes_link && found.wants(CheckId::TarThroughLink) && self.links.insert(&normal) == Name::Unkept {
+        let remembered = found.wants(CheckId::TarThroughLink) || found.wants(CheckId::TarSymlinkLeaves);
+        if makes_link && remembered && self.links.insert(&normal) == Name::Unkept {
             found.note(
                 CheckId::TarThroughLink,
                 format_args!("more symbolic links than can be remembered; '{}' is one too many", Path(path)),
@@ -85,18 +91,19 @@ impl Structure {
         }
     }
 
-    /// Whether a symbolic link comes of it. One does of a hard link to one, which harms no more than the link itself:
-    /// tar makes it where two names share a link, and where it is told to gather a name twice.
+    /// Whether a symbolic link comes of it. One does of a hard link to one: tar makes it where two names share a link, and
+    /// where it is told to gather a name twice.
     fn makes_link(&self, kind: EntryKind, link: Option<&[u8]>) -> bool {
         let target = link.filter(|_| kind == EntryKind::HardLink).and_then(names::normal);
         kind == EntryKind::SymbolicLink || target.is_some_and(|target| self.links.contains(&target))
     }
 
     fn through_link(&self, path: &[u8], normal: &[u8], found: &mut Findings) {
-        if self.links.is_empty() || normal.len() >= PATH_MAX {
+        if self.links.is_empty() {
             return;
         }
-        if let Some(link) = names::parents(normal).find(|parent| self.links.contains(parent)) {
+        let mut parents = names::parents(normal).take_while(|parent| parent.len() < PATH_MAX);
+        if let Some(link) = parents.find(|parent| self.links.contains(parent)) {
             found.note(
                 CheckId::TarThroughLink,
                 format_args!("'{}' lies behind the symbolic link '{}'", Path(path), Path(link)),
@@ -111,6 +118,21 @@ impl Structure {
         } else if let Some(normal) = names::normal(target) {
             self.through_link(path, &normal, found);
         }
+    }
+}
+
+/// A symbolic link's second name that lies less deep: from there its target may lead out though from the first it does not.
+fn less_deep(path: &[u8], normal: &[u8], target: &[u8], found: &mut Findings) {
+    let Some(first) = names::normal(target) else { return };
+    if names::parents(normal).count() < names::parents(&first).count() {
+        found.note(
+            CheckId::TarSymlinkLeaves,
+            format_args!(
+                "'{}' is less deep than the symbolic link '{}' that it is",
+                Path(path),
+                Path(target)
+            ),
+        );
     }
 }
 

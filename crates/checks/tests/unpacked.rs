@@ -19,6 +19,7 @@ CASES = [
     ("behind a link", "tar_through_link", AWAY, ("a/new", FILE, "")),
     ("behind a link's second name", "tar_through_link", AWAY, ("b", HARD, "a"), ("b/new", FILE, "")),
     ("behind its third name", "tar_through_link", AWAY, ("b", HARD, "a"), ("c", HARD, "./b"), ("c/new", FILE, "")),
+    ("far behind a link", "tar_through_link", AWAY, ("a/" + "d" * 200 + ("/" + "e" * 200) * 19 + "/" + "f" * 74, FILE, "")),
     ("over a link's second name", "tar_through_link", NEW, ("b", HARD, "a"), ("b", FILE, "")),
     ("a file's second name over a link", "tar_through_link", NEW, ("f", FILE, ""), ("a", HARD, "f")),
     ("through a link and up", "tar_hardlink_leaves", DEEP, ("b", HARD, "a/../kept"), ("b", FILE, "")),

@@ -41,7 +41,7 @@ struct Verify {
     /// The stack's receipt key in PEM or DER, as `aws kms get-public-key` gives it.
     #[arg(long, value_name = "FILE", required_unless_present = "session_key")]
     receipt_key: Option<PathBuf>,
-    /// The session key itself in base64, from the job's status.receipt.sessionKey, or status.session.sessionKey where
+    /// The session key itself in base64, from the job's status.receipt.sessionKey, or from the create function's log where
     /// nothing was sealed: for a stack without a receipt key, and for the records of a session that was not sealed. It is
     /// worth as much as the place that you have it from.
     #[arg(long, value_name = "KEY", conflicts_with = "receipt_key")]

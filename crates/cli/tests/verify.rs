@@ -146,6 +146,15 @@ fn a_rejection_beside_a_sealed_backup_is_told_and_the_backup_stays_verified() {
 }
 
 #[test]
+fn a_rejection_of_what_the_manifest_has_as_stored_is_no_honest_box_s() {
+    let prefix = Prefix::new();
+    prefix.reject(&prefix.signer, &[("artifact", json!("config-web-0.tar.zst"))]);
+    prefix.rename(REJECTED, "config-web-0.tar.zst.rejected.dsse.json");
+    let report = verify(&prefix);
+    assert!(!report.is_verified() && report.to_string().contains("no honest box signs both"), "{report}");
+}
+
+#[test]
 fn a_prefix_that_was_never_sealed_says_what_was_rejected_and_is_not_verified() {
     let prefix = Prefix::new();
     prefix.reject(&prefix.signer, &[]);

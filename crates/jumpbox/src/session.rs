@@ -18,7 +18,7 @@ use jiff::Timestamp;
 
 use crate::{
     backlog::Backlog,
-    ingest::{Attachment, Checks, Ingest, Outcome, Settings, Stored, drive},
+    ingest::{Attachment, Checks, Driven, Ingest, Outcome, Settings, Stored, drive},
     rejections,
     seal::{Seal, Sealer},
     store::Store,
@@ -140,9 +140,14 @@ impl Session {
         let session = Arc::clone(self);
         tokio::spawn(async move {
             let (prefix, store) = (session.orders.prefix.clone(), session.store.clone());
-            let (outcome, told) = drive(&ingest, prefix, store, &session.checks, intakes).await;
+            let Driven { outcome, told, unfinished } =
+                drive(&ingest, prefix, store, &session.checks, intakes).await;
+            // The record comes first: where S3 is slow, giving up what was uploaded takes longer than a box may live.
             if let Outcome::Rejected(rejected) = &outcome {
                 rejections::keep(&session, rejected).await;
+            }
+            if let Some(uploads) = unfinished {
+                uploads.abort().await;
             }
             // Before any connection hears of it.
             session.settle(&ingest, &outcome);

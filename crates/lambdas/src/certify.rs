@@ -73,7 +73,7 @@ impl Creator {
         let made = session.phase.remains();
         let certified = Session { certificate: Some(certificate.clone()), ..session };
         let saved = self.store().save(certified, Some(&etag)).await?.ok_or(Interrupt::Overtaken(made))?;
-        info!(session = %saved.session.session, session_key = %report.session_key, key = signer.key(), "certified");
+        info!(session = %saved.session.session, key = signer.key(), "certified");
         Ok(Some(certificate))
     }
 }

@@ -39,6 +39,8 @@ impl Creator {
             warn!(session = %session.session, why, "the box's report is refused");
             return Ok(refused(Refusal::BoxEnded, format!("the box's report is not valid: {why}")));
         }
+        // Whoever reads what the box signed and does not believe the cluster has the key from here.
+        info!(session = %session.session, session_key = %report.session_key, "the box has reported");
         let prefix = ObjectPrefix::of_session(&self.config.stack.cluster, &session.job, &session.session)?;
         let (deadline, revision) = (session.deadline, session.revision);
         // A client of the first revision could not read it, and a box of it not either.

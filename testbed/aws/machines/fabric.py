@@ -12,7 +12,7 @@ from testbed.common.shell import run, succeeds
 from ..layout import Names
 from ..namespaces import ip_batch, settings
 from .resolver import Resolver
-from .rules import device, render
+from .rules import attached, device, render
 from .sending import METADATA_ADDRESS, RESOLVER_ADDRESS, resolver_of
 
 # Route tables of an instance that hold one interface's routes, as Amazon Linux sets them up.
@@ -30,6 +30,7 @@ class Fabric:
         self._lock = threading.Lock()
         self._plugged: dict[str, str] = {}
         self._rules = ""
+        self._publics: dict[str, str] = {}
         self._resolver = Resolver(names.fabric)
 
     def plug(self, interface: Json, namespace: str) -> str:
@@ -82,5 +83,17 @@ class Fabric:
             wanted = render(snapshot, set(self._plugged))
             if wanted != self._rules:
                 run("ip", "netns", "exec", self._names.fabric, "nft", "-f", "-", stdin=wanted.encode())
+                self._forget_translations(attached(snapshot, set(self._plugged)))
                 self._rules = wanted
                 self._applied.write_text(wanted)
+
+    def _forget_translations(self, nics: list[Json]) -> None:
+        """An internet gateway translates each packet by the address that holds now; what we track would keep the old one
+        for as long as something comes, with protocols that have no ports ten minutes after that."""
+        publics = {nic["ip"]: nic["public"] for nic in nics if nic["public"]}
+        for address, public in self._publics.items():
+            if publics.get(address) != public:
+                for side in ("--orig-src", "--reply-src"):
+                    # Fails where there is nothing to forget.
+                    succeeds("ip", "netns", "exec", self._names.fabric, "conntrack", "-D", side, address)
+        self._publics = publics

@@ -91,6 +91,7 @@ fn each_structure_that_harms_has_its_check() {
         (C::TarOddName, vec![file(b"..\\..\\x")]),
         (C::TarSymlinkAbsolute, vec![symlink(b"a", b"/etc/passwd")]),
         (C::TarSymlinkLeaves, vec![symlink(b"a/b", b"../../etc/passwd")]),
+        (C::TarSymlinkLeaves, vec![symlink(b"d/a", b"../x"), hard(b"b", b"d/a")]),
         (C::TarHardlinkLeaves, vec![hard(b"a", b"/etc/passwd")]),
         (C::TarHardlinkLeaves, vec![hard(b"a", b"../etc/passwd")]),
         (C::TarHardlinkLeaves, vec![symlink(b"a", b"/etc/ssl"), hard(b"b", b"a/../passwd")]),
@@ -136,6 +137,7 @@ fn what_backups_are_full_of_passes_the_defaults() {
         link(b"etc/up", b'2', b"../etc/key"),
         // One link by two names.
         link(b"etc/zone", b'1', b"etc/localtime"),
+        link(b"etc/deep/zone", b'1', b"./etc/up"),
         member(b"x", b'x', b"28 SCHILY.xattr.user.mime=a\n"),
         member(b"etc/new\nline \xff", b'0', b"x"),
         block(b"var/log/journal/", b'5', 0, b"", |block| block[100..107].copy_from_slice(b"0002755")),

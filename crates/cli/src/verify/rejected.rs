@@ -25,10 +25,13 @@ pub(super) fn beside(
 ) {
     let record = envelope(directory, name).and_then(|envelope| signed(name, &envelope, key));
     let Some(record) = report.take(name, record) else { return };
-    if record.facts() == manifest.facts() {
-        report.good(name, told(&record));
-    } else {
+    let stored = record.prefix.artifact(&record.artifact, 0);
+    if record.facts() != manifest.facts() {
         report.bad(name, "it is of another session than the manifest".to_owned());
+    } else if manifest.artifacts.iter().flat_map(|it| &it.observed.objects).any(|it| it.key == stored) {
+        report.bad(name, "the manifest has that artifact as stored; no honest box signs both".to_owned());
+    } else {
+        report.good(name, told(&record));
     }
 }
 

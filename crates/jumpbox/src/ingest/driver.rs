@@ -23,14 +23,23 @@ use crate::store::{Store, StoreError};
 /// Chunks that are hashed in one go; a hop to another thread should be worth it.
 const BATCH: usize = 4;
 
-/// Runs one artifact to its end. No connection has heard of the outcome: the caller tells them, with the sender beside it.
+/// An artifact at its end.
+pub(crate) struct Driven {
+    pub(crate) outcome: Outcome,
+    /// No connection has heard of the outcome: the caller tells them.
+    pub(crate) told: watch::Sender<Option<Outcome>>,
+    /// What has become no object, for the caller to abort.
+    pub(crate) unfinished: Option<Uploads>,
+}
+
+/// Runs one artifact to its end.
 pub(crate) async fn drive(
     ingest: &Ingest,
     prefix: ObjectPrefix,
     store: Store,
     checks: &Checks,
     intakes: Intakes,
-) -> (Outcome, watch::Sender<Option<Outcome>>) {
+) -> Driven {
     let Settings { bounds, .. } = ingest.settings;
     let Intakes { commands, acked, outcome, attached } = intakes;
     let uploads = Uploads::new(store, prefix, ingest.name.clone());
@@ -40,10 +49,13 @@ pub(crate) async fn drive(
         Ok(checking) => driver.run(commands, attached, checking).await,
         Err(error) => failed(FailureCode::Storage, &format!("no memory for the checks: {error}")),
     };
-    if !matches!(ended, Outcome::Stored(_)) {
-        driver.uploads.abort().await;
-    }
-    (ended, outcome)
+    let unfinished = if matches!(ended, Outcome::Stored(_)) {
+        None
+    } else {
+        driver.uploads.stop().await;
+        Some(driver.uploads)
+    };
+    Driven { outcome: ended, told: outcome, unfinished }
 }
 
 struct Driver<'a> {

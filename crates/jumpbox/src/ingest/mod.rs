@@ -30,7 +30,7 @@ use tokio::sync::{
 use crate::backlog::{Backlog, Waiting};
 
 pub(crate) use checking::Checks;
-pub(crate) use driver::drive;
+pub(crate) use driver::{Driven, drive};
 
 /// Frames that wait for the driver. Each costs some sixty bytes beside its own, and a window of single bytes would be
 /// millions of them; our client's have 256 KiB, those of a stream that was compressed elsewhere some KiB.

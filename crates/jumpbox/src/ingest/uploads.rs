@@ -10,7 +10,7 @@ use super::assembly::Part;
 use crate::store::{Cause, Multipart, PartBuffer, Store, StoreError, Written};
 
 /// What S3 has of one artifact.
-pub(super) struct Uploads {
+pub(crate) struct Uploads {
     store: Store,
     prefix: ObjectPrefix,
     name: ArtifactName,
@@ -85,10 +85,15 @@ impl Uploads {
         Ok(written)
     }
 
-    /// Gives everything up that is not an object yet.
-    pub(super) async fn abort(mut self) {
-        // A part that is still under way would outlive the abort and cost storage until the lifecycle rule runs.
+    /// Ends every part that is under way.
+    pub(super) async fn stop(&mut self) {
         self.running.shutdown().await;
+    }
+
+    /// Gives everything up that is not an object yet. S3 may take its time.
+    pub(crate) async fn abort(mut self) {
+        // A part that is still under way would outlive the abort and cost storage until the lifecycle rule runs.
+        self.stop().await;
         for (upload, _) in &self.objects {
             self.store.abort(upload).await;
         }

@@ -3,6 +3,7 @@
 use std::{
     net::TcpListener,
     num::NonZeroU16,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -10,10 +11,12 @@ use drawbridge::transfer::{ClientKey, TransferError};
 use drawbridge_jumpbox::Bounds;
 use drawbridge_protocol::{Envelope, RejectionRecord, orders::Limits};
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
 use crate::{
     checks::archive,
     s3,
-    support::{Plan, Rig, orders},
+    support::{Plan, Rig, eventually, noise, orders},
 };
 
 const NAME: &str = "bad.tar.zst";
@@ -89,4 +92,54 @@ async fn a_store_that_hangs_keeps_the_answer_no_longer_than_the_limit() {
     assert!(took < Duration::from_secs(10), "the answer took {took:?}");
     assert!(rig.objects().await.is_empty());
     drop(deaf);
+}
+
+/// A way to the S3 that tells nobody of a DELETE; which is how an upload in parts is aborted.
+async fn without_deletes() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((near, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let far = s3::endpoint().trim_start_matches("http://");
+                let far = tokio::net::TcpStream::connect(far).await.unwrap();
+                let ((mut asked, mut answered), (mut answers, mut asks)) =
+                    (near.into_split(), far.into_split());
+                let back = tokio::spawn(async move { tokio::io::copy(&mut answers, &mut answered).await });
+                let mut buffer = vec![0; 64 << 10];
+                while let Ok(read @ 1..) = asked.read(&mut buffer).await {
+                    if buffer[..read].starts_with(b"DELETE ") {
+                        std::future::pending::<()>().await;
+                    }
+                    if asks.write_all(&buffer[..read]).await.is_err() {
+                        break;
+                    }
+                }
+                drop(asks);
+                let _ = back.await;
+            });
+        }
+    });
+    format!("http://{address}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_does_not_wait_for_what_was_uploaded_to_be_given_up() {
+    let (s3, key) = (s3::client().await, ClientKey::generate().unwrap());
+    let mut orders = orders(&s3, &key, &checking()).await;
+    orders.s3_endpoint = Some(without_deletes().await);
+    let rig = Arc::new(Rig::start(s3, orders, key, Bounds::default()).await);
+    let uploading = tokio::spawn({
+        let rig = Arc::clone(&rig);
+        async move {
+            // Two parts are under way before the member that it is rejected for.
+            let big = noise(12 << 20);
+            let bad = archive(&[("big", "0000644", &big), ("/etc/passwd", "0000644", b"root")]);
+            rig.upload(NAME, &bad).await.map(|_| ())
+        }
+    });
+    eventually("the record", async || rig.objects().await.contains_key(RECORD)).await;
+    assert_eq!(rig.unfinished().await, 1, "the upload in parts is not aborted yet");
+    assert!(!uploading.is_finished(), "the client is told when nothing of it is left");
+    uploading.abort();
 }
