@@ -6,7 +6,7 @@ use drawbridge_protocol::{
     ObjectPrefix, ReadyReport, SessionId,
     session::{CreateOutcome, ReadyBox, Refusal, Waiting},
 };
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::{
     create::{Creator, Step, refused, wait},
