@@ -57,35 +57,39 @@ pub(crate) struct Bed {
 }
 
 impl Bed {
-    /// Boots the cluster and the local AWS, and deploys the stack.
-    pub(crate) fn up(run: &str, tools: &Tools, package: &Package) -> Result<Self> {
+    /// Boots the cluster and the local AWS, with no stack yet.
+    pub(crate) fn boot(run: &str, tools: &Tools, package: &Package) -> Result<Self> {
         let mut up = testbed(tools);
         up.args(["up", "--run", run]);
         step("booting Kubernetes and the local AWS", &format!("testbed-{run}"), &mut up)?;
         let dir = PathBuf::from("/var/tmp/drawbridge").join(run);
-        let facts = read_json(&dir.join("testbed.json"))?;
-        let stack_file = dir.join("stack.json");
+        Ok(Self {
+            run: run.to_owned(),
+            tools: tools.clone(),
+            package: package.clone(),
+            facts: read_json(&dir.join("testbed.json"))?,
+            stack: Value::Null,
+            stack_file: dir.join("stack.json"),
+        })
+    }
+
+    /// Boots the cluster and the local AWS, and deploys the stack.
+    pub(crate) fn up(run: &str, tools: &Tools, package: &Package) -> Result<Self> {
+        let mut bed = Self::boot(run, tools, package)?;
         let mut deploy = command(tools.python());
         deploy
             .env("DRAWBRIDGE_VENV", &tools.venv)
             .args(["testbed/aws/deploy.py", "up", "--run", run, "--code"])
             .args([&package.create_zip, &package.cleanup_zip, &package.posture_zip])
             .args(["--parameter", &format!("ClusterName={CLUSTER}"), "--out"])
-            .arg(&stack_file);
+            .arg(&bed.stack_file);
         step(
             "deploying infra/drawbridge.template.json to the local AWS",
             &format!("deploy-{run}"),
             &mut deploy,
         )?;
-        let stack = read_json(&stack_file)?;
-        Ok(Self {
-            run: run.to_owned(),
-            tools: tools.clone(),
-            package: package.clone(),
-            facts,
-            stack,
-            stack_file,
-        })
+        bed.stack = read_json(&bed.stack_file)?;
+        Ok(bed)
     }
 
     /// Removes a run, also what a killed one left.
@@ -138,7 +142,7 @@ impl Bed {
 
     /// The namespace, the CA of the run's AWS, and the operator's only credentials: an access key of the stack's operator
     /// user.
-    fn credentials(&self) -> Result<Value> {
+    pub(crate) fn credentials(&self) -> Result<Value> {
         let (key, ca) = (&self.stack["operator"], self.ca_bundle());
         let ca = fs::read_to_string(ca).with_context(|| format!("reading {ca}"))?;
         Ok(json!({"apiVersion": "v1", "kind": "List", "items": [
@@ -290,7 +294,7 @@ fn testbed(tools: &Tools) -> Command {
     python
 }
 
-fn read_json(path: &Path) -> Result<Value> {
+pub(crate) fn read_json(path: &Path) -> Result<Value> {
     let bytes = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
     serde_json::from_slice(&bytes).with_context(|| format!("parsing {}", path.display()))
 }

@@ -68,7 +68,7 @@ fn look_as_often_as_may_be(bed: &Bed) -> Result<()> {
 
 fn table(rows: &[Row]) -> String {
     let mut text = format!(
-        "{} flips\n\n| guarantee | what was done | seen after, s | what it said | run after, s |\n|---|---|---:|---|---:|\n",
+        "Flips: {}\n\n| guarantee | what was done | seen after, s | what it said | run after, s |\n|---|---|---:|---|---:|\n",
         rows.len()
     );
     for Row { guarantee, flip, seen_after, message, complete_after } in rows {

@@ -3,11 +3,10 @@
 use std::{ffi::OsStr, fs, path::Path};
 
 use anyhow::{Context as _, Result};
-use serde_json::{Value, json};
 
 use super::{Releases, install_before, zips};
 use crate::{
-    bed::{Bed, CLUSTER, NAMESPACE},
+    bed::{Bed, CLUSTER, NAMESPACE, read_json},
     previous::Previous,
     prove::{Proof, faults::evidence},
     shell::{command, say, step},
@@ -37,7 +36,7 @@ fn rows(mut bed: Bed, proof: &Proof, before: &Previous, releases: &Releases) -> 
     let mut lines =
         evidence(&bed, "skew", "the whole stack upgraded in mid-session", &[UPGRADE], &environment)?;
     // The test has brought the stack to this release's template; what it gives is in its file.
-    bed.stack = read(&bed.stack_file)?;
+    bed.stack = read_json(&bed.stack_file)?;
     bed.install()?;
     lines += &evidence(&bed, "skew", "this release after the upgrade", &[NEXT], &releases.environment())?;
     Ok(lines)
@@ -46,26 +45,8 @@ fn rows(mut bed: Bed, proof: &Proof, before: &Previous, releases: &Releases) -> 
 /// Boots the cluster and the local AWS, and deploys the template of the release before with its policies and zips.
 fn up(proof: &Proof, before: &Previous) -> Result<Bed> {
     let (tools, run) = (&proof.tools, proof.run.as_str());
-    let mut testbed = command(tools.python());
-    testbed.env("DRAWBRIDGE_BIN", &tools.bin).env("DRAWBRIDGE_VENV", &tools.venv).args([
-        "testbed/testbed.py",
-        "up",
-        "--run",
-        run,
-    ]);
-    if tools.kind {
-        testbed.env("DRAWBRIDGE_CLUSTER", "kind");
-    }
-    step("booting Kubernetes and the local AWS", &format!("testbed-{run}"), &mut testbed)?;
+    let mut bed = Bed::boot(run, tools, &proof.package)?;
     let dir = Path::new("/var/tmp/drawbridge").join(run);
-    let mut bed = Bed {
-        run: run.to_owned(),
-        tools: tools.clone(),
-        package: proof.package.clone(),
-        facts: read(&dir.join("testbed.json"))?,
-        stack: Value::Null,
-        stack_file: dir.join("stack.json"),
-    };
     fs::write(dir.join("aws/guest-trust-on"), "")
         .context("giving boxes a system that trusts the run's CA")?;
     let older = before.functions(Path::new(bed.ca_bundle()), &proof.package)?;
@@ -83,31 +64,17 @@ fn up(proof: &Proof, before: &Previous) -> Result<Bed> {
         &format!("deploy-{run}"),
         &mut deploy,
     )?;
-    bed.stack = read(&bed.stack_file)?;
+    bed.stack = read_json(&bed.stack_file)?;
     Ok(bed)
 }
 
 /// Installs the CRDs and the operator of the release before, by its own charts.
 fn install(bed: &Bed, before: &Previous) -> Result<()> {
-    let (key, ca) = (&bed.stack["operator"], bed.ca_bundle());
-    let ca = fs::read_to_string(ca).with_context(|| format!("reading {ca}"))?;
-    bed.apply(&json!({"apiVersion": "v1", "kind": "List", "items": [
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE,
-            "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}},
-        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "drawbridge-aws", "namespace": NAMESPACE},
-            "stringData": {"AWS_ACCESS_KEY_ID": key["access_key_id"], "AWS_SECRET_ACCESS_KEY": key["secret_access_key"]}},
-        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "local-aws-ca", "namespace": NAMESPACE},
-            "data": {"ca.crt": ca}},
-    ]}))?;
+    bed.apply(&bed.credentials()?)?;
     let mut crds = bed.helm();
     crds.args(["upgrade", "--install", "drawbridge-crds"])
         .arg(before.tree.join("charts/drawbridge-crds"))
         .args(["--namespace", NAMESPACE]);
     step("helm install drawbridge-crds of the release before", &format!("helm-crds-{}", bed.run), &mut crds)?;
     install_before(bed, before)
-}
-
-fn read(path: &Path) -> Result<Value> {
-    let bytes = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
-    serde_json::from_slice(&bytes).with_context(|| format!("parsing {}", path.display()))
 }
