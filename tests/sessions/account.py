@@ -193,6 +193,17 @@ class Account:
                 self.control("capacity", {"type": name, "available": True})
 
     @contextmanager
+    def without_schedule(self) -> Iterator[None]:
+        """Nothing starts a sweep but the check: what began before has ended."""
+        events, rule = self.client("events"), f"drawbridge-{self.cluster}-sweep"
+        events.disable_rule(Name=rule)
+        try:
+            self.sweep()
+            yield
+        finally:
+            events.enable_rule(Name=rule)
+
+    @contextmanager
     def slow_to_show(self, milliseconds: int) -> Iterator[None]:
         """EC2 does not know a new instance for so long."""
         self.control("visibility", {"milliseconds": milliseconds})

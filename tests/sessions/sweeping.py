@@ -12,6 +12,12 @@ OBJECT = "sessions/nobody-s.json"
 
 
 def what_no_session_owns_is_removed_and_counted(account: Account) -> None:
+    # The schedule's own sweep would take some of it between two lines of the check.
+    with account.without_schedule():
+        _strays(account)
+
+
+def _strays(account: Account) -> None:
     session, bucket = new_session(), account.outputs["BackupBucket"]
     prefix = account.ready(session)["prefix"]
     own = account.s3.create_multipart_upload(Bucket=bucket, Key=f"{prefix}a.tar.zst")["Key"]

@@ -100,7 +100,7 @@ fn verify(bed: &Bed, dir: &Path) -> Result<()> {
     };
     say("  openssl, jq, sha256sum: certificate, manifest and objects, from the pinned receipt key");
     output(&mut by_hand()?)?;
-    say("  drawbridge verify . --receipt-key receipt-key.pem");
+    say("  drawbridge verify . --receipt-key \"$RECEIPT_KEY\"");
     output(&mut by_program())?;
     let stray = dir.join("stray");
     fs::write(&stray, "x").with_context(|| format!("writing {}", stray.display()))?;

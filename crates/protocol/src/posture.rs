@@ -218,10 +218,10 @@ names! {
     CreateSettings = "create-settings", true, "The create function has the role, the handler and the places that were deployed, and no layer.";
     CleanupSettings = "cleanup-settings", true, "The cleanup function has the role, the handler and the places that were deployed, and no layer.";
     Invokers = "invokers", true, "Nobody but the shipped events may invoke the functions from outside IAM: no other statement, no URL.";
-    SweepRule = "sweep-rule", true, "The rule that starts the sweeper is enabled and invokes cleanup.";
+    SweepRule = "sweep-rule", true, "The rule that starts the sweeper is enabled and invokes the sweep function.";
     Sweeper = "sweeper", true, "The sweeper ran a short while ago.";
-    EndedRule = "ended-rule", false, "The rule that tells cleanup of boxes that ended by themselves is enabled.";
-    EndedMarker = "ended-marker", false, "The backup bucket tells cleanup of the markers that boxes put when their time is up.";
+    EndedRule = "ended-rule", false, "The rule that tells the sweep function of boxes that ended by themselves is enabled.";
+    EndedMarker = "ended-marker", false, "The backup bucket tells the sweep function of the markers that boxes put when their time is up.";
     Started = "started", false, "Nobody stopped the stack: create hands out boxes.";
     Key = "key", true, "Each KMS key of the stack is enabled, and its policy is the shipped one.";
 }
