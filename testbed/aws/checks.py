@@ -72,6 +72,7 @@ def behaviour(run: str, checks: Checks, slow: bool) -> None:
     policies.presigned(bed, checks)
     keys.signing(bed, checks)
     policies.called_via(bed, checks)
+    policies.excepted(bed, checks)
     heard = events.Events(bed, made, checks)
     heard.place()
     heard.instance_state(life)

@@ -117,8 +117,8 @@ def mutants(only: str | None, parts: bool = False) -> Iterator[Mutant]:
 
 
 def _parts(statement: dict[str, Any]) -> Iterator[tuple[str | int, ...]]:
-    """Every action and resource that has company, every value of a condition that has company, every condition key."""
-    for name in ("Action", "Resource"):
+    """Every action, resource, exception and condition value that stands in a list, every condition key."""
+    for name in ("Action", "Resource", "NotResource"):
         if isinstance(statement.get(name), list):
             yield from ((name, index) for index in range(len(statement[name])))
     for operator, keys in statement.get("Condition", {}).items():

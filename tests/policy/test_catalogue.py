@@ -14,7 +14,7 @@ from infra.render import POLICIES, RENDERED, SOURCE, WATCH_RENDERED, WATCH_SOURC
 from testbed.aws.cloudformation.intrinsics import Scope  # noqa: E402
 from testbed.aws.cloudformation.parameters import resolve  # noqa: E402
 from tests.policy.catalogue import everything  # noqa: E402
-from tests.policy.mutate import mutants  # noqa: E402
+from tests.policy.mutate import mutants, without  # noqa: E402
 from tests.policy.probe import Family  # noqa: E402
 
 
@@ -31,6 +31,12 @@ class Catalogue(unittest.TestCase):
     def test_every_statement_of_every_policy_is_removed_once(self) -> None:
         statements = sum(len(json.loads(path.read_text())["Statement"]) for path in POLICIES.glob("*.json"))
         self.assertEqual(len(list(mutants(None))), statements)
+
+    def test_what_a_statement_excepts_is_removed_once(self) -> None:
+        policy = json.loads((POLICIES / "state-bucket.json").read_text())
+        (part,) = [mutant.part for mutant in mutants("state-bucket", parts=True) if "NotResource" in mutant.part]
+        statement = without(policy, "OnlyTheFunctions", part)["Statement"][0]
+        self.assertEqual(statement["NotResource"], [], "it then applies to everything")
 
     def test_no_policy_grants_a_whole_service(self) -> None:
         for path in POLICIES.glob("*.json"):

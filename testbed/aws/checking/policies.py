@@ -122,6 +122,20 @@ def called_via(bed: Bed, checks: Checks) -> None:
     checks.allowed("... and by the interpreter's word it passes", lambda: s3.get_object(Bucket=bucket, Key="a"))
 
 
+def excepted(bed: Bed, checks: Checks) -> None:
+    """A bucket's policy that applies to all objects but some."""
+    root, bucket = bed.client("s3"), "checks-excepted"
+    root.create_bucket(Bucket=bucket)
+    spared = [f"arn:aws:s3:::{bucket}/spared/*"]
+    root.put_bucket_policy(
+        Bucket=bucket,
+        Policy=policy({"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "NotResource": spared}),
+    )
+    s3 = bed.client("s3", bed.user("checks-excepted", allow("s3:PutObject", f"arn:aws:s3:::{bucket}/*")))
+    checks.allowed("PutObject of what NotResource names", lambda: s3.put_object(Bucket=bucket, Key="spared/a"))
+    checks.denied("PutObject of another", lambda: s3.put_object(Bucket=bucket, Key="a"), "AccessDenied")
+
+
 def unknown_keys(bed: Bed, checks: Checks) -> None:
     """Each must fail with a server error that names the key, and be in the audit log."""
     s3 = bed.client("s3")

@@ -42,9 +42,10 @@ def _backup_bucket() -> Family:
 def _state_bucket() -> Family:
     key = "sessions/probe.json"
     family = Family("state bucket")
-    for others in ("slots/", "boot/", "ready/", "closed/", "days/", "baselines/", "sweeps/"):
+    for others in ("slots/", "boot/", "ready/", "closed/", "days/", "baselines/", "sweeps/", "elsewhere/"):
         family.denied("admin", f"put {others}", put("admin", "state", f"{others}probe"))
     # Who administers the account stops the stack, and starts it again.
+    family.allowed("admin", "get switch/", get("admin", "state", "switch/probe"))
     family.allowed("admin", "put switch/", put("admin", "state", "switch/probe"))
     family.allowed("admin", "delete switch/", delete("admin", "state", "switch/probe-gone"))
     return (
@@ -52,6 +53,8 @@ def _state_bucket() -> Family:
         .denied("admin", "get", get("admin", "state", key))
         .denied("admin", "put", put("admin", "state", key))
         .denied("admin", "delete", delete("admin", "state", key + "-gone"))
+        .denied("admin", "get elsewhere/", get("admin", "state", "elsewhere/probe"))
+        .denied("admin", "delete elsewhere/", delete("admin", "state", "elsewhere/probe-gone"))
         .allowed("create", "get", get("create", "state", key))
         .allowed("create", "put", put("create", "state", key))
         .allowed("cleanup", "get", get("cleanup", "state", key))
