@@ -1,4 +1,4 @@
-"""The local CloudWatch judges alarms and log lines as CloudWatch says that it does."""
+"""The local CloudWatch judges alarms and log lines as CloudWatch says that it does; CloudTrail has its own names."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from testbed.aws.cloud import log_metrics  # noqa: E402
 from testbed.aws.cloud.alarms import by_period, verdict  # noqa: E402
+from testbed.aws.cloud.request import Request  # noqa: E402
+from testbed.aws.cloud.trail import operation  # noqa: E402
 
 
 def alarm(treat: str, **more: Any) -> dict[str, Any]:
@@ -53,6 +55,29 @@ class Filters(unittest.TestCase):
         for pattern in ("ERROR", "{ $.a > 1 }", "{ $.a = 1 || $.b = 2 }", "[a, b]"):
             with self.assertRaises(log_metrics.UnknownPattern):
                 log_metrics.parse(pattern)
+
+
+class Records(unittest.TestCase):
+    def test_a_record_has_the_name_of_the_operation_not_of_the_permission(self) -> None:
+        part, copied = {"partNumber": ["1"], "uploadId": ["u"]}, {"x-amz-copy-source": "/b/k"}
+        for permission, method, parameters, headers, name in (
+            ("PutObject", "PUT", {}, {}, "PutObject"),
+            ("PutObject", "POST", {"uploads": [""]}, {}, "CreateMultipartUpload"),
+            ("PutObject", "PUT", part, {}, "UploadPart"),
+            ("PutObject", "PUT", part, copied, "UploadPartCopy"),
+            ("PutObject", "POST", {"uploadId": ["u"]}, {}, "CompleteMultipartUpload"),
+            ("PutObject", "PUT", {}, copied, "CopyObject"),
+            ("AbortMultipartUpload", "DELETE", {"uploadId": ["u"]}, {}, "AbortMultipartUpload"),
+            ("ListMultipartUploadParts", "GET", {"uploadId": ["u"]}, {}, "ListParts"),
+            ("GetObject", "GET", {}, {}, "GetObject"),
+            ("GetObject", "HEAD", {}, {}, "HeadObject"),
+            ("GetObjectVersion", "GET", {"versionId": ["v"]}, {}, "GetObject"),
+            ("DeleteObjectVersion", "DELETE", {"versionId": ["v"]}, {}, "DeleteObject"),
+            ("DeleteObject", "POST", {"delete": [""]}, {}, "DeleteObjects"),
+        ):
+            with self.subTest(name=name, method=method):
+                now = Request(method=method, parameters=parameters, headers=headers)
+                self.assertEqual(operation(permission, now), name)
 
 
 if __name__ == "__main__":

@@ -11,10 +11,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
-from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 from botocore.exceptions import ClientError
 
@@ -26,6 +24,7 @@ from testbed.common.shell import wait_until  # noqa: E402
 from tests.policy.catalogue import receipt_key  # noqa: E402
 from tests.policy.catalogue.requests import get, put  # noqa: E402
 from tests.policy.world import World  # noqa: E402
+from tests.sessions.account import Account, new_session  # noqa: E402
 from tests.watch.ground import Ground  # noqa: E402
 
 # A period of a minute, and the seconds in which the local CloudWatch looks.
@@ -85,27 +84,45 @@ def counted_by_whom(ground: Ground) -> None:
     say("the log's policy decides what is counted")
 
 
-def recorded(ground: Ground) -> None:
-    """Who put, who read, and who was refused."""
-    world, key = ground.world, f"clusters/{ground.world.cluster}/probe/existing"
-    sealed = ground.seal()
-    get("admin", "backup", key)(world)
+def recorded(ground: Ground, account: Account) -> None:
+    """Who put, who read, and who was refused, in both buckets. Each request is of a key of its own: what was recorded
+    before stands in for nothing."""
+    world = ground.world
+    sealed, refused = ground.seal(), f"clusters/{world.cluster}/probe-{world.fresh()}/refused"
+    get("admin", "backup", sealed)(world)
     with contextlib.suppress(ClientError):
-        put("admin", "backup", key)(world)
-    wanted: dict[str, Callable[[dict[str, Any]], bool]] = {
-        "the box's put": lambda r: r["eventName"] == "PutObject" and r["resources"][0]["ARN"].endswith(sealed),
-        "an engineer's read": lambda r: r["eventName"] == "GetObject" and r["resources"][0]["ARN"].endswith(key),
-        "a refused put": lambda r: r["eventName"] == "PutObject" and r.get("errorCode") == "AccessDenied",
-    }
-    for what, found in wanted.items():
-        wait_until(f"{what} is recorded", lambda found=found: any(map(found, ground.records())), seconds=15)
+        put("admin", "backup", refused, fresh=False)(world)
+    uploaded, state = ground.box_uploads(), f"sessions/{a_session(account)}.json"
+    create, box = "CreateRoleArn", "JumpBoxRoleArn"
+    for what, seen in (
+        ("the box's put", lambda: ground.recorded("PutObject", "BackupBucket", sealed, box)),
+        ("an engineer's read", lambda: ground.recorded("GetObject", "BackupBucket", sealed)),
+        ("a refused put", lambda: ground.recorded("PutObject", "BackupBucket", refused, error="AccessDenied")),
+        ("the start of an upload", lambda: ground.recorded("CreateMultipartUpload", "BackupBucket", uploaded, box)),
+        ("its part", lambda: ground.recorded("UploadPart", "BackupBucket", uploaded, box)),
+        ("its end", lambda: ground.recorded("CompleteMultipartUpload", "BackupBucket", uploaded, box)),
+        ("what create saves of a session", lambda: ground.recorded("PutObject", "StateBucket", state, create)),
+        ("its look for what was saved", lambda: ground.recorded("GetObject", "StateBucket", state, create)),
+    ):
+        wait_until(f"{what} is recorded", seen, seconds=15)
+    existing = f"clusters/{world.cluster}/probe/existing"
     cuts = (("TrailWrites", ()), ("OnlyServicesWrite", ("Condition", "Bool", "aws:PrincipalIsAWSService")))
     for sid, part in cuts:
         with ground.without("log-bucket", sid, *part):
-            refused = ground.refusal("cloudtrail.amazonaws.com", "s3:PutObject")
-            get("admin", "backup", key)(world)
-            wait_until("CloudTrail is refused by the log bucket", refused, seconds=10)
+            unwritten = ground.refusal("cloudtrail.amazonaws.com", "s3:PutObject")
+            get("admin", "backup", existing)(world)
+            wait_until("CloudTrail is refused by the log bucket", unwritten, seconds=10)
     say("every touch of the buckets is recorded, refused ones too")
+
+
+def a_session(account: Account) -> str:
+    """One that the deployed `create` saved and `cleanup` closed."""
+    session = new_session()
+    try:
+        account.create(session)
+    finally:
+        account.close(session)
+    return session
 
 
 def receipt_key_in_danger(ground: Ground) -> None:
@@ -142,10 +159,14 @@ def main() -> int:
     parser.add_argument("--run", required=True, help="the run's id")
     parser.add_argument("--stack", required=True, type=Path, help="what deploy.py wrote")
     arguments = parser.parse_args()
+    account = Account(arguments.run, arguments.stack)
     with World(arguments.run, arguments.stack).set_up() as world, Ground(world).set_up() as ground:
         try:
-            for part in (silence, told_by_whom, counted_by_whom, recorded, receipt_key_in_danger, rejected):
+            for part in (silence, told_by_whom, counted_by_whom):
                 part(ground)
+            recorded(ground, account)
+            receipt_key_in_danger(ground)
+            rejected(ground)
         finally:
             world.deploy(None)
     return 0

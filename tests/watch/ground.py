@@ -12,7 +12,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from tests.policy.catalogue.requests import put
+from tests.policy.catalogue.requests import put, upload
 from tests.policy.mutate import Mutant
 from tests.policy.probe import Place
 from tests.policy.world import World
@@ -50,6 +50,13 @@ class Ground:
     def box_puts(self, name: str) -> str:
         key = f"clusters/{self.world.cluster}/{name}"
         request = put("box", "backup", key, Place.ENDPOINT, fresh=False)
+        self.world.within(Place.ENDPOINT, lambda: request(self.world))
+        return key
+
+    def box_uploads(self) -> str:
+        """An upload in parts, to its end; returns what its key begins with, and no other does."""
+        key = f"clusters/{self.world.cluster}/probe-{self.world.fresh()}/artifact"
+        request = upload("box", key, Place.ENDPOINT, once=True)
         self.world.within(Place.ENDPOINT, lambda: request(self.world))
         return key
 
@@ -95,6 +102,19 @@ class Ground:
             Statistics=["Sum"],
         )
         return float(sum(point["Sum"] for point in found["Datapoints"]))
+
+    def recorded(
+        self, operation: str, bucket: str, key: str, role: str | None = None, error: str | None = None
+    ) -> bool:
+        """Whether the trail has a request to an object whose key begins so; `bucket` and `role` are outputs' names."""
+        arn = f"arn:aws:s3:::{self.world.outputs[bucket]}/{key}"
+        by = f":assumed-role/{self.world.outputs[role].rpartition('/')[2]}/" if role else ""
+        return any(
+            (record["eventName"], record.get("errorCode")) == (operation, error)
+            and record["resources"][0]["ARN"].startswith(arn)
+            and by in record["userIdentity"]["arn"]
+            for record in self.records()
+        )
 
     def records(self) -> list[dict[str, Any]]:
         """Everything that the trail has written."""

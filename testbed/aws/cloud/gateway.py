@@ -44,7 +44,8 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
     public = local in (API_ADDRESS, S3_ADDRESS)
     # Only the host's link may say that CloudFormation speaks: nobody inside a run can.
     called_via = None if public else _header(scope, CALLED_VIA)
-    begin(Request(source=source, local=local, secure=secure, origin=await _origin(source), called_via=called_via))
+    origin, method = await _origin(source), scope["method"]
+    begin(Request(source=source, local=local, method=method, secure=secure, origin=origin, called_via=called_via))
     if public and path.startswith(ADMINISTRATION):
         return await _refuse(send, 403, "AccessDenied", "this path serves the testbed's host only")
     only_s3 = local == S3_ADDRESS or not (secure or scope["server"][1] == PRIVATE_PORT)

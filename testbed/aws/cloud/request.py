@@ -13,6 +13,7 @@ class Request:
 
     source: str = ""
     local: str = ""
+    method: str = ""
     # Whether the connection that it came over is TLS: nothing that a client may say counts.
     secure: bool = False
     origin: dict[str, Any] = field(default_factory=dict)

@@ -1,7 +1,8 @@
 """CloudTrail: what a trail's selectors name goes to its bucket, a file a few seconds later; and while a trail records
 management events, EventBridge hears of calls to KMS, refused ones too.
 
-Records have the fields that people look for, not all of CloudTrail's; a record's name is that of the permission asked.
+Records have the fields that people look for, not all of CloudTrail's. A request that needs several permissions leaves a
+record of each; lists of objects leave none.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ def record(action: str, resource: str, who: str, refused: str | None) -> None:
     if service not in ("s3", "kms") or not cloudtrail._trails:
         return
     now = request.current()
+    name = operation(name, now) if service == "s3" else name
     entry: dict[str, Any] = {
         "eventVersion": "1.11",
         "eventID": str(uuid.uuid4()),
@@ -43,7 +45,7 @@ def record(action: str, resource: str, who: str, refused: str | None) -> None:
         "userIdentity": {"arn": who},
         "sourceIPAddress": now.source,
         "resources": [{"ARN": resource}],
-        "readOnly": name.startswith(("Get", "List", "Describe")),
+        "readOnly": name.startswith(("Get", "Head", "List", "Describe")),
         **({"errorCode": refused} if refused else {}),
         **({"vpcEndpointId": now.endpoint} if now.endpoint else {}),
     }
@@ -54,6 +56,28 @@ def record(action: str, resource: str, who: str, refused: str | None) -> None:
         _records.append(entry)
     elif _records_management(entry["readOnly"]):
         _tell_eventbridge(entry)
+
+
+def operation(permission: str, now: request.Request) -> str:
+    """What CloudTrail calls an S3 request, by the permission that it was asked for: several operations share one."""
+    asked, copies = now.parameters, "x-amz-copy-source" in now.headers
+    match permission:
+        case "PutObject" if "uploads" in asked:
+            return "CreateMultipartUpload"
+        case "PutObject" if "partNumber" in asked:
+            return "UploadPartCopy" if copies else "UploadPart"
+        case "PutObject" if "uploadId" in asked:
+            return "CompleteMultipartUpload"
+        case "PutObject" if copies:
+            return "CopyObject"
+        case "GetObject" | "GetObjectVersion" if now.method == "HEAD":
+            return "HeadObject"
+        case "DeleteObject" | "DeleteObjectVersion" if "delete" in asked:
+            return "DeleteObjects"
+        case "ListMultipartUploadParts":
+            return "ListParts"
+        case _:
+            return permission.replace("ObjectVersion", "Object")
 
 
 def _selectors() -> list[tuple[dict[str, Any], dict[str, Any]]]:
