@@ -22,6 +22,7 @@ class Thief(enum.Enum):
     BOX_ROOT = "box's root shell"
     OTHER_CLUSTER = "another cluster's operator"
     MIDDLE = "man in the middle"
+    USER_DATA = "a box's user data"
 
 
 class Try(Protocol):

@@ -475,6 +475,7 @@ resource "aws_s3_bucket_policy" "state_bucket_policy" {
     CreateRole  = "drawbridge-${var.cluster_name}-create"
     CleanupRole = "drawbridge-${var.cluster_name}-cleanup"
     PostureRole = "drawbridge-${var.cluster_name}-posture"
+    S3Endpoint  = aws_vpc_endpoint.s3_endpoint.id
     Deployer    = var.deployer_arn
   })
 }

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from tests.attacks.attack import Attack
-from tests.attacks.catalogue import box_role, neighbour, operator_token, tokens, wire
+from tests.attacks.catalogue import box_role, neighbour, operator_token, tokens, user_data, wire
 
-WITHOUT_A_CLUSTER = (operator_token, box_role, neighbour, wire)
+WITHOUT_A_CLUSTER = (operator_token, box_role, neighbour, wire, user_data)
 
 
 def identities(kubernetes: bool) -> list[Attack]:

@@ -125,9 +125,10 @@ def _objects() -> list[Attack]:
             "reports-a-box-of-its-own",
             asks("neighbour-create", "s3:PutObject into this stack's ready/", put("neighbour-create", "state", "ready/probe")),
             "AccessDenied",
-            asks("create", "PutObject by this stack's create", put("create", "state", "ready/probe")),
+            asks("create", "PutObject by this stack's create", put("create", "state", "ready/probe", inside), inside),
             Bounds(CREATE_THERE, ("s3:PutObject",)),
             functions,
+            Statement(STATE_BUCKET, "ReportsThroughTheEndpoint"),
         ),
         _row(
             "writes-backups-as-this-cluster",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from tests.attacks.attack import Attack, Control, Thief, Try, asks
@@ -87,7 +88,7 @@ def _backups() -> list[Attack]:
 
 
 def _state() -> list[Attack]:
-    create = "create"
+    create, inside = "create", Place.ENDPOINT
     return [
         _row(
             "reads-a-session-s-state",
@@ -117,9 +118,10 @@ def _state() -> list[Attack]:
             "reports-a-box-of-its-own",
             asks(WHO, "s3:PutObject into ready/", put(WHO, "state", "ready/probe")),
             DENIED,
-            asks(create, "PutObject by create, who presigns it", put(create, "state", "ready/probe")),
+            asks(create, "PutObject by create, who presigns it", put(create, "state", "ready/probe", inside), inside),
             _no("s3:PutObject"),
             FUNCTIONS_ALONE,
+            Statement(STATE_BUCKET, "ReportsThroughTheEndpoint"),
         ),
         _row(
             "frees-a-slot",
@@ -145,6 +147,12 @@ def _functions() -> list[Attack]:
     def sweeper(ground: Any) -> str:
         return str(ground.outputs["SweepFunctionArn"])
 
+    def mark(ground: Any) -> None:
+        key = f"clusters/{ground.cluster}/ended/{'0' * 32}"
+        marker = {"bucket": {"name": ground.outputs["BackupBucket"]}, "object": {"key": key}}
+        event = json.dumps({"Records": [{"s3": marker}]})
+        ground.client("lambda", WHO).invoke(FunctionName=ground.outputs["MarkerFunctionArn"], Payload=event)
+
     def read(who: str) -> Request:
         return lambda ground: ground.client("lambda", who).get_function(FunctionName=ground.outputs["CreateFunctionArn"])
 
@@ -152,6 +160,13 @@ def _functions() -> list[Attack]:
         _row(
             "starts-the-sweeper",
             asks(WHO, "lambda:Invoke of the sweeper", invoke(WHO, sweeper)),
+            NOT_AUTHORISED,
+            cleanup,
+            _no("lambda:InvokeFunction"),
+        ),
+        _row(
+            "sends-a-marker-event",
+            asks(WHO, "lambda:Invoke of the marker function, with S3's event of a marker", mark),
             NOT_AUTHORISED,
             cleanup,
             _no("lambda:InvokeFunction"),

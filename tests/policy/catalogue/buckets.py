@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from tests.policy.catalogue.requests import Request, bucket_of, delete, get, list_objects, put
+from tests.policy.catalogue.requests import Request, bucket_of, delete, get, list_objects, presigned, put
 from tests.policy.catalogue.settings import NO_KEY, object_acl
 from tests.policy.probe import Family, Place
 
 BACKUP = "clusters/{cluster}/probe/existing"
-INSIDE = {"where": Place.ENDPOINT}
+INSIDE: dict[str, Any] = {"where": Place.ENDPOINT}
 ELSEWHERE = "drawbridge-probe-elsewhere"
 
 
@@ -22,6 +22,7 @@ def families() -> list[Family]:
         _encryption("state", "create", "sessions/probe"),
         _retention(),
         _state_bucket(),
+        _reports(),
         _write_once_state(),
     ]
 
@@ -153,9 +154,24 @@ def _hold(who: str, bucket: str) -> Request:
     return request
 
 
+def _reports() -> Family:
+    """What `create` presigned for the box's report: whoever holds the URL, it is taken from the private subnet alone."""
+    key = "ready/probe"
+    once: dict[str, Any] = {"IfNoneMatch": "*"}
+    return (
+        Family("state bucket: reports")
+        .allowed("create", "presigned put of ready/ through the endpoint", presigned("put_object", key, **once), **INSIDE)
+        .denied("create", "presigned put of ready/ around it", presigned("put_object", key, Place.INTERNET, **once))
+        .allowed("create", "put ready/ with its own key through the endpoint", put("create", "state", key, **INSIDE), **INSIDE)
+        .denied("create", "put ready/ with its own key around it", put("create", "state", key))
+        .allowed("create", "put sessions/ around it", put("create", "state", "sessions/probe"))
+    )
+
+
 def _write_once_state() -> Family:
     family = Family("state bucket: write-once")
-    for key in ("ready/probe", "boot/program/probe"):
-        family.allowed("create", f"put {key} with if-none-match", put("create", "state", key))
-        family.denied("create", f"put {key} without", put("create", "state", key, once=False))
+    places: dict[str, dict[str, Any]] = {"ready/probe": INSIDE, "boot/program/probe": {}}
+    for key, place in places.items():
+        family.allowed("create", f"put {key} with if-none-match", put("create", "state", key, **place), **place)
+        family.denied("create", f"put {key} without", put("create", "state", key, once=False, **place), **place)
     return family.allowed("create", "put a session without", put("create", "state", "sessions/probe", once=False))

@@ -17,7 +17,7 @@ from tests.policy.catalogue.requests import (
     tagged,
     write_log,
 )
-from tests.policy.probe import Family
+from tests.policy.probe import Family, Place
 
 WHO = "create"
 
@@ -32,9 +32,11 @@ def _state() -> Family:
     for key in (*readable, "days/probe", "switch/probe"):
         family.allowed(WHO, f"get {key}", get(WHO, "state", key))
     family.denied(WHO, "get elsewhere/", get(WHO, "state", "elsewhere/probe"))
-    written = ("slots/probe", "sessions/probe", "boot/probe/orders", "boot/program/probe", "ready/probe", "closed/probe")
+    written = ("slots/probe", "sessions/probe", "boot/probe/orders", "boot/program/probe", "closed/probe")
     for key in (*written, "days/probe"):
         family.allowed(WHO, f"put {key}", put(WHO, "state", key))
+    inside = Place.ENDPOINT
+    family.allowed(WHO, "put ready/probe", put(WHO, "state", "ready/probe", inside), where=inside)
     for key in ("elsewhere/probe", "baselines/probe"):
         family.denied(WHO, f"put {key}", put(WHO, "state", key))
     for key in ("slots/probe-gone", "sessions/probe-gone", "boot/probe-gone/orders.json", "ready/probe-gone"):

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import urllib.error
-import urllib.request
 from typing import Any
 
-from botocore.exceptions import ClientError
-
-from tests.policy.catalogue.requests import Request, get, list_objects, put, upload
+from tests.policy.catalogue.requests import get, list_objects, presigned, put, upload
 from tests.policy.probe import Family, Place
 
 BACKUP = "clusters/{cluster}/probe/existing"
@@ -22,13 +18,13 @@ def families() -> list[Family]:
 
 def _boot() -> Family:
     """What `create` presigned, fetched as the box does: without credentials."""
-    ready = {"IfNoneMatch": "*"}
+    once: dict[str, Any] = {"IfNoneMatch": "*"}
     return (
         Family("endpoint: presigned boot")
-        .allowed("create", "presigned get of boot/", _presigned("get_object", "boot/probe/orders.json"), **INSIDE)
-        .denied("create", "presigned get of sessions/", _presigned("get_object", "sessions/probe.json"), **INSIDE)
-        .allowed("create", "presigned put of ready/", _presigned("put_object", "ready/probe", **ready), **INSIDE)
-        .denied("create", "presigned put of sessions/", _presigned("put_object", "sessions/probe", **ready), **INSIDE)
+        .allowed("create", "presigned get of boot/", presigned("get_object", "boot/probe/orders.json"), **INSIDE)
+        .denied("create", "presigned get of sessions/", presigned("get_object", "sessions/probe.json"), **INSIDE)
+        .allowed("create", "presigned put of ready/", presigned("put_object", "ready/probe", **once), **INSIDE)
+        .denied("create", "presigned put of sessions/", presigned("put_object", "sessions/probe", **once), **INSIDE)
         .denied("create", "put of slots/ with its own key", put("create", "state", "slots/probe", **INSIDE), **INSIDE)
         .allowed("create", "put of slots/, not through the endpoint", put("create", "state", "slots/probe"))
     )
@@ -58,29 +54,3 @@ def _box() -> Family:
         .allowed("box", "upload in parts", upload("box", prefix, Place.ENDPOINT, once=True), **INSIDE)
         .allowed("box", "list its prefix", list_objects("box", "backup", prefix, **INSIDE), **INSIDE)
     )
-
-
-def _presigned(call: str, key: str, **signed: Any) -> Request:
-    """Signed by `create` for S3's public address, sent from the box's private side."""
-
-    def request(world: Any) -> None:
-        s3 = world.client("s3", "create", Place.ENDPOINT)
-        target = key if call == "get_object" else f"{key}-{world.fresh()}"
-        named = {"Bucket": world.outputs["StateBucket"], "Key": target, **signed}
-        url = s3.generate_presigned_url(call, Params=named, ExpiresIn=60)
-        get_ = call == "get_object"
-        headers = {"if-none-match": "*"} if signed else {}
-        _send(world, urllib.request.Request(url, None if get_ else b"{}", headers, method="GET" if get_ else "PUT"))
-
-    return request
-
-
-def _send(world: Any, request: urllib.request.Request) -> None:
-    """Raises what boto3 would raise."""
-    request.add_unredirected_header("Content-Type", "")  # urllib's own would not have been signed
-    try:
-        world.open(request).close()
-    except urllib.error.HTTPError as error:
-        text = error.read().decode(errors="replace")
-        code = text.partition("<Code>")[2].partition("</Code>")[0] or str(error.code)
-        raise ClientError({"Error": {"Code": code, "Message": text[:200]}}, "presigned") from error

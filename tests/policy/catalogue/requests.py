@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from typing import Any
+
+from botocore.exceptions import ClientError
 
 from tests.policy.probe import Place
 
@@ -56,6 +60,32 @@ def put(
         )
 
     return request
+
+
+def presigned(call: str, key: str, where: Place = Place.ENDPOINT, **signed: Any) -> Request:
+    """Presigned by `create` in the state bucket, sent without credentials: from a box's private side as the box does, or
+    from elsewhere."""
+
+    def request(world: Any) -> None:
+        reads = call == "get_object"
+        target = key if reads else f"{key}-{world.fresh()}"
+        named = {"Bucket": world.outputs["StateBucket"], "Key": target, **signed}
+        url = world.client("s3", "create", where).generate_presigned_url(call, Params=named, ExpiresIn=60)
+        headers = {"if-none-match": "*"} if signed else {}
+        _send(world, urllib.request.Request(url, None if reads else b"{}", headers, method="GET" if reads else "PUT"))
+
+    return request
+
+
+def _send(world: Any, request: urllib.request.Request) -> None:
+    """Raises what boto3 would raise."""
+    request.add_unredirected_header("Content-Type", "")  # urllib's own would not have been signed
+    try:
+        world.open(request).close()
+    except urllib.error.HTTPError as error:
+        text = error.read().decode(errors="replace")
+        code = text.partition("<Code>")[2].partition("</Code>")[0] or str(error.code)
+        raise ClientError({"Error": {"Code": code, "Message": text[:200]}}, "presigned") from error
 
 
 def delete(who: str, bucket: str, key: str, where: Place = Place.INTERNET, version: str | None = None) -> Request:
