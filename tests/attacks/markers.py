@@ -49,7 +49,7 @@ class Marking:
 
 def _settled(ground: Any, session: str) -> Outcome | None:
     """The log is read first: what it tells of a session that ends comes after the session's tombstone."""
-    said = ground.account.sweeper_said(session)
+    said = ground.account.marker_function_said(session)
     if ground.read(f"closed/{session}") is not None:
         return Outcome(None)
     return Outcome(LIVES_ON, said) if said else None

@@ -155,7 +155,7 @@ class Marked:
             self.objects[f"closed/{session}"] = b""
         self.log.append(session)
 
-    def sweeper_said(self, _session: str) -> str:
+    def marker_function_said(self, _session: str) -> str:
         return "; ".join(self.log)
 
     def close(self, session: str) -> None:

@@ -56,7 +56,7 @@ def _shutdown(account: Account, instance: str) -> None:
 
 def _marker_event(account: Account, _instance: str) -> None:
     """S3 may not invoke the function any more."""
-    lambda_, function = account.client("lambda"), account.outputs["SweepFunctionArn"]
+    lambda_, function = account.client("lambda"), account.outputs["MarkerFunctionArn"]
     policy = json.loads(lambda_.get_policy(FunctionName=function)["Policy"])
     for statement in policy["Statement"]:
         if statement["Principal"] == {"Service": "s3.amazonaws.com"}:

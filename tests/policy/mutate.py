@@ -87,6 +87,7 @@ COVERED = {
     Mutant("create", "WriteOwnLog", ("Resource", 1)): NO_STREAMS,
     Mutant("cleanup", "WriteOwnLog", ("Resource", 1)): NO_STREAMS,
     Mutant("cleanup", "WriteOwnLog", ("Resource", 3)): NO_STREAMS,
+    Mutant("cleanup", "WriteOwnLog", ("Resource", 5)): NO_STREAMS,
     Mutant("posture", "WriteOwnLog", ("Resource", 1)): NO_STREAMS,
 }
 

@@ -77,7 +77,7 @@ def backup_bucket(**given: str) -> dict[str, Any]:
         parameters=resolve(template["Parameters"], values, lambda _parameter: "ami-1"),
         conditions=template["Conditions"],
         zones=["a"],
-        attributes={"SweepFunction": {"Arn": "arn"}},
+        attributes={"MarkerFunction": {"Arn": "arn"}},
     )
     found: dict[str, Any] = scope.evaluate(template["Resources"]["BackupBucket"]["Properties"])
     return found

@@ -12,7 +12,7 @@ const OFTEN: &str = "rate(1 minute)";
 
 pub(crate) fn flips(bed: &Bed) -> Vec<Flip> {
     let (create, cleanup) = (bed.output("CreateFunctionArn"), bed.output("CleanupFunctionArn"));
-    let sweep = bed.output("SweepFunctionArn");
+    let (sweep, marker) = (bed.output("SweepFunctionArn"), bed.output("MarkerFunctionArn"));
     let preload = ("LD_PRELOAD", json!("/tmp/other.so"));
     vec![
         code(
@@ -36,9 +36,23 @@ pub(crate) fn flips(bed: &Bed) -> Vec<Flip> {
             &sweep,
             ("CleanupCodeKey", "PostureCodeKey"),
         ),
+        code(
+            bed,
+            Name::CleanupCode,
+            "another program as the marker function",
+            &marker,
+            ("CleanupCodeKey", "PostureCodeKey"),
+        ),
         setting(bed, Name::CreateSettings, &create, "a library loaded before create's own", &preload),
         setting(bed, Name::CleanupSettings, &cleanup, "a library loaded before cleanup's own", &preload),
         setting(bed, Name::CleanupSettings, &sweep, "a library loaded before the sweeper's own", &preload),
+        setting(
+            bed,
+            Name::CleanupSettings,
+            &marker,
+            "the marker function told to serve requests",
+            &("DRAWBRIDGE_SERVES", json!("requests")),
+        ),
         setting(
             bed,
             Name::CreateSettings,

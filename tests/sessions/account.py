@@ -122,9 +122,15 @@ class Account:
     def sweep(self) -> Answer:
         return self._invoke(self._owner, "SweepFunctionArn", {"sweep": True})
 
-    def sweeper_said(self, session: str) -> str:
+    def mark(self, session: str) -> Answer:
+        """What S3 tells when a box has put a session's marker."""
+        key = f"clusters/{self.cluster}/ended/{session}"
+        marker = {"bucket": {"name": self.outputs["BackupBucket"]}, "object": {"key": key}}
+        return self._invoke(self._owner, "MarkerFunctionArn", {"Records": [{"s3": marker}]})
+
+    def marker_function_said(self, session: str) -> str:
         """What the function that markers invoke has logged about a session."""
-        function = self.outputs["SweepFunctionArn"].rpartition(":")[2]
+        function = self.outputs["MarkerFunctionArn"].rpartition(":")[2]
         events = self.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{function}")["events"]
         return "; ".join(event["message"] for event in events if session in event["message"])
 

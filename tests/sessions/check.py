@@ -141,7 +141,7 @@ def the_ended_marker_cleans_up_at_the_deadline_and_no_earlier(account: Account) 
         key = f"clusters/{account.cluster}/ended/{session}"
         account.s3.put_object(Bucket=account.outputs["BackupBucket"], Key=key, Body=b"")
     account.nothing_left(over)
-    until("the early marker is ignored", lambda: "a marker that came too early" in account.sweeper_said(early))
+    until("the early marker is ignored", lambda: "a marker that came too early" in account.marker_function_said(early))
     account.ready(early)
     account.close(early)
 

@@ -21,13 +21,13 @@ MARK = "f100d"
 # More than any function may run at once.
 MORE = 12
 THROTTLED = "TooManyRequestsException"
-FUNCTIONS = ("CreateFunctionArn", "CleanupFunctionArn", "SweepFunctionArn", "PostureFunctionArn")
+FUNCTIONS = ("CreateFunctionArn", "CleanupFunctionArn", "MarkerFunctionArn", "SweepFunctionArn", "PostureFunctionArn")
 # What new accounts may run at once.
 SMALL = 10
 Call = Callable[[str], Any]
 # S3's operations, each with what it is about.
 Held = list[tuple[str, str]]
-# `create` and `cleanup` ask for the tombstone first or soon.
+# `create` and `cleanup` ask for the tombstone first or soon, the marker function for the state.
 OF_SESSIONS: Held = [("GetObject", f"sessions/{MARK}*"), ("PutObject", f"closed/{MARK}*")]
 
 
@@ -120,6 +120,17 @@ def a_flood_of_posture_holds_up_neither_cleanup_nor_the_sweeper(account: Account
     expect("checked" in account.posture()["outcome"], "posture must answer when the flood is over", None)
 
 
+def a_flood_of_markers_holds_up_neither_cleanup_nor_the_sweeper(account: Account) -> None:
+    """Root of a box may put markers without end, of any session."""
+    function, session = "MarkerFunctionArn", new_session()
+    account.ready(session)
+    with _flood(account, account.mark, function, _reserved(account, function)):
+        _is_turned_away("the marker function", lambda: account.mark(new_session()))
+        _cleanup_and_the_sweeper_go_on(account, session)
+    marked = account.mark(session)
+    expect("destroyed" in marked, "the marker function must answer when the flood is over", marked)
+
+
 def without_reserved_concurrency_a_flood_of_create_holds_up_cleanup(account: Account) -> None:
     """The twin: this is what the reservation is for."""
     with _small(account), _flood(account, account.create, "CreateFunctionArn", SMALL):
@@ -131,6 +142,12 @@ def without_reserved_concurrency_a_flood_of_posture_holds_up_cleanup(account: Ac
     posture = lambda _: account.posture()  # noqa: E731
     with _small(account), _flood(account, posture, "PostureFunctionArn", SMALL, _of_posture(account)):
         _is_turned_away("cleanup", lambda: account.cleanup(new_session()))
+
+
+def without_reserved_concurrency_a_flood_of_markers_holds_up_the_sweeper(account: Account) -> None:
+    """The twin of the third."""
+    with _small(account), _flood(account, account.mark, "MarkerFunctionArn", SMALL):
+        _is_turned_away("the sweeper", account.sweep)
 
 
 def _is_turned_away(function: str, call: Callable[[], Any]) -> None:
@@ -201,8 +218,10 @@ CHECKS: list[Callable[[Account], None]] = [
     a_flood_of_create_holds_up_neither_cleanup_nor_the_sweeper,
     a_flood_of_cleanup_does_not_hold_up_the_sweeper,
     a_flood_of_posture_holds_up_neither_cleanup_nor_the_sweeper,
+    a_flood_of_markers_holds_up_neither_cleanup_nor_the_sweeper,
     without_reserved_concurrency_a_flood_of_create_holds_up_cleanup,
     without_reserved_concurrency_a_flood_of_posture_holds_up_cleanup,
+    without_reserved_concurrency_a_flood_of_markers_holds_up_the_sweeper,
     the_cluster_can_send_no_event_and_start_no_sweep,
     an_administrator_s_stop_holds_until_it_is_taken_away,
 ]

@@ -59,7 +59,8 @@ fn a_release_upgraded_whole_in_mid_session_loses_nothing() {
     assert_eq!(status["phase"], "Running", "the upgrade was to end in mid-session: {status}");
     assert_eq!(job.session(), session, "the session was to stay open: {status}");
     // What only the template brings; it panics where the stack has it not.
-    let sweeps = bed.output("SweepFunctionArn");
+    let made = ["SweepFunctionArn", "MarkerFunctionArn"].map(|output| bed.output(output));
+    let [sweeps, markers] = made.each_ref().map(|arn| arn.rsplit(':').next().unwrap_or_default());
 
     let status = completes(&bed, &job);
     assert_eq!(job.last_session(), session, "what is stored was to be that session's: {status}");
@@ -69,9 +70,8 @@ fn a_release_upgraded_whole_in_mid_session_loses_nothing() {
     assert!(!is_certified(&status), "the controller before could not have read a certificate: {status}");
     let shown = format!(
         "template, policies and zips updated in {:.0} s, from {first} to {last} MiB of the transfer; all artifacts stored; \
-         `{}` made on the way",
+         `{sweeps}` and `{markers}` made on the way",
         took.as_secs_f64(),
-        sweeps.rsplit(':').next().unwrap_or_default(),
     );
     let stack = format!("{}, upgraded whole under way", before());
     record(&before(), &stack, "a_release_upgraded_whole_in_mid_session_loses_nothing", begun, &shown);

@@ -122,18 +122,15 @@ impl Cleaner {
         Ok(due)
     }
 
-    /// As the saved state says; where there is none that can be read, as the slot or a machine's tag says.
+    /// As the saved state says; where there is none that can be read, as the slot says. EC2 is not asked: markers can be
+    /// put without end, and its limits are the whole account's.
     async fn deadline_of(&self, session: &SessionId) -> Result<Option<Timestamp>, Error> {
         if let Loaded::Session(saved) = self.destroyer.store.load(session).await? {
             return Ok(Some(saved.session.deadline));
         }
         let slots = self.destroyer.store.slots().await?;
         let slot = slots.into_iter().filter_map(|taken| taken.slot).find(|slot| slot.session == *session);
-        if let Some(slot) = slot {
-            return Ok(Some(slot.deadline));
-        }
-        let instances = self.destroyer.machines.instances(Of::Session(session)).await?;
-        Ok(instances.into_iter().find_map(|instance| instance.deadline))
+        Ok(slot.map(|slot| slot.deadline))
     }
 
     /// The session of an instance of this stack.

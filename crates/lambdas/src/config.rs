@@ -37,7 +37,7 @@ pub struct Stack {
 
 /// Which callers this copy of `cleanup` serves, as the template says.
 pub fn serves(env: Lookup<'_>) -> Result<Serves, ConfigError> {
-    parse(env, "DRAWBRIDGE_SERVES", "'requests' or 'events'")
+    parse(env, "DRAWBRIDGE_SERVES", "'requests', 'markers' or 'events'")
 }
 
 impl Stack {
@@ -318,9 +318,12 @@ pub(crate) mod tests {
 
     #[test]
     fn a_copy_of_cleanup_is_told_whom_it_serves() {
-        for (value, expected) in
-            [("requests", Some(Serves::Requests)), ("events", Some(Serves::Events)), ("all", None)]
-        {
+        for (value, expected) in [
+            ("requests", Some(Serves::Requests)),
+            ("markers", Some(Serves::Markers)),
+            ("events", Some(Serves::Events)),
+            ("all", None),
+        ] {
             assert_eq!(serves(&|_| Some(value.to_owned())).ok(), expected, "{value}");
         }
         assert!(serves(&|_| None).unwrap_err().to_string().contains("DRAWBRIDGE_SERVES"));

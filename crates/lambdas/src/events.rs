@@ -41,20 +41,22 @@ pub struct BadRequest {
 pub enum CleanupEvent {
     Request(Box<CleanupRequest>),
     BadRequest(BadRequest),
-    /// `ended` markers of these sessions were put, by any box of the cluster.
+    /// `ended` markers of these sessions were put, by any box of the cluster. None of those may be one.
     Ended(Vec<SessionId>),
     /// This machine ends or has ended.
     Gone(InstanceId),
-    /// A machine changed to a state that ends nothing, or a marker of nobody's was put.
+    /// A machine changed to a state that ends nothing.
     Nothing,
     Sweep,
 }
 
-/// Which callers this copy of `cleanup` serves. The cluster may invoke one of the two; AWS's events and the schedule
-/// come to the other, so that a flood from the cluster cannot hold them up, and so that the cluster can send no event.
+/// Which callers this copy of `cleanup` serves. The cluster may invoke the first of the three, and root of a box can
+/// send the second as many markers as he likes; EC2's events and the schedule come to the third, so that neither flood
+/// holds them up, and so that the cluster can send no event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Serves {
     Requests,
+    Markers,
     Events,
 }
 
@@ -64,8 +66,9 @@ impl FromStr for Serves {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "requests" => Ok(Self::Requests),
+            "markers" => Ok(Self::Markers),
             "events" => Ok(Self::Events),
-            other => Err(format!("'{other}' is neither")),
+            other => Err(format!("'{other}' is none of them")),
         }
     }
 }
@@ -73,11 +76,19 @@ impl FromStr for Serves {
 impl Serves {
     /// The event, unless it is another copy's.
     pub fn admit(self, event: CleanupEvent) -> Result<CleanupEvent, EventError> {
-        let request = matches!(event, CleanupEvent::Request(_) | CleanupEvent::BadRequest(_));
-        match (self, request) {
-            (Self::Requests, true) | (Self::Events, false) => Ok(event),
-            (Self::Requests, false) => Err(EventError::Misdirected("requests of the cluster")),
-            (Self::Events, true) => Err(EventError::Misdirected("events of AWS and the schedule")),
+        let whose = match &event {
+            CleanupEvent::Request(_) | CleanupEvent::BadRequest(_) => Self::Requests,
+            CleanupEvent::Ended(_) => Self::Markers,
+            CleanupEvent::Gone(_) | CleanupEvent::Nothing | CleanupEvent::Sweep => Self::Events,
+        };
+        if self == whose { Ok(event) } else { Err(EventError::Misdirected(self.callers())) }
+    }
+
+    fn callers(self) -> &'static str {
+        match self {
+            Self::Requests => "requests of the cluster",
+            Self::Markers => "markers of boxes",
+            Self::Events => "events of EC2 and the schedule",
         }
     }
 }
@@ -179,8 +190,7 @@ fn ended_markers(event: &Value, cluster: &ClusterName, bucket: &str) -> Result<C
     }
     let prefix = format!("clusters/{cluster}/ended/");
     let session = |record: &S3Record| record.s3.object.key.strip_prefix(&prefix)?.parse().ok();
-    let sessions: Vec<SessionId> = event.records.iter().filter_map(session).collect();
-    Ok(if sessions.is_empty() { CleanupEvent::Nothing } else { CleanupEvent::Ended(sessions) })
+    Ok(CleanupEvent::Ended(event.records.iter().filter_map(session).collect()))
 }
 
 #[derive(Deserialize)]
@@ -278,7 +288,8 @@ mod tests {
         let ours = marker("demo-backup", &format!("clusters/demo/ended/{SESSION}"));
         assert_eq!(read(&ours).unwrap(), CleanupEvent::Ended(vec![SESSION.parse().unwrap()]));
         for key in ["clusters/demo/ended/x", "clusters/other/ended/0123456789abcdef0123456789abcdef", "x"] {
-            assert_eq!(read(&marker("demo-backup", key)).unwrap(), CleanupEvent::Nothing, "{key}");
+            let nobody_s = CleanupEvent::Ended(Vec::new());
+            assert_eq!(read(&marker("demo-backup", key)).unwrap(), nobody_s, "{key}");
         }
         assert!(read(&marker("other", "clusters/demo/ended/x")).is_err());
         let record = &ours["Records"][0];
@@ -342,15 +353,26 @@ mod tests {
         let request =
             CleanupEvent::BadRequest(BadRequest { session: SESSION.parse().unwrap(), message: "x".into() });
         let gone = CleanupEvent::Gone(InstanceId::new("i-0a"));
-        for event in [CleanupEvent::Sweep, CleanupEvent::Nothing, gone, CleanupEvent::Ended(Vec::new())] {
-            assert_eq!(
-                Serves::Requests.admit(event.clone()),
-                Err(EventError::Misdirected("requests of the cluster"))
-            );
-            assert_eq!(Serves::Events.admit(event.clone()), Ok(event));
+        let of_a_session = read(&marker("demo-backup", &format!("clusters/demo/ended/{SESSION}"))).unwrap();
+        let of_nobody = read(&marker("demo-backup", "clusters/demo/ended/x")).unwrap();
+        let copies = [
+            (Serves::Requests, "requests of the cluster", vec![request]),
+            (Serves::Markers, "markers of boxes", vec![of_a_session, of_nobody]),
+            (
+                Serves::Events,
+                "events of EC2 and the schedule",
+                vec![CleanupEvent::Sweep, CleanupEvent::Nothing, gone],
+            ),
+        ];
+        for (copy, callers, _) in &copies {
+            for (other, _, events) in &copies {
+                for event in events {
+                    let misdirected = Err(EventError::Misdirected(*callers));
+                    let expected = if copy == other { Ok(event.clone()) } else { misdirected };
+                    assert_eq!(copy.admit(event.clone()), expected);
+                }
+            }
         }
-        assert!(Serves::Events.admit(request.clone()).is_err());
-        assert_eq!(Serves::Requests.admit(request.clone()), Ok(request));
     }
 
     #[test]

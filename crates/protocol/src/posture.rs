@@ -221,7 +221,7 @@ names! {
     SweepRule = "sweep-rule", true, "The rule that starts the sweeper is enabled and invokes the sweep function.";
     Sweeper = "sweeper", true, "The sweeper ran a short while ago.";
     EndedRule = "ended-rule", false, "The rule that tells the sweep function of boxes that ended by themselves is enabled.";
-    EndedMarker = "ended-marker", false, "The backup bucket tells the sweep function of the markers that boxes put when their time is up.";
+    EndedMarker = "ended-marker", false, "The backup bucket tells the marker function of the markers that boxes put when their time is up.";
     Started = "started", false, "Nobody stopped the stack: create hands out boxes.";
     Key = "key", true, "Each KMS key of the stack is enabled, and its policy is the shipped one.";
 }

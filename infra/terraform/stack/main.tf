@@ -368,7 +368,7 @@ resource "aws_s3_bucket_notification" "backup_bucket_notification" {
   eventbridge = true
 
   lambda_function {
-    lambda_function_arn = aws_lambda_function.sweep_function.arn
+    lambda_function_arn = aws_lambda_function.marker_function.arn
     events              = ["s3:ObjectCreated:*"]
     filter_prefix       = "clusters/${var.cluster_name}/ended/"
   }
@@ -573,6 +573,7 @@ resource "aws_iam_role_policy" "cleanup_role_cleanup" {
     Stack           = local.stack_name
     CleanupFunction = "drawbridge-${var.cluster_name}-cleanup"
     SweepFunction   = "drawbridge-${var.cluster_name}-sweep"
+    MarkerFunction  = "drawbridge-${var.cluster_name}-marker"
   })
 }
 
@@ -611,6 +612,7 @@ resource "aws_iam_role_policy" "posture_role_posture" {
     CreateFunction  = "drawbridge-${var.cluster_name}-create"
     CleanupFunction = "drawbridge-${var.cluster_name}-cleanup"
     SweepFunction   = "drawbridge-${var.cluster_name}-sweep"
+    MarkerFunction  = "drawbridge-${var.cluster_name}-marker"
     PostureFunction = "drawbridge-${var.cluster_name}-posture"
     SweepRule       = "drawbridge-${var.cluster_name}-sweep"
     EndedRule       = "drawbridge-${var.cluster_name}-instance-ended"
@@ -752,6 +754,11 @@ resource "aws_cloudwatch_log_group" "sweep_log" {
   retention_in_days = var.log_retention_days
 }
 
+resource "aws_cloudwatch_log_group" "marker_log" {
+  name              = "/aws/lambda/drawbridge-${var.cluster_name}-marker"
+  retention_in_days = var.log_retention_days
+}
+
 resource "aws_lambda_function" "create_function" {
   function_name                  = "drawbridge-${var.cluster_name}-create"
   description                    = "Lowers the bridge, asked by the cluster"
@@ -822,7 +829,7 @@ resource "aws_lambda_function" "cleanup_function" {
 
 resource "aws_lambda_function" "sweep_function" {
   function_name                  = "drawbridge-${var.cluster_name}-sweep"
-  description                    = "Raises the bridge, asked by the box's marker, EC2's events and the clock"
+  description                    = "Raises the bridge, asked by EC2's events and the clock"
   runtime                        = "provided.al2023"
   architectures                  = ["x86_64"]
   handler                        = "bootstrap"
@@ -843,6 +850,33 @@ resource "aws_lambda_function" "sweep_function" {
       DRAWBRIDGE_GRACE_SECONDS = var.grace_seconds
       DRAWBRIDGE_EXTRA_CA      = var.extra_ca
       DRAWBRIDGE_SERVES        = "events"
+    }
+  }
+}
+
+resource "aws_lambda_function" "marker_function" {
+  function_name                  = "drawbridge-${var.cluster_name}-marker"
+  description                    = "Raises the bridge, asked by the box's marker"
+  runtime                        = "provided.al2023"
+  architectures                  = ["x86_64"]
+  handler                        = "bootstrap"
+  role                           = aws_iam_role.cleanup_role.arn
+  memory_size                    = 512
+  timeout                        = 120
+  reserved_concurrent_executions = local.reserves_concurrency ? 2 : null
+  s3_bucket                      = var.code_bucket
+  s3_key                         = var.cleanup_code_key
+  depends_on                     = [aws_cloudwatch_log_group.marker_log]
+
+  environment {
+    variables = {
+      DRAWBRIDGE_CLUSTER       = var.cluster_name
+      DRAWBRIDGE_STACK         = local.stack_name
+      DRAWBRIDGE_BACKUP_BUCKET = "drawbridge-${var.cluster_name}-backup-${data.aws_caller_identity.here.account_id}"
+      DRAWBRIDGE_STATE_BUCKET  = aws_s3_bucket.state_bucket.id
+      DRAWBRIDGE_GRACE_SECONDS = var.grace_seconds
+      DRAWBRIDGE_EXTRA_CA      = var.extra_ca
+      DRAWBRIDGE_SERVES        = "markers"
     }
   }
 }
@@ -879,6 +913,7 @@ resource "aws_lambda_function" "posture_function" {
       DRAWBRIDGE_NAME_CleanupFunction    = "drawbridge-${var.cluster_name}-cleanup"
       DRAWBRIDGE_NAME_PostureFunction    = "drawbridge-${var.cluster_name}-posture"
       DRAWBRIDGE_NAME_SweepFunction      = "drawbridge-${var.cluster_name}-sweep"
+      DRAWBRIDGE_NAME_MarkerFunction     = "drawbridge-${var.cluster_name}-marker"
       DRAWBRIDGE_NAME_CreateRole         = "drawbridge-${var.cluster_name}-create"
       DRAWBRIDGE_NAME_CleanupRole        = "drawbridge-${var.cluster_name}-cleanup"
       DRAWBRIDGE_NAME_PostureRole        = "drawbridge-${var.cluster_name}-posture"
@@ -927,7 +962,7 @@ resource "aws_lambda_function" "posture_function" {
 }
 
 resource "aws_lambda_permission" "cleanup_from_backup_bucket" {
-  function_name  = aws_lambda_function.sweep_function.function_name
+  function_name  = aws_lambda_function.marker_function.function_name
   action         = "lambda:InvokeFunction"
   principal      = "s3.amazonaws.com"
   source_account = data.aws_caller_identity.here.account_id

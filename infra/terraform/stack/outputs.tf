@@ -23,6 +23,10 @@ output "sweep_function_arn" {
   value = aws_lambda_function.sweep_function.arn
 }
 
+output "marker_function_arn" {
+  value = aws_lambda_function.marker_function.arn
+}
+
 output "operator_user" {
   value       = aws_iam_user.operator_user.name
   description = "Make an access key for it and give it to the chart"

@@ -203,7 +203,7 @@ variable "create_concurrency" {
 
 variable "cleanup_concurrency" {
   type        = number
-  description = "Concurrency kept for cleanup, and as much for the sweeper. 0 in accounts that cannot reserve it."
+  description = "Concurrency kept for cleanup, and as much for the sweeper; 2 more for boxes' markers. 0 in accounts that cannot reserve it."
   default     = 5
 
   validation {

@@ -99,6 +99,7 @@ def _log() -> Family:
     return (
         Family("cleanup: log")
         .allowed(WHO, "its own", write_log(WHO, "cleanup"))
-        .allowed(WHO, "its other copy's", write_log(WHO, "sweep"))
+        .allowed(WHO, "its copy's for events", write_log(WHO, "sweep"))
+        .allowed(WHO, "its copy's for markers", write_log(WHO, "marker"))
         .denied(WHO, "create's", write_log(WHO, "create"))
     )

@@ -47,6 +47,8 @@ def _invoke() -> Family:
     family.denied("operator", "Invoke of another function", invoke("operator", beside))
     sweeper = lambda world: world.outputs["SweepFunctionArn"]  # noqa: E731
     family.denied("operator", "Invoke of the sweeper", invoke("operator", sweeper))
+    marker = lambda world: world.outputs["MarkerFunctionArn"]  # noqa: E731
+    family.denied("operator", "Invoke of the marker function", invoke("operator", marker))
     for call in ("get_function", "get_function_configuration", "get_policy"):
         family.denied("operator", f"lambda {call} of cleanup", _on_function("operator", call))
         family.allowed("admin", f"lambda {call} of cleanup", _on_function("admin", call))

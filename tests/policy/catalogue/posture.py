@@ -144,7 +144,7 @@ def _operator() -> Family:
 
 def _functions() -> Family:
     family = Family("posture: functions")
-    for name in ("Create", "Cleanup", "Posture", "Sweep"):
+    for name in ("Create", "Cleanup", "Posture", "Sweep", "Marker"):
         for call in FUNCTION_READS:
             family.allowed(
                 WHO,

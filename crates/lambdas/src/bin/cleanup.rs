@@ -1,4 +1,4 @@
-//! The Lambda `cleanup`.
+//! The Lambda `cleanup`, and its copies for markers and for events.
 
 use std::{sync::Arc, time::Duration};
 

@@ -43,17 +43,43 @@ async fn a_marker_before_the_deadline_ends_nothing_and_one_at_it_ends_its_sessio
 }
 
 #[tokio::test]
-async fn where_the_state_cannot_be_read_the_deadline_of_slot_or_machine_counts() {
-    for shown_by_slot in [true, false] {
-        let stack = ready_before(1).await;
-        stack.put(&key::session(&session(1)), b"{}");
-        if !shown_by_slot {
+async fn where_the_state_cannot_be_read_the_deadline_of_the_slot_counts() {
+    let stack = ready_before(1).await;
+    stack.put(&key::session(&session(1)), b"{}");
+    assert_eq!(marker(&stack, 1).await, Swept::default());
+    stack.world.pass(1);
+    is_ended(&stack).await;
+}
+
+#[tokio::test]
+async fn a_marker_that_ends_nothing_costs_no_call_of_ec2() {
+    // Of a session that never was, of one that lives, and of one whose time is up by its machine's tag alone.
+    for (number, shown, seconds) in [(2, true, 0), (1, true, 1), (1, false, 0)] {
+        let stack = ready_before(seconds).await;
+        if !shown {
+            stack.put(&key::session(&session(1)), b"{}");
             stack.world.inner().objects.remove("slots/0");
         }
-        assert_eq!(marker(&stack, 1).await, Swept::default());
-        stack.world.pass(1);
-        is_ended(&stack).await;
+        let before = stack.world.inner().calls.len();
+        assert_eq!(marker(&stack, number).await, Swept::default());
+        let calls = stack.world.inner().calls[before..].to_vec();
+        let of_s3 = |call: &&str| ["GetObject", "ListObjectsV2"].contains(call);
+        assert!(!calls.is_empty() && calls.iter().all(of_s3), "{number}, {shown}: {calls:?}");
     }
+}
+
+#[tokio::test]
+async fn a_box_that_shows_no_deadline_but_its_tag_s_is_left_to_ec2_s_event() {
+    let stack = ready_before(0).await;
+    stack.put(&key::session(&session(1)), b"{}");
+    stack.world.inner().objects.remove("slots/0");
+    assert_eq!(marker(&stack, 1).await, Swept::default());
+    let id = stack.world.inner().instances.keys().next().cloned().unwrap();
+    assert_eq!(stack.event(CleanupEvent::Gone(id)).await.left.len(), 1);
+    for _ in 0..3 {
+        stack.tick().await;
+    }
+    assert_eq!(stack.world.left(), Vec::<String>::new());
 }
 
 #[tokio::test]

@@ -78,6 +78,7 @@ pub(super) fn environment(name: &str) -> Option<String> {
             "BoxRole" | "InstanceProfile" => "drawbridge-demo-jumpbox",
             "InstanceTypes" => "t3.small,t3a.small",
             "SweepFunction" | "SweepRule" => "drawbridge-demo-sweep",
+            "MarkerFunction" => "drawbridge-demo-marker",
             "S3Endpoint" => "vpce-1",
             "Operator" => "drawbridge-demo-operator",
             "EndedRule" => "drawbridge-demo-instance-ended",
@@ -99,7 +100,6 @@ fn role_arn(role: &str) -> String {
 /// An account as the template leaves it, with one box running.
 pub(super) fn as_shipped(shipped: &Shipped) -> Standing {
     let names = &shipped.names;
-    let sweep_arn = function_arn(&names.sweep_function);
     let mut things = HashMap::new();
     for (bucket, file) in [(&names.backup_bucket, "backup-bucket"), (&names.state_bucket, "state-bucket")] {
         let block = json!({"BlockPublicAcls": true, "BlockPublicPolicy": true, "IgnorePublicAcls": true,
@@ -116,8 +116,8 @@ pub(super) fn as_shipped(shipped: &Shipped) -> Standing {
     let ended = json!({"Id": "ended", "Enabled": true, "Prefix": "clusters/demo/ended/", "Expires": 7,
         "NoncurrentExpires": null, "Markers": false, "AbortsAfter": null});
     things.insert(Thing::Lifecycle(bucket.clone()), json!([unfinished, ended]));
-    let marker =
-        json!({"Target": sweep_arn, "Events": ["s3:ObjectCreated:*"], "Prefix": "clusters/demo/ended/"});
+    let marker = json!({"Target": function_arn(&names.marker_function), "Events": ["s3:ObjectCreated:*"],
+        "Prefix": "clusters/demo/ended/"});
     things.insert(Thing::Notifications(bucket.clone()), json!([marker]));
     things.insert(Thing::LastSweep(names.state_bucket.clone()), json!("2026-11-21T10:07:00Z"));
     network(shipped, &mut things);
@@ -203,28 +203,28 @@ fn functions(shipped: &Shipped, things: &mut HashMap<Thing, Value>) {
     for (function, role, code, variables) in [
         (&names.create_function, &names.create_role, "create-digest", of_create),
         (&names.cleanup_function, &names.cleanup_role, "cleanup-digest", serving("requests")),
+        (&names.marker_function, &names.cleanup_role, "cleanup-digest", serving("markers")),
         (&names.sweep_function, &names.cleanup_role, "cleanup-digest", serving("events")),
     ] {
         let found = json!({"Code": code, "Role": role_arn(role), "Handler": "bootstrap", "Layers": [],
             "Runtime": "provided.al2023", "Variables": variables, "Modified": "2026-11-20T10:00:00.000Z"});
         things.insert(Thing::Function(function.clone()), found);
     }
-    let event = |sid: &str, service: &str, condition: Value| {
+    let event = |sid: &str, service: &str, function: &str, condition: Value| {
         json!({"Sid": sid, "Effect": "Allow", "Principal": {"Service": service}, "Action": "lambda:InvokeFunction",
-            "Resource": sweep_arn, "Condition": condition})
+            "Resource": function_arn(function), "Condition": condition})
     };
     let from = |rule: &str| json!({"ArnLike": {"AWS:SourceArn": format!("arn:aws:events:us-east-1:000000000000:rule/{rule}")}});
     let marker = json!({"StringEquals": {"AWS:SourceAccount": names.account},
         "ArnLike": {"AWS:SourceArn": format!("arn:aws:s3:::{}", names.backup_bucket)}});
-    let invokers = [
-        event("a", "s3.amazonaws.com", marker),
-        event("b", "events.amazonaws.com", from(&names.sweep_rule)),
-        event("c", "events.amazonaws.com", from(&names.ended_rule)),
-    ];
-    things.insert(
-        Thing::Invokers(names.sweep_function.clone()),
-        json!({"Version": "2012-10-17", "Statement": invokers}),
-    );
+    let (swept, marked) = (&names.sweep_function, &names.marker_function);
+    let rules = [&names.sweep_rule, &names.ended_rule];
+    let of_rules = rules.map(|rule| event(rule, "events.amazonaws.com", swept, from(rule)));
+    let of_markers = vec![event("marker", "s3.amazonaws.com", marked, marker)];
+    for (function, invokers) in [(swept, of_rules.to_vec()), (marked, of_markers)] {
+        let policy = json!({"Version": "2012-10-17", "Statement": invokers});
+        things.insert(Thing::Invokers(function.clone()), policy);
+    }
     let sweep = json!({"State": "ENABLED", "Schedule": "rate(5 minutes)", "Pattern": null,
         "Targets": [{"Arn": sweep_arn, "Input": "{\"sweep\":true}"}]});
     things.insert(Thing::Rule(names.sweep_rule.clone()), sweep);

@@ -17,6 +17,7 @@ pub(super) fn flips() -> Vec<Flip> {
     let create = || Thing::Function(names.create_function.clone());
     let cleanup = || Thing::Function(names.cleanup_function.clone());
     let sweep = || Thing::Function(names.sweep_function.clone());
+    let marker = || Thing::Function(names.marker_function.clone());
     let endpoints = || Thing::Endpoints(names.vpc.clone());
     let table = |subnet: &String| Thing::RouteTable(subnet.clone());
     let boxes = || Thing::Boxes(names.stack.clone());
@@ -182,6 +183,13 @@ pub(super) fn flips() -> Vec<Flip> {
             &[Name::CleanupSettings],
             "DRAWBRIDGE_SERVES of function drawbridge-demo-sweep",
         ),
+        (marker(), |it| it["Code"] = json!("other"), &[Name::CleanupCode], "demo-marker to run the code"),
+        (
+            marker(),
+            |it| it["Variables"]["DRAWBRIDGE_SERVES"] = json!("requests"),
+            &[Name::CleanupSettings],
+            "DRAWBRIDGE_SERVES of function drawbridge-demo-marker",
+        ),
         (
             create(),
             |it| it["Variables"]["LD_PRELOAD"] = json!("/tmp/x.so"),
@@ -220,6 +228,7 @@ pub(super) fn flips() -> Vec<Flip> {
             "theirs",
         ),
         (Thing::Invokers(names.sweep_function.clone()), anyone_may, &[Name::Invokers], "besides"),
+        (Thing::Invokers(names.marker_function.clone()), anyone_may, &[Name::Invokers], "besides"),
         (
             Thing::Rule(names.sweep_rule.clone()),
             |it| it["State"] = json!("DISABLED"),
@@ -256,7 +265,8 @@ pub(super) fn flips() -> Vec<Flip> {
             &[Name::EndedRule],
             "pattern",
         ),
-        (Thing::Notifications(bucket()), |it| *it = json!([]), &[Name::EndedMarker], "demo-sweep"),
+        (Thing::Notifications(bucket()), |it| *it = json!([]), &[Name::EndedMarker], "demo-marker"),
+        (Thing::Notifications(bucket()), to_the_sweeper, &[Name::EndedMarker], "demo-sweep"),
         (
             create(),
             |it| it["Variables"]["DRAWBRIDGE_MAX_BOXES"] = json!("0"),
@@ -280,6 +290,11 @@ fn expires(rules: &mut Value) {
     let rule = json!({"Id": "x", "Enabled": true, "Prefix": "", "Expires": 1, "NoncurrentExpires": null, "Markers": false,
         "AbortsAfter": null});
     rules.as_array_mut().unwrap().push(rule);
+}
+
+fn to_the_sweeper(notifications: &mut Value) {
+    let target = notifications[0]["Target"].as_str().unwrap().replace("-marker", "-sweep");
+    notifications[0]["Target"] = json!(target);
 }
 
 fn another_endpoint(endpoints: &mut Value) {

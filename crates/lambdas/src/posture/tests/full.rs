@@ -47,7 +47,8 @@ pub(super) fn as_shipped(shipped: &Shipped) -> Standing {
     let things = &mut standing.things;
     let encryption = json!({"Algorithm": "aws:kms", "Key": BACKUP_KEY});
     things.insert(Thing::Encryption(names.backup_bucket.clone()), encryption);
-    for function in [&names.create_function, &names.cleanup_function, &names.sweep_function] {
+    let of_cleanup = [&names.cleanup_function, &names.marker_function, &names.sweep_function];
+    for function in of_cleanup.into_iter().chain([&names.create_function]) {
         let found = things.get_mut(&Thing::Function(function.clone())).unwrap();
         found["Variables"]["DRAWBRIDGE_EXTRA_CA"] = json!(CA);
     }
