@@ -217,11 +217,11 @@ fn functions(shipped: &Shipped, things: &mut HashMap<Thing, Value>) {
     let from = |rule: &str| json!({"ArnLike": {"AWS:SourceArn": format!("arn:aws:events:us-east-1:000000000000:rule/{rule}")}});
     let marker = json!({"StringEquals": {"AWS:SourceAccount": names.account},
         "ArnLike": {"AWS:SourceArn": format!("arn:aws:s3:::{}", names.backup_bucket)}});
-    let (swept, marked) = (&names.sweep_function, &names.marker_function);
+    let (on_rules, on_markers) = (&names.sweep_function, &names.marker_function);
     let rules = [&names.sweep_rule, &names.ended_rule];
-    let of_rules = rules.map(|rule| event(rule, "events.amazonaws.com", swept, from(rule)));
-    let of_markers = vec![event("marker", "s3.amazonaws.com", marked, marker)];
-    for (function, invokers) in [(swept, of_rules.to_vec()), (marked, of_markers)] {
+    let of_rules = rules.map(|rule| event(rule, "events.amazonaws.com", on_rules, from(rule)));
+    let of_bucket = vec![event("marker", "s3.amazonaws.com", on_markers, marker)];
+    for (function, invokers) in [(on_rules, of_rules.to_vec()), (on_markers, of_bucket)] {
         let policy = json!({"Version": "2012-10-17", "Statement": invokers});
         things.insert(Thing::Invokers(function.clone()), policy);
     }
