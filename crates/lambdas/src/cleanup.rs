@@ -29,6 +29,8 @@ use crate::{
 
 /// What of an invocation's time is kept for the last pass.
 const MARGIN: SignedDuration = SignedDuration::from_secs(8);
+/// What of a sweep's time is kept for unfinished uploads.
+const FOR_UPLOADS: SignedDuration = SignedDuration::from_secs(20);
 /// How long before its deadline a session's marker counts: a box puts it by its own clock, which NTP keeps to much
 /// less, and whoever puts it for another's session gains no more than this.
 pub(crate) const MARKER_TOLERANCE: SignedDuration = SignedDuration::from_mins(1);
@@ -86,9 +88,13 @@ impl Cleaner {
             }
             CleanupEvent::Nothing => Due::new(),
             CleanupEvent::Sweep => {
-                let survey = self.survey(moment.now).await?;
-                let swept = self.end_all(alone(survey.due), moment).await;
+                let mut survey = self.survey(moment.now).await?;
+                let due = alone(std::mem::take(&mut survey.due));
+                let ending = Moment { until: moment.until - FOR_UPLOADS, ..moment };
+                let swept = self.end_all(due, ending).await;
+                // Here, since boxes decide how long the rest takes.
                 self.destroyer.store.mark_sweep((self.clock)()).await?;
+                self.abort_uploads_of_nobody(&mut survey, moment).await;
                 return Ok(Answer::Event(Swept { found: Some(survey.tally), ..swept }));
             }
         };
@@ -148,6 +154,11 @@ impl Cleaner {
         instances.ok()?.into_iter().next().map(|instance| instance.id)
     }
 
+    /// Whether nothing new should be begun.
+    pub(crate) fn is_late(&self, moment: Moment) -> bool {
+        (self.clock)() + MARGIN >= moment.until
+    }
+
     /// Passes over the sessions until nothing is left of any, or the time is up. One session's error does not
     /// keep the others.
     pub(crate) async fn end_all(&self, mut left: Due, moment: Moment) -> Swept {
@@ -163,7 +174,7 @@ impl Cleaner {
                     Ok(_) => {}
                     Err(error) => error!(%session, %error, "a session could not be destroyed"),
                 }
-                if (self.clock)() + MARGIN >= moment.until {
+                if self.is_late(moment) {
                     break;
                 }
             }

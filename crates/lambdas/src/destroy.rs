@@ -2,7 +2,7 @@
 //!
 //! The order matters. The tombstone comes first, so that no `create` begins; the state is marked as closing next,
 //! so that none goes on; what EC2 has follows from the inside out; the state goes last, so that whoever comes after
-//! a crash finds what is left. One call makes one pass and never waits.
+//! a crash finds what is left. One call makes one pass and never waits, however much a box left behind.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,11 +19,16 @@ use crate::{
     names::{GroupId, InstanceId, InterfaceId},
     state::{Phase, Remains, Session},
     store::{Loaded, Saved, Store},
-    uploads::{Uploads, cluster_prefix},
+    uploads::{self, Upload, Uploads, cluster_prefix},
 };
 
 /// How long EC2 may not show what it has just made.
 pub(crate) const VISIBLE_AFTER: SignedDuration = SignedDuration::from_mins(5);
+/// How many unfinished uploads one pass aborts, and how many of those left it names.
+const ABORTED: usize = 200;
+const NAMED: usize = 10;
+/// How many are looked through for a session's where nobody knows its job.
+const LOOKED_THROUGH: usize = 2000;
 /// How often a save is tried against a `create` that is at work.
 const SAVES: usize = 8;
 const RETRY_AFTER_SECONDS: u32 = 1;
@@ -75,20 +80,21 @@ impl Destroyer {
         if left.0.is_empty() {
             self.delete_groups(session, known.group, &mut left).await?;
         }
-        if left.0.is_empty() {
-            self.abort_uploads(session, state.as_ref(), &mut left).await?;
-        }
         if let Some(until) =
             state.as_ref().and_then(|state| state.in_flight_until).filter(|until| now < *until)
         {
             left.add(format!("a call of create that may be at work until {until}"));
+        }
+        if left.0.is_empty() {
+            // Before its uploads: it has no box any more, and its box's root may have begun so many that they take hours.
+            self.store.free_slots_of(session, None).await?;
+            self.abort_uploads(session, state.as_ref(), &mut left).await?;
         }
         if !left.0.is_empty() {
             info!(%session, left = ?left.0, "destroying");
             return Ok(left.outcome());
         }
         self.store.delete_boot(session).await?;
-        self.store.free_slots_of(session, None).await?;
         self.store.delete_session(session).await?;
         info!(%session, "destroyed");
         Ok(CleanupOutcome::Destroyed)
@@ -212,37 +218,35 @@ impl Destroyer {
         Ok(found.into_iter().map(|group| group.id).collect())
     }
 
-    /// Aborts what the box began and did not complete. The box is gone, so it begins no more.
+    /// Aborts what the box began and did not complete, so many in one pass. The box is gone, so it begins no more.
     async fn abort_uploads(
         &self,
         session: &SessionId,
         state: Option<&Session>,
         left: &mut Left,
     ) -> Result<(), Error> {
-        let prefix = match state {
-            Some(state) => ObjectPrefix::of_session(&self.cluster, &state.job, session)?.as_str().to_owned(),
-            // Without state nobody knows the job: the session stands in the keys.
-            None => cluster_prefix(&self.cluster),
+        let (prefix, most) = match state {
+            Some(state) => {
+                (ObjectPrefix::of_session(&self.cluster, &state.job, session)?.as_str().to_owned(), ABORTED)
+            }
+            // Without state nobody knows the job: the session stands in the keys. The sweep finds what lies further on.
+            None => (cluster_prefix(&self.cluster), LOOKED_THROUGH),
         };
-        for round in 0..2 {
-            let found = self.uploads.list(&prefix).await?;
-            let ours: Vec<_> = found
-                .into_iter()
-                .filter(|upload| upload.session(&self.cluster).as_ref() == Some(session))
-                .collect();
-            if ours.is_empty() {
-                return Ok(());
-            }
-            for upload in ours {
-                if round > 0 {
-                    left.add(format!("unfinished upload of {}", upload.key));
-                } else {
-                    info!(%session, key = upload.key, "aborting an unfinished upload");
-                    self.uploads.abort(&upload).await?;
-                }
-            }
+        let mut ours = self.uploads_of(session, &prefix, most).await?;
+        ours.truncate(ABORTED);
+        let Some(first) = ours.first() else { return Ok(()) };
+        info!(%session, uploads = ours.len(), first = first.key, "aborting unfinished uploads");
+        uploads::abort_all(&self.uploads, ours).await?;
+        for upload in self.uploads_of(session, &prefix, most).await?.into_iter().take(NAMED) {
+            left.add(format!("unfinished upload of {}", upload.key));
         }
         Ok(())
+    }
+
+    async fn uploads_of(&self, session: &SessionId, prefix: &str, most: usize) -> Result<Vec<Upload>, Error> {
+        let mut found = self.uploads.list(prefix, most).await?;
+        found.retain(|upload| upload.session(&self.cluster).as_ref() == Some(session));
+        Ok(found)
     }
 }
 

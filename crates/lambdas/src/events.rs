@@ -367,7 +367,7 @@ mod tests {
         for (copy, callers, _) in &copies {
             for (other, _, events) in &copies {
                 for event in events {
-                    let misdirected = Err(EventError::Misdirected(*callers));
+                    let misdirected = Err(EventError::Misdirected(callers));
                     let expected = if copy == other { Ok(event.clone()) } else { misdirected };
                     assert_eq!(copy.admit(event.clone()), expected);
                 }

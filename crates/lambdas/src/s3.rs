@@ -144,7 +144,7 @@ impl Objects for Bucket {
 
 #[async_trait]
 impl Uploads for Bucket {
-    async fn list(&self, prefix: &str) -> Result<Vec<Upload>, StoreError> {
+    async fn list(&self, prefix: &str, most: usize) -> Result<Vec<Upload>, StoreError> {
         let mut found = Vec::new();
         let (mut key_marker, mut id_marker) = (None, None);
         loop {
@@ -154,7 +154,8 @@ impl Uploads for Bucket {
             let uploads = page.uploads().iter().filter_map(|upload| upload.key().zip(upload.upload_id()));
             let ours = uploads.filter(|(key, _)| key.starts_with(prefix));
             found.extend(ours.map(|(key, id)| Upload { key: key.to_owned(), id: id.to_owned() }));
-            if page.is_truncated() != Some(true) || page.next_key_marker().is_none() {
+            if found.len() >= most || page.is_truncated() != Some(true) || page.next_key_marker().is_none() {
+                found.truncate(most);
                 return Ok(found);
             }
             key_marker = page.next_key_marker().map(str::to_owned);

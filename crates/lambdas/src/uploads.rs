@@ -1,7 +1,10 @@
 //! Unfinished uploads of the backup bucket: all that a Lambda may see of it, and it may only abort them.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use drawbridge_protocol::{ClusterName, SessionId};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::store::StoreError;
 
@@ -27,11 +30,23 @@ pub fn cluster_prefix(cluster: &ClusterName) -> String {
     format!("clusters/{cluster}/")
 }
 
+/// How many are aborted at once.
+const AT_ONCE: usize = 10;
+
+/// Aborts all of them, some at once.
+pub(crate) async fn abort_all(uploads: &Arc<dyn Uploads>, found: Vec<Upload>) -> Result<(), StoreError> {
+    let aborted = stream::iter(found).map(|upload| {
+        let uploads = Arc::clone(uploads);
+        async move { uploads.abort(&upload).await }
+    });
+    aborted.buffer_unordered(AT_ONCE).try_collect::<()>().await
+}
+
 /// The backup bucket's unfinished uploads.
 #[async_trait]
 pub trait Uploads: Send + Sync {
-    /// All under a prefix.
-    async fn list(&self, prefix: &str) -> Result<Vec<Upload>, StoreError>;
+    /// Those under a prefix, `most` at the most: boxes begin them, so there may be any number.
+    async fn list(&self, prefix: &str, most: usize) -> Result<Vec<Upload>, StoreError>;
     /// Aborts one; it need not exist any more.
     async fn abort(&self, upload: &Upload) -> Result<(), StoreError>;
 }

@@ -113,10 +113,11 @@ impl Objects for StateBucket {
 
 #[async_trait]
 impl Uploads for BackupBucket {
-    async fn list(&self, prefix: &str) -> Result<Vec<Upload>> {
+    async fn list(&self, prefix: &str, most: usize) -> Result<Vec<Upload>> {
         let list = |world: &Arc<World>| -> Vec<Upload> {
             let inner = world.aws.inner();
-            inner.uploads.iter().filter(|upload| upload.key.starts_with(prefix)).cloned().collect()
+            let under = inner.uploads.iter().filter(|upload| upload.key.starts_with(prefix));
+            under.take(most).cloned().collect()
         };
         Ok(self.0.read("s3 list uploads", list).await?)
     }

@@ -1,12 +1,13 @@
 //! The sweep: what is on one side only, and which sessions should have ended and have not.
 //!
-//! It looks from both sides. From what exists: instances, interfaces, groups, boot objects, slots and unfinished
-//! uploads of sessions without state, or of none. From the state: sessions past their deadline and grace, those that
-//! somebody began to close, and those whose machine, interface, group or slot is not there.
+//! It looks from both sides. From what exists: instances, interfaces, groups, boot objects and slots of sessions without
+//! state, or of none. From the state: sessions past their deadline and grace, those that somebody began to close, and
+//! those whose machine, interface, group or slot is not there. When those are ended it looks at unfinished uploads.
 
 mod finding;
 mod sightings;
 mod strays;
+mod uploads;
 
 use std::collections::BTreeSet;
 
@@ -46,7 +47,7 @@ impl Survey {
 }
 
 impl Cleaner {
-    /// Looks at everything, removes what no session owns, and says which sessions should have ended. What is wrong
+    /// Looks at everything but uploads, removes what no session owns, and says which sessions should have ended. What is wrong
     /// with one session does not keep the others; that it could not be judged is a finding.
     pub(crate) async fn survey(&self, now: Timestamp) -> Result<Survey, Error> {
         let mut survey = Survey::default();

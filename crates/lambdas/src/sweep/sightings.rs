@@ -12,7 +12,6 @@ use crate::{
     names::{GroupId, InstanceId, key},
     state::Slot,
     store::{MAX_SLOT, Store, StoreError, TakenSlot},
-    uploads::{Upload, cluster_prefix},
 };
 
 /// What was seen of a session.
@@ -34,7 +33,6 @@ pub(super) struct Strays {
     pub(super) instances: Vec<InstanceId>,
     pub(super) interfaces: Vec<Interface>,
     pub(super) groups: Vec<GroupId>,
-    pub(super) uploads: Vec<Upload>,
     pub(super) slots: Vec<TakenSlot>,
     pub(super) objects: Vec<String>,
 }
@@ -55,19 +53,12 @@ impl Sightings {
 }
 
 impl Cleaner {
-    /// Looks at everything. State is read later, session by session: `create` saves it before it makes anything, so
+    /// Looks at everything that boxes cannot make. State is read later, session by session: `create` saves it before it makes anything, so
     /// what is in here and has none then belongs to nobody.
     pub(super) async fn look(&self) -> Result<Sightings, Error> {
         let mut seen = Sightings::default();
         self.see_state(&mut seen).await?;
         self.see_ec2(&mut seen).await?;
-        for upload in self.destroyer.uploads.list(&cluster_prefix(&self.stack.cluster)).await? {
-            if let Some(session) = upload.session(&self.stack.cluster) {
-                seen.made(session);
-            } else {
-                seen.strays.uploads.push(upload);
-            }
-        }
         Ok(seen)
     }
 
@@ -121,12 +112,10 @@ impl Cleaner {
     pub(super) async fn still_there(&self, session: &SessionId) -> Result<bool, Error> {
         let (machines, of) = (&self.destroyer.machines, Of::Session(session));
         let instances = machines.instances(of).await?;
-        let uploads = self.destroyer.uploads.list(&cluster_prefix(&self.stack.cluster)).await?;
         let slots = self.destroyer.store.slots().await?;
         Ok(instances.iter().any(|instance| instance.state != InstanceState::Terminated)
             || !machines.interfaces(of).await?.is_empty()
             || !machines.groups(of).await?.is_empty()
-            || uploads.iter().any(|upload| upload.session(&self.stack.cluster).as_ref() == Some(session))
             || slots.iter().any(|taken| taken.slot.as_ref().is_some_and(|slot| slot.session == *session))
             || self.destroyer.store.sessions().await?.contains(session))
     }

@@ -17,7 +17,7 @@ use crate::{
 impl Cleaner {
     /// What bears our marks and names no session: no ending of a session would ever find it.
     pub(super) async fn remove_strays(&self, strays: Strays, survey: &mut Survey) {
-        let Strays { instances, interfaces, groups, uploads, slots, objects } = strays;
+        let Strays { instances, interfaces, groups, slots, objects } = strays;
         let machines = &self.destroyer.machines;
         for id in instances {
             survey.found(Finding::StrayInstance);
@@ -32,10 +32,6 @@ impl Cleaner {
         for id in groups {
             survey.found(Finding::StrayGroup);
             removed(Finding::StrayGroup, id.as_str(), machines.delete_group(&id).await);
-        }
-        for upload in uploads {
-            survey.found(Finding::StrayUpload);
-            removed(Finding::StrayUpload, &upload.key, self.destroyer.uploads.abort(&upload).await);
         }
         for slot in slots {
             survey.found(Finding::StraySlot);
@@ -88,7 +84,7 @@ impl Cleaner {
 }
 
 /// Says what became of it.
-fn removed<E: std::fmt::Display>(finding: Finding, what: &str, result: Result<(), E>) {
+pub(super) fn removed<E: std::fmt::Display>(finding: Finding, what: &str, result: Result<(), E>) {
     match result {
         Ok(()) => warn!(finding = finding.name(), what, "removed"),
         Err(error) => error!(finding = finding.name(), what, %error, "could not be removed"),

@@ -101,9 +101,10 @@ impl Objects for FakeS3 {
 
 #[async_trait]
 impl Uploads for FakeUploads {
-    async fn list(&self, prefix: &str) -> std::result::Result<Vec<Upload>, StoreError> {
+    async fn list(&self, prefix: &str, most: usize) -> std::result::Result<Vec<Upload>, StoreError> {
         let list = |world: &mut Inner| {
-            world.uploads.iter().filter(|upload| upload.key.starts_with(prefix)).cloned().collect()
+            let under = world.uploads.iter().filter(|upload| upload.key.starts_with(prefix));
+            under.take(most).cloned().collect()
         };
         Ok(self.0.call("ListMultipartUploads", list).await?)
     }

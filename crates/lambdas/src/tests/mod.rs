@@ -113,6 +113,11 @@ impl Stack {
     }
 
     async fn try_event(&self, event: CleanupEvent) -> Result<Swept, Error> {
+        self.event_within(event, 0).await
+    }
+
+    /// One event to `cleanup`, with so many seconds.
+    async fn event_within(&self, event: CleanupEvent, seconds: i64) -> Result<Swept, Error> {
         let world = Arc::clone(&self.world);
         let cleaner = Cleaner {
             stack: self.config.stack.clone(),
@@ -120,7 +125,8 @@ impl Stack {
             pause: Duration::ZERO,
             clock: Arc::new(move || world.now()),
         };
-        let moment = Moment { now: self.world.now(), until: self.world.now() };
+        let now = self.world.now();
+        let moment = Moment { now, until: now + SignedDuration::from_secs(seconds) };
         match cleaner.handle(event, moment).await? {
             Answer::Event(swept) => Ok(swept),
             Answer::Request(answer) => panic!("{answer:?}"),

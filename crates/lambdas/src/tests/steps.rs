@@ -1,6 +1,6 @@
 //! The path of one session, and what it makes.
 
-use drawbridge_protocol::session::{CreateOutcome, Refusal, Waiting};
+use drawbridge_protocol::session::{CleanupOutcome, CreateOutcome, Refusal, Waiting};
 
 use super::{Stack, is_ready, request, session, waits_for};
 use crate::{machines::InstanceState, names::key, state::Phase};
@@ -170,4 +170,29 @@ async fn closing_one_session_leaves_the_other_alone() {
     stack.close_until_destroyed(1).await;
     assert!(is_ready(&stack.create(&request(2)).await.unwrap()));
     assert_eq!(stack.world.inner().uploads.len(), 1);
+}
+
+#[tokio::test]
+async fn a_session_with_more_uploads_than_one_pass_aborts_has_given_its_slot_back() {
+    let stack = Stack::new();
+    assert!(is_ready(&stack.ask_until_settled(&request(1), 1).await));
+    for _ in 0..500 {
+        stack.upload(1);
+    }
+    for (number, upload) in stack.world.inner().uploads.iter_mut().enumerate() {
+        upload.id = number.to_string();
+    }
+    let outcome = loop {
+        let outcome = stack.close(1).await.unwrap();
+        stack.world.tick();
+        if stack.world.inner().uploads.len() < 500 {
+            break outcome;
+        }
+    };
+    let CleanupOutcome::Destroying { remaining, .. } = outcome else { panic!("{outcome:?}") };
+    assert_eq!(remaining.len(), 10, "it names some of what is left: {remaining:?}");
+    assert!(!stack.world.inner().objects.contains_key("slots/0"), "the box is gone");
+    assert!(stack.saved(1).is_some(), "something is left");
+    stack.close_until_destroyed(1).await;
+    assert_eq!(stack.world.left(), Vec::<String>::new());
 }

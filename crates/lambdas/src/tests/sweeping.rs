@@ -6,7 +6,9 @@ use jiff::SignedDuration;
 use super::{Stack, is_ready, request, session, waits_for};
 use crate::{
     events::CleanupEvent,
+    machines::InstanceState,
     names::{InstanceId, key},
+    uploads::Upload,
 };
 
 async fn sweep_until_quiet(stack: &Stack) {
@@ -182,4 +184,54 @@ async fn every_sweep_leaves_its_mark() {
     stack.world.pass(300);
     sweep_until_quiet(&stack).await;
     assert_ne!(mark(&stack), Some(first), "the mark is of the last sweep");
+}
+
+/// What a box's root can make: uploads at keys of sessions that never were, and at keys of none.
+fn flood(stack: &Stack, uploads: u32) {
+    let mut inner = stack.world.inner();
+    for number in 0..uploads {
+        let key = match number % 2 {
+            0 => format!("clusters/demo/default/nightly/{:032x}/x", 0xf000 + number),
+            _ => format!("clusters/demo/ended/{number:032x}"),
+        };
+        inner.uploads.push(Upload { key, id: number.to_string() });
+    }
+}
+
+#[tokio::test]
+async fn uploads_without_end_keep_no_box_past_its_deadline() {
+    let stack = Stack::new();
+    assert!(is_ready(&stack.ask_until_settled(&request(1), 1).await));
+    flood(&stack, 20_000);
+    stack.world.pass(3600 + 600);
+    stack.world.calls_take(30);
+    let begun = stack.world.now();
+    stack.event_within(CleanupEvent::Sweep, 120).await.unwrap();
+    let took = stack.world.now().duration_since(begun);
+    assert!(took < SignedDuration::from_secs(120), "a sweep must end within its function's time: {took:?}");
+    let states: Vec<_> = stack.world.inner().instances.values().map(|instance| instance.state).collect();
+    assert_eq!(states, [InstanceState::ShuttingDown]);
+    assert!(
+        stack.world.inner().objects.contains_key("sweeps/last.json"),
+        "a sweep that ended boxes is alive"
+    );
+
+    let before = stack.world.inner().uploads.len();
+    stack.world.tick();
+    stack.event_within(CleanupEvent::Sweep, 120).await.unwrap();
+    let left = stack.world.inner().uploads.len();
+    assert!(left + 1000 < before, "what no session owns must go sweep by sweep: {before}, then {left}");
+}
+
+#[tokio::test]
+async fn an_overdue_session_that_cannot_be_ended_keeps_nobody_from_a_slot() {
+    let stack = Stack::new();
+    assert!(is_ready(&stack.ask_until_settled(&request(1), 1).await));
+    stack.world.pass(3600 + 600);
+    stack.world.inner().failing.insert(key::session(&session(1)));
+    assert!(is_ready(&stack.ask_until_settled(&request(2), 2).await));
+    assert!(
+        stack.world.inner().objects.contains_key("slots/0"),
+        "its own slot is taken while its box may live"
+    );
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use drawbridge_protocol::SessionId;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     machines::{Ec2Error, Ec2ErrorKind, Launch},
@@ -86,6 +86,8 @@ pub(crate) struct World {
     inner: Mutex<Inner>,
     intruder: Mutex<Option<(usize, Intruder)>>,
     now: Mutex<Timestamp>,
+    /// How long a call takes.
+    takes: Mutex<SignedDuration>,
 }
 
 /// A caller that was cut off.
@@ -111,7 +113,12 @@ pub(crate) fn ec2_error(code: &str, kind: Ec2ErrorKind) -> Ec2Error {
 impl World {
     pub(crate) fn new() -> Arc<Self> {
         let now = "2026-11-21T10:00:00Z".parse().unwrap();
-        Arc::new(Self { inner: Mutex::default(), intruder: Mutex::new(None), now: Mutex::new(now) })
+        Arc::new(Self {
+            inner: Mutex::default(),
+            intruder: Mutex::new(None),
+            now: Mutex::new(now),
+            takes: Mutex::default(),
+        })
     }
 
     pub(crate) fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -124,7 +131,12 @@ impl World {
 
     pub(crate) fn pass(&self, seconds: i64) {
         let mut now = self.now.lock().unwrap();
-        *now += jiff::SignedDuration::from_secs(seconds);
+        *now += SignedDuration::from_secs(seconds);
+    }
+
+    /// From now on every call takes so long.
+    pub(crate) fn calls_take(&self, milliseconds: i64) {
+        *self.takes.lock().unwrap() = SignedDuration::from_millis(milliseconds);
     }
 
     /// Cuts the caller off at call `number`, counted from 1.
@@ -154,6 +166,7 @@ impl World {
         name: &'static str,
         effect: impl FnOnce(&mut Inner) -> T + Send,
     ) -> Result<T, CutOff> {
+        *self.now.lock().unwrap() += *self.takes.lock().unwrap();
         let number = {
             let mut inner = self.inner();
             if inner.dead {
