@@ -189,6 +189,17 @@ class Interpreter(unittest.TestCase):
         calls = [(call[0], call[2]["FunctionName"]) for call in api.method_calls if call[0].endswith("_permission")]
         self.assertEqual(calls, [("add_permission", "sweep"), ("remove_permission", "cleanup")])
 
+    def test_a_function_s_queue_is_changed_in_place(self) -> None:
+        def queue(seconds: int) -> dict[str, Any]:
+            limits = {"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": seconds}
+            named = {"FunctionName": "create", "Qualifier": "$LATEST"}
+            return {"Queue": {"Type": "AWS::Lambda::EventInvokeConfig", "Properties": {**named, **limits}}}
+
+        stack, api = self.deploy({"Resources": queue(60)})
+        self.assertEqual(self.update(stack, {**TEMPLATE["Resources"], **queue(90)}, api), ["Queue"])
+        said = [call.kwargs for call in api.put_function_event_invoke_config.call_args_list]
+        self.assertEqual(said, [queue(seconds)["Queue"]["Properties"] for seconds in (60, 90)])
+
     def test_a_rule_keeps_no_target_that_it_is_to_have_no_longer(self) -> None:
         def rule(target: str) -> dict[str, Any]:
             targets = [{"Id": target, "Arn": f"arn:aws:logs:us-east-1:000000000000:log-group:{target}"}]

@@ -35,6 +35,9 @@ KINDS = {
         "aws_cloudwatch_log_group", "LogGroupName:name RetentionInDays", reference="name", Arn="arn"
     ),
     "AWS::Lambda::Function": Kind("aws_lambda_function", _function, "function_name", {"Arn": "arn"}),
+    "AWS::Lambda::EventInvokeConfig": plain(
+        "aws_lambda_function_event_invoke_config", "FunctionName Qualifier MaximumRetryAttempts MaximumEventAgeInSeconds"
+    ),
     "AWS::Lambda::Permission": plain("aws_lambda_permission", "FunctionName Action Principal SourceAccount SourceArn"),
     "AWS::Events::Rule": Kind("aws_cloudwatch_event_rule", _rule, "name", {"Arn": "arn"}),
 }

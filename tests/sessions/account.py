@@ -92,6 +92,12 @@ class Account:
         request = {"version": 1, "session": session, "client_key": key, "job": job}
         return self._invoke(self._operator, "CreateFunctionArn", request)
 
+    def create_later(self, session: str) -> None:
+        """An Invoke whose answer nobody waits for: Lambda keeps it until the function has room."""
+        request = {"version": 1, "session": session, "client_key": KEY, "job": JOB}
+        function, payload = self.outputs["CreateFunctionArn"], json.dumps(request)
+        self._operator.invoke(FunctionName=function, InvocationType="Event", Payload=payload)
+
     def cleanup(self, session: str) -> Answer:
         return self.ask_cleanup({"version": 1, "session": session})
 

@@ -22,7 +22,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from testbed.common.errors import main_wrapper  # noqa: E402
-from tests.sessions import flood, sweeping  # noqa: E402
+from tests.sessions import flood, queued, sweeping  # noqa: E402
 from tests.sessions.account import OTHER_KEY, Account, Failed, expect, new_session, until  # noqa: E402
 
 Check = Callable[[Account], None]
@@ -240,6 +240,7 @@ CHECKS: list[Check] = [
     the_sweep_ends_what_has_no_state_and_leaves_what_lives,
     closed_at_any_moment_of_its_making_nothing_is_left,
     *sweeping.CHECKS,
+    *queued.CHECKS,
     *flood.CHECKS,
 ]
 

@@ -66,6 +66,7 @@ fn parts(tools: &Tools) -> Result<()> {
     let modules = [
         "-m",
         "unittest",
+        "testbed.test_asynchronous",
         "testbed.test_common",
         "testbed.test_cloudformation",
         "testbed.test_network",

@@ -961,6 +961,27 @@ resource "aws_lambda_function" "posture_function" {
   }
 }
 
+resource "aws_lambda_function_event_invoke_config" "create_queue" {
+  function_name                = aws_lambda_function.create_function.function_name
+  qualifier                    = "$LATEST"
+  maximum_retry_attempts       = 0
+  maximum_event_age_in_seconds = 60
+}
+
+resource "aws_lambda_function_event_invoke_config" "cleanup_queue" {
+  function_name                = aws_lambda_function.cleanup_function.function_name
+  qualifier                    = "$LATEST"
+  maximum_retry_attempts       = 0
+  maximum_event_age_in_seconds = 60
+}
+
+resource "aws_lambda_function_event_invoke_config" "posture_queue" {
+  function_name                = aws_lambda_function.posture_function.function_name
+  qualifier                    = "$LATEST"
+  maximum_retry_attempts       = 0
+  maximum_event_age_in_seconds = 60
+}
+
 resource "aws_lambda_permission" "cleanup_from_backup_bucket" {
   function_name  = aws_lambda_function.marker_function.function_name
   action         = "lambda:InvokeFunction"

@@ -18,7 +18,7 @@ from ministack.core.responses import get_account_id, get_region
 from ministack.services import cloudwatch_logs, eventbridge, lambda_svc
 
 from ..layout import ACCOUNT, RUNTIME_ADDRESS
-from . import concurrency, faults, log_metrics, services
+from . import asynchronous, concurrency, faults, log_metrics, services
 
 # What a function's process sees of this process's environment, besides what Lambda itself sets.
 INHERITED = ("PATH", "LANG", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "DRAWBRIDGE_TESTBED")
@@ -190,6 +190,7 @@ def _install_newer_requests() -> None:
 
 def install(namespace: str) -> None:
     concurrency.install()
+    asynchronous.install()
     _install_newer_requests()
     _install_event_targets()
     _install_notifications()

@@ -17,7 +17,7 @@ from ministack import app as ministack
 from ministack.core.router import detect_service
 
 from ..layout import API_ADDRESS, CLIENTS_RANGE, INTERNET_RANGE, PRIVATE_PORT, S3_ADDRESS
-from . import answers, audit, clock, concurrency, control, faults, functions, instance_credentials, pod_identity
+from . import answers, asynchronous, audit, clock, concurrency, control, faults, functions, instance_credentials, pod_identity
 from .conditions import UnjudgeablePolicy
 from .request import Request, begin
 
@@ -147,6 +147,8 @@ async def _private(path: str, receive: Receive, send: Send) -> None:
             )
         case "concurrency":
             result = concurrency.control(asked)
+        case "queue":
+            result = asynchronous.control(asked)
         case "faults":
             result = faults.control(asked)
         case "ready":

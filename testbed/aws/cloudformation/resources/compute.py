@@ -1,4 +1,4 @@
-"""Functions, their logs, and the rules that invoke them."""
+"""Functions, their logs and queues, and the rules that invoke them."""
 
 from __future__ import annotations
 
@@ -61,6 +61,21 @@ def _update_function(clients: Clients, standing: Made, wanted: Properties) -> No
         lambda_.delete_function_concurrency(FunctionName=name)
 
 
+def _queue(clients: Clients, wanted: Properties) -> Made:
+    """How long asynchronous calls wait, and how often they are tried again."""
+    named = {"FunctionName": wanted.text("FunctionName"), "Qualifier": wanted.text("Qualifier")}
+    clients("lambda").put_function_event_invoke_config(
+        **named,
+        MaximumRetryAttempts=wanted.number("MaximumRetryAttempts"),
+        MaximumEventAgeInSeconds=wanted.number("MaximumEventAgeInSeconds"),
+    )
+    return Made("|".join(named.values()))
+
+
+def _update_queue(clients: Clients, _standing: Made, wanted: Properties) -> None:
+    _queue(clients, wanted)
+
+
 def _rule(clients: Clients, wanted: Properties) -> Made:
     events, name = clients("events"), wanted.text("Name")
     trigger = wanted.given("ScheduleExpression")
@@ -120,6 +135,9 @@ KINDS = {
             }
         ),
         _update_function,
+    ),
+    "AWS::Lambda::EventInvokeConfig": Kind(
+        _queue, frozenset({"MaximumRetryAttempts", "MaximumEventAgeInSeconds"}), _update_queue
     ),
     "AWS::Lambda::Permission": Kind(_permission, remove=_remove_permission),
     "AWS::Events::Rule": Kind(_rule, frozenset({"Targets"}), _update_rule),
