@@ -219,9 +219,9 @@ fn functions(shipped: &Shipped, things: &mut HashMap<Thing, Value>) {
         "ArnLike": {"AWS:SourceArn": format!("arn:aws:s3:::{}", names.backup_bucket)}});
     let (on_rules, on_markers) = (&names.sweep_function, &names.marker_function);
     let rules = [&names.sweep_rule, &names.ended_rule];
-    let of_rules = rules.map(|rule| event(rule, "events.amazonaws.com", on_rules, from(rule)));
-    let of_bucket = vec![event("marker", "s3.amazonaws.com", on_markers, marker)];
-    for (function, invokers) in [(on_rules, of_rules.to_vec()), (on_markers, of_bucket)] {
+    let by_rules = rules.map(|rule| event(rule, "events.amazonaws.com", on_rules, from(rule)));
+    let by_bucket = vec![event("marker", "s3.amazonaws.com", on_markers, marker)];
+    for (function, invokers) in [(on_rules, by_rules.to_vec()), (on_markers, by_bucket)] {
         let policy = json!({"Version": "2012-10-17", "Statement": invokers});
         things.insert(Thing::Invokers(function.clone()), policy);
     }
