@@ -206,7 +206,7 @@ class Account:
 
     @contextmanager
     def without_schedule(self) -> Iterator[None]:
-        """Nothing starts a sweep but the check: what began before has ended."""
+        """Nothing starts a sweep but the check; one that began before has the time of another to end."""
         events, rule = self.client("events"), f"drawbridge-{self.cluster}-sweep"
         events.disable_rule(Name=rule)
         try:

@@ -75,7 +75,7 @@ impl From<KeyError> for BoxError {
 /// How a box ended well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// Its own timer ran out, and the marker that invokes cleanup is put.
+    /// Its own timer ran out, and the marker that ends the session is put.
     Deadline,
 }
 
@@ -150,7 +150,7 @@ impl Jumpbox {
         self.listener.local_addr()
     }
 
-    /// Serves the session until the deadline, then puts the marker that invokes cleanup.
+    /// Serves the session until the deadline, then puts the marker that ends the session.
     pub async fn serve(self) -> Result<Ending, BoxError> {
         tokio::select! {
             error = self.gatehouse.serve(&self.listener) => return Err(BoxError::Accept(error)),

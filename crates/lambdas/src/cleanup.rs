@@ -154,9 +154,9 @@ impl Cleaner {
         instances.ok()?.into_iter().next().map(|instance| instance.id)
     }
 
-    /// Whether nothing new should be begun.
-    pub(crate) fn is_late(&self, moment: Moment) -> bool {
-        (self.clock)() + MARGIN >= moment.until
+    /// How long something new may be begun.
+    pub(crate) fn time_left(&self, moment: Moment) -> SignedDuration {
+        moment.until.duration_since((self.clock)() + MARGIN)
     }
 
     /// Passes over the sessions until nothing is left of any, or the time is up. One session's error does not
@@ -174,7 +174,7 @@ impl Cleaner {
                     Ok(_) => {}
                     Err(error) => error!(%session, %error, "a session could not be destroyed"),
                 }
-                if self.is_late(moment) {
+                if (self.clock)() + MARGIN >= moment.until {
                     break;
                 }
             }

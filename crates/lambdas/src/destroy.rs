@@ -2,11 +2,12 @@
 //!
 //! The order matters. The tombstone comes first, so that no `create` begins; the state is marked as closing next,
 //! so that none goes on; what EC2 has follows from the inside out; the state goes last, so that whoever comes after
-//! a crash finds what is left. One call makes one pass and never waits, however much a box left behind.
+//! a crash finds what is left. One call makes one pass and never waits, however much boxes left behind.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
 use drawbridge_protocol::{ClusterName, ObjectPrefix, SessionId, session::CleanupOutcome};
@@ -18,15 +19,15 @@ use crate::{
     machines::{Ec2Error, Ec2ErrorKind, Instance, InstanceState, Interface, Machines, Of},
     names::{GroupId, InstanceId, InterfaceId},
     state::{Phase, Remains, Session},
-    store::{Loaded, Saved, Store},
-    uploads::{self, Upload, Uploads, cluster_prefix},
+    store::{Loaded, Saved, Store, StoreError},
+    uploads::{self, Uploads, cluster_prefix},
 };
 
 /// How long EC2 may not show what it has just made.
 pub(crate) const VISIBLE_AFTER: SignedDuration = SignedDuration::from_mins(5);
-/// How many unfinished uploads one pass aborts, and how many of those left it names.
+/// How many unfinished uploads are aborted at a session's end, and within what time.
 const ABORTED: usize = 200;
-const NAMED: usize = 10;
+const ABORTED_WITHIN: Duration = Duration::from_secs(10);
 /// How many are looked through for a session's where nobody knows its job.
 const LOOKED_THROUGH: usize = 2000;
 /// How often a save is tried against a `create` that is at work.
@@ -85,15 +86,12 @@ impl Destroyer {
         {
             left.add(format!("a call of create that may be at work until {until}"));
         }
-        if left.0.is_empty() {
-            // Before its uploads: it has no box any more, and its box's root may have begun so many that they take hours.
-            self.store.free_slots_of(session, None).await?;
-            self.abort_uploads(session, state.as_ref(), &mut left).await?;
-        }
         if !left.0.is_empty() {
             info!(%session, left = ?left.0, "destroying");
             return Ok(left.outcome());
         }
+        self.store.free_slots_of(session, None).await?;
+        self.leave_no_uploads(session, state.as_ref()).await?;
         self.store.delete_boot(session).await?;
         self.store.delete_session(session).await?;
         info!(%session, "destroyed");
@@ -218,35 +216,33 @@ impl Destroyer {
         Ok(found.into_iter().map(|group| group.id).collect())
     }
 
-    /// Aborts what the box began and did not complete, so many in one pass. The box is gone, so it begins no more.
-    async fn abort_uploads(
-        &self,
-        session: &SessionId,
-        state: Option<&Session>,
-        left: &mut Left,
-    ) -> Result<(), Error> {
+    /// Aborts what the box began and did not complete, as far as that is done soon. The sweep does the rest, as it does with
+    /// all that has no session: any box of the cluster may begin more in here, and is not to keep this session from its end.
+    async fn leave_no_uploads(&self, session: &SessionId, state: Option<&Session>) -> Result<(), Error> {
         let (prefix, most) = match state {
             Some(state) => {
                 (ObjectPrefix::of_session(&self.cluster, &state.job, session)?.as_str().to_owned(), ABORTED)
             }
-            // Without state nobody knows the job: the session stands in the keys. The sweep finds what lies further on.
+            // Without state nobody knows the job: the session stands in the keys.
             None => (cluster_prefix(&self.cluster), LOOKED_THROUGH),
         };
-        let mut ours = self.uploads_of(session, &prefix, most).await?;
-        ours.truncate(ABORTED);
-        let Some(first) = ours.first() else { return Ok(()) };
-        info!(%session, uploads = ours.len(), first = first.key, "aborting unfinished uploads");
-        uploads::abort_all(&self.uploads, ours).await?;
-        for upload in self.uploads_of(session, &prefix, most).await?.into_iter().take(NAMED) {
-            left.add(format!("unfinished upload of {}", upload.key));
-        }
+        let aborted = tokio::time::timeout(ABORTED_WITHIN, self.abort_uploads(session, &prefix, most)).await;
+        let why = match aborted {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("not within {} s", ABORTED_WITHIN.as_secs()),
+        };
+        warn!(%session, why, "its unfinished uploads are left to the sweep");
         Ok(())
     }
 
-    async fn uploads_of(&self, session: &SessionId, prefix: &str, most: usize) -> Result<Vec<Upload>, Error> {
-        let mut found = self.uploads.list(prefix, most).await?;
-        found.retain(|upload| upload.session(&self.cluster).as_ref() == Some(session));
-        Ok(found)
+    async fn abort_uploads(&self, session: &SessionId, prefix: &str, most: usize) -> Result<(), StoreError> {
+        let mut ours = self.uploads.list(prefix, most).await?;
+        ours.retain(|upload| upload.session(&self.cluster).as_ref() == Some(session));
+        ours.truncate(ABORTED);
+        let Some(first) = ours.first() else { return Ok(()) };
+        info!(%session, uploads = ours.len(), first = first.key, "aborting unfinished uploads");
+        uploads::abort_all(&self.uploads, ours).await
     }
 }
 

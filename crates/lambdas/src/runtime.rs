@@ -1,4 +1,4 @@
-//! What both Lambdas have around their handler: logs, clients, the invocation's moment, errors.
+//! What all Lambdas have around their handler: logs, clients, the invocation's moment, errors.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ pub fn start_logs() {
     tracing_subscriber::fmt().json().flatten_event(true).without_time().with_env_filter(filter).init();
 }
 
-/// What both Lambdas end sessions with.
+/// What `create` and `cleanup` end sessions with.
 pub fn destroyer(stack: &Stack, config: &SdkConfig, other_s3: bool) -> Destroyer {
     let s3 = aws::s3(config, other_s3);
     let state = Bucket::new(s3.clone(), stack.state_bucket.clone());

@@ -182,7 +182,7 @@ checked_string!(
 );
 
 impl ObjectKey {
-    /// The marker whose S3 event invokes cleanup when a box's own timer ran out.
+    /// The marker whose S3 event invokes the marker function when a box's own timer ran out.
     pub fn ended(cluster: &ClusterName, session: &SessionId) -> Self {
         Self(format!("clusters/{cluster}/{ENDED}/{session}"))
     }

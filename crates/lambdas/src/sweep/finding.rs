@@ -33,9 +33,9 @@ findings! {
     Expired = "expired",
     /// Somebody is closing a session that is not past its time. The sweep helps, and nothing is wrong.
     Closing = "closing",
-    /// Something of a closed session. It is ended.
+    /// Something of a closed session. It is ended; an upload is aborted.
     Closed = "closed",
-    /// Something of a session without state or tombstone. It is ended.
+    /// Something of a session without state or tombstone. It is ended; an upload is aborted.
     NoState = "no_state",
     /// A saved state that cannot be read, and nothing shows a deadline. The session is ended.
     Unreadable = "unreadable",

@@ -84,7 +84,7 @@ impl Cleaner {
 }
 
 /// Says what became of it.
-pub(super) fn removed<E: std::fmt::Display>(finding: Finding, what: &str, result: Result<(), E>) {
+fn removed<E: std::fmt::Display>(finding: Finding, what: &str, result: Result<(), E>) {
     match result {
         Ok(()) => warn!(finding = finding.name(), what, "removed"),
         Err(error) => error!(finding = finding.name(), what, %error, "could not be removed"),

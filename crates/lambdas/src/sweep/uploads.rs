@@ -1,84 +1,99 @@
 //! The last part of a sweep: unfinished uploads of nobody. Boxes begin them, so a box's root can make any number of them:
 //! they are looked at when everything else is done, and no further than the time allows.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeMap, time::Duration};
 
 use drawbridge_protocol::SessionId;
 use tracing::{error, warn};
 
-use super::{Finding, Survey, strays::removed};
+use super::{Finding, Survey};
 use crate::{
     cleanup::Cleaner,
     error::Error,
     state::Moment,
     store::Loaded,
-    uploads::{self, Upload, cluster_prefix},
+    uploads::{Upload, abort_all, cluster_prefix},
 };
 
 /// How many a sweep looks at; the next one goes on with what is left.
 const LOOKED_AT: usize = 5000;
 /// After how many the clock is looked at.
-const BATCH: usize = 50;
-/// How many of one session are aborted in one sweep.
-const OF_ONE: usize = 500;
+const BATCH: usize = 20;
 
 impl Cleaner {
     /// Aborts what no session owns. What cannot be told or removed now is found again by the next sweep.
     pub(crate) async fn abort_uploads_of_nobody(&self, survey: &mut Survey, moment: Moment) {
-        let all = cluster_prefix(&self.stack.cluster);
-        let found = match self.destroyer.uploads.list(&all, LOOKED_AT).await {
-            Ok(found) => found,
-            Err(error) => {
-                error!(%error, "the sweep could not list unfinished uploads");
-                return survey.found(Finding::Unjudged);
+        // S3 may answer slowly where a box keeps it busy, and what this sweep found is still to be told.
+        let within =
+            Duration::try_from(self.time_left(moment)).unwrap_or_default().max(Duration::from_secs(1));
+        match tokio::time::timeout(within, self.look_at_uploads(survey, moment)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                error!(%error, "the sweep could not look at unfinished uploads");
+                survey.found(Finding::Unjudged);
             }
-        };
-        let mut judged = BTreeSet::new();
-        for batch in found.chunks(BATCH) {
-            for upload in batch {
-                match upload.session(&self.stack.cluster) {
-                    None => {
-                        survey.found(Finding::StrayUpload);
-                        let aborted = self.destroyer.uploads.abort(upload).await;
-                        removed(Finding::StrayUpload, &upload.key, aborted);
-                    }
-                    Some(session) if judged.insert(session.clone()) => {
-                        if let Err(error) = self.judge_uploads(&session, upload, survey).await {
-                            error!(%session, %error, "the sweep could not judge a session's uploads");
-                            survey.found(Finding::Unjudged);
-                        }
-                    }
-                    Some(_) => {}
-                }
-            }
-            if self.is_late(moment) {
-                warn!(listed = found.len(), "what unfinished uploads are left is left to the next sweep");
-                return;
-            }
+            Err(_) => warn!("unfinished uploads are left to the next sweep: S3 was slow"),
         }
     }
 
-    /// A session that has state is ended with its uploads when its time comes; one that has none ends no more.
-    async fn judge_uploads(
+    async fn look_at_uploads(&self, survey: &mut Survey, moment: Moment) -> Result<(), Error> {
+        let found = self.destroyer.uploads.list(&cluster_prefix(&self.stack.cluster), LOOKED_AT).await?;
+        let mut orphaned = BTreeMap::new();
+        for batch in found.chunks(BATCH) {
+            let mut nobodys = Vec::new();
+            for upload in batch {
+                if self.is_nobodys(upload, &mut orphaned, survey).await {
+                    nobodys.push(upload.clone());
+                }
+            }
+            if let Some(first) = nobodys.first() {
+                warn!(uploads = nobodys.len(), first = first.key, "aborting unfinished uploads of nobody");
+            }
+            abort_all(&self.destroyer.uploads, nobodys).await?;
+            if self.time_left(moment).is_negative() {
+                warn!(listed = found.len(), "unfinished uploads are left to the next sweep");
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether no session owns the upload; of each session that is asked once.
+    async fn is_nobodys(
         &self,
-        session: &SessionId,
         upload: &Upload,
+        orphaned: &mut BTreeMap<SessionId, bool>,
         survey: &mut Survey,
-    ) -> Result<(), Error> {
+    ) -> bool {
+        let Some(session) = upload.session(&self.stack.cluster) else {
+            survey.found(Finding::StrayUpload);
+            return true;
+        };
+        if let Some(orphaned) = orphaned.get(&session) {
+            return *orphaned;
+        }
+        let finding = self.judge_uploads(&session, upload).await.unwrap_or_else(|error| {
+            error!(%session, %error, "the sweep could not judge a session's uploads");
+            Some(Finding::Unjudged)
+        });
+        if let Some(finding) = finding {
+            survey.found(finding);
+        }
+        let is_orphaned = matches!(finding, Some(Finding::Closed | Finding::NoState));
+        orphaned.insert(session, is_orphaned);
+        is_orphaned
+    }
+
+    /// A session that has state is ended with its uploads when its time comes; one that has none ends no more.
+    async fn judge_uploads(&self, session: &SessionId, upload: &Upload) -> Result<Option<Finding>, Error> {
         if !matches!(self.destroyer.store.load(session).await?, Loaded::Nothing) {
-            return Ok(());
+            return Ok(None);
         }
         // The list may be older than the end of what it showed.
-        let prefix = upload.key.rsplit_once('/').map_or(upload.key.as_str(), |(prefix, _)| prefix);
-        let left = self.destroyer.uploads.list(prefix, OF_ONE).await?;
-        if left.is_empty() {
-            return Ok(());
+        if self.destroyer.uploads.list(&upload.key, 1).await?.is_empty() {
+            return Ok(None);
         }
         let closed = self.destroyer.store.is_closed(session).await?;
-        let finding = if closed { Finding::Closed } else { Finding::NoState };
-        warn!(%session, finding = finding.name(), uploads = left.len(), "aborting unfinished uploads");
-        survey.found(finding);
-        uploads::abort_all(&self.destroyer.uploads, left).await?;
-        Ok(())
+        Ok(Some(if closed { Finding::Closed } else { Finding::NoState }))
     }
 }

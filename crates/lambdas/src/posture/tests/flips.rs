@@ -265,7 +265,7 @@ pub(super) fn flips() -> Vec<Flip> {
             &[Name::EndedRule],
             "pattern",
         ),
-        (Thing::Notifications(bucket()), |it| *it = json!([]), &[Name::EndedMarker], "clusters/demo/ended/"),
+        (Thing::Notifications(bucket()), |it| *it = json!([]), &[Name::EndedMarker], "s3:ObjectCreated"),
         (Thing::Notifications(bucket()), to_the_sweeper, &[Name::EndedMarker], "demo-sweep"),
         (
             create(),
