@@ -2,8 +2,9 @@
 //! must hold then.
 
 use std::{
+    cell::Cell,
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, Once},
     time::Duration,
 };
 
@@ -24,6 +25,22 @@ use crate::{
 const LOOK: Duration = Duration::from_secs(5);
 const VAULT: &str = "vault";
 
+thread_local! {
+    /// A run has a thread of its own, and so have its tasks.
+    static PANICS: Cell<u64> = const { Cell::new(0) };
+}
+
+fn count_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let told = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            PANICS.set(PANICS.get() + 1);
+            told(panic);
+        }));
+    });
+}
+
 /// What came of a run.
 pub(crate) struct Outcome {
     pub(crate) violation: Option<Violation>,
@@ -36,13 +53,17 @@ pub(crate) struct Outcome {
     pub(crate) virtual_time: Duration,
 }
 
-/// Plays one seed.
+/// Plays one seed. A task that panics ends alone, and the others could go on as if it had crashed: no panic is taken for one
+/// of the faults.
 pub(crate) fn run(seed: u64, off: Option<Guard>) -> Outcome {
+    count_panics();
+    let before = PANICS.get();
     let world = World::new(seed, off);
     let runtime = world.time.runtime();
     let crashes = runtime.block_on(play(&world));
     // What still sleeps goes with the runtime.
     drop(runtime);
+    assert_eq!(PANICS.get(), before, "seed {seed}: something panicked, as told above");
     Outcome {
         violation: world.ledger.violated(),
         broken: world.ledger.broken(),

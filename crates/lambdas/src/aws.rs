@@ -1,12 +1,17 @@
 //! The SDK's clients, made alike in both Lambdas.
 
+use std::time::Duration;
+
 use aws_config::{BehaviorVersion, SdkConfig};
+use aws_sdk_s3::config::{Builder, RequestChecksumCalculation, timeout::TimeoutConfig};
 use aws_smithy_http_client::{
-    Builder,
+    Builder as HttpBuilder,
     tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
 };
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use drawbridge_protocol::ExtraCa;
+
+const IMPATIENT: Duration = Duration::from_secs(3);
 
 /// Credentials, region and endpoints from what Lambda sets in the environment.
 pub async fn config(extra_ca: Option<&ExtraCa>) -> SdkConfig {
@@ -24,7 +29,7 @@ fn https(extra_ca: Option<&ExtraCa>) -> SharedHttpClient {
     }
     // It cannot fail today. Were it to, the system's CAs alone would be trusted, which is the safe side.
     let context = TlsContext::builder().with_trust_store(trusted).build().unwrap_or_default();
-    Builder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).tls_context(context).build_https()
+    HttpBuilder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).tls_context(context).build_https()
 }
 
 /// The KMS client.
@@ -34,12 +39,19 @@ pub fn kms(config: &SdkConfig) -> aws_sdk_kms::Client {
 
 /// The S3 client. Another S3 than AWS's is addressed by path: it has no names for buckets.
 pub fn s3(config: &SdkConfig, other_endpoint: bool) -> aws_sdk_s3::Client {
-    use aws_sdk_s3::config::{Builder, RequestChecksumCalculation};
+    aws_sdk_s3::Client::from_conf(s3_config(config, other_endpoint).build())
+}
+
+/// The S3 client for a bucket that boxes can keep busy: whatever a call and its retries come to, they end so soon.
+pub fn impatient_s3(config: &SdkConfig, other_endpoint: bool) -> aws_sdk_s3::Client {
+    let timeouts = TimeoutConfig::builder().operation_timeout(IMPATIENT).build();
+    aws_sdk_s3::Client::from_conf(s3_config(config, other_endpoint).timeout_config(timeouts).build())
+}
+
+fn s3_config(config: &SdkConfig, other_endpoint: bool) -> Builder {
     // A presigned PUT cannot carry a checksum of bytes that the signer has not seen.
     let checksums = RequestChecksumCalculation::WhenRequired;
-    let config =
-        Builder::from(config).force_path_style(other_endpoint).request_checksum_calculation(checksums);
-    aws_sdk_s3::Client::from_conf(config.build())
+    Builder::from(config).force_path_style(other_endpoint).request_checksum_calculation(checksums)
 }
 
 #[cfg(test)]

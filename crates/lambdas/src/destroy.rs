@@ -7,7 +7,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Duration,
 };
 
 use drawbridge_protocol::{ClusterName, ObjectPrefix, SessionId, session::CleanupOutcome};
@@ -25,9 +24,8 @@ use crate::{
 
 /// How long EC2 may not show what it has just made.
 pub(crate) const VISIBLE_AFTER: SignedDuration = SignedDuration::from_mins(5);
-/// How many unfinished uploads are aborted at a session's end, and within what time.
-const ABORTED: usize = 200;
-const ABORTED_WITHIN: Duration = Duration::from_secs(10);
+/// How many unfinished uploads are aborted at a session's end.
+const ABORTED: usize = 100;
 /// How many are looked through for a session's where nobody knows its job.
 const LOOKED_THROUGH: usize = 2000;
 /// How often a save is tried against a `create` that is at work.
@@ -226,13 +224,9 @@ impl Destroyer {
             // Without state nobody knows the job: the session stands in the keys.
             None => (cluster_prefix(&self.cluster), LOOKED_THROUGH),
         };
-        let aborted = tokio::time::timeout(ABORTED_WITHIN, self.abort_uploads(session, &prefix, most)).await;
-        let why = match aborted {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("not within {} s", ABORTED_WITHIN.as_secs()),
-        };
-        warn!(%session, why, "its unfinished uploads are left to the sweep");
+        if let Err(error) = self.abort_uploads(session, &prefix, most).await {
+            warn!(%session, %error, "its unfinished uploads are left to the sweep");
+        }
         Ok(())
     }
 

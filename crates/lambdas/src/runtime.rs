@@ -19,9 +19,8 @@ pub fn start_logs() {
 
 /// What `create` and `cleanup` end sessions with.
 pub fn destroyer(stack: &Stack, config: &SdkConfig, other_s3: bool) -> Destroyer {
-    let s3 = aws::s3(config, other_s3);
-    let state = Bucket::new(s3.clone(), stack.state_bucket.clone());
-    let backup = Bucket::new(s3, stack.backup_bucket.clone());
+    let state = Bucket::new(aws::s3(config, other_s3), stack.state_bucket.clone());
+    let backup = Bucket::new(aws::impatient_s3(config, other_s3), stack.backup_bucket.clone());
     Destroyer {
         cluster: stack.cluster.clone(),
         store: Store::new(Arc::new(state)),

@@ -1,9 +1,10 @@
 //! The last part of a sweep: unfinished uploads of nobody. Boxes begin them, so a box's root can make any number of them:
 //! they are looked at when everything else is done, and no further than the time allows.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use drawbridge_protocol::SessionId;
+use jiff::SignedDuration;
 use tracing::{error, warn};
 
 use super::{Finding, Survey};
@@ -17,45 +18,45 @@ use crate::{
 
 /// How many a sweep looks at; the next one goes on with what is left.
 const LOOKED_AT: usize = 5000;
-/// After how many the clock is looked at.
+/// What one more may take where a box keeps S3 busy.
+const FOR_ONE_MORE: SignedDuration = SignedDuration::from_secs(8);
+/// How many are aborted together.
 const BATCH: usize = 20;
 
 impl Cleaner {
     /// Aborts what no session owns. What cannot be told or removed now is found again by the next sweep.
     pub(crate) async fn abort_uploads_of_nobody(&self, survey: &mut Survey, moment: Moment) {
-        // S3 may answer slowly where a box keeps it busy, and what this sweep found is still to be told.
-        let within =
-            Duration::try_from(self.time_left(moment)).unwrap_or_default().max(Duration::from_secs(1));
-        match tokio::time::timeout(within, self.look_at_uploads(survey, moment)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                error!(%error, "the sweep could not look at unfinished uploads");
-                survey.found(Finding::Unjudged);
-            }
-            Err(_) => warn!("unfinished uploads are left to the next sweep: S3 was slow"),
+        if let Err(error) = self.look_at_uploads(survey, moment).await {
+            error!(%error, "the sweep could not look at unfinished uploads");
+            survey.found(Finding::Unjudged);
         }
     }
 
     async fn look_at_uploads(&self, survey: &mut Survey, moment: Moment) -> Result<(), Error> {
         let found = self.destroyer.uploads.list(&cluster_prefix(&self.stack.cluster), LOOKED_AT).await?;
-        let mut orphaned = BTreeMap::new();
-        for batch in found.chunks(BATCH) {
-            let mut nobodys = Vec::new();
-            for upload in batch {
-                if self.is_nobodys(upload, &mut orphaned, survey).await {
-                    nobodys.push(upload.clone());
-                }
+        let (mut orphaned, mut nobodys) = (BTreeMap::new(), Vec::new());
+        for upload in found {
+            if self.is_nobodys(&upload, &mut orphaned, survey).await {
+                nobodys.push(upload);
             }
-            if let Some(first) = nobodys.first() {
-                warn!(uploads = nobodys.len(), first = first.key, "aborting unfinished uploads of nobody");
+            // What this sweep found is still to be told.
+            let is_late = self.time_left(moment) < FOR_ONE_MORE;
+            if is_late || nobodys.len() >= BATCH {
+                self.abort_nobodys(std::mem::take(&mut nobodys)).await?;
             }
-            abort_all(&self.destroyer.uploads, nobodys).await?;
-            if self.time_left(moment).is_negative() {
-                warn!(listed = found.len(), "unfinished uploads are left to the next sweep");
+            if is_late {
+                warn!("unfinished uploads are left to the next sweep");
                 return Ok(());
             }
         }
-        Ok(())
+        self.abort_nobodys(nobodys).await
+    }
+
+    async fn abort_nobodys(&self, uploads: Vec<Upload>) -> Result<(), Error> {
+        if let Some(first) = uploads.first() {
+            warn!(uploads = uploads.len(), first = first.key, "aborting unfinished uploads of nobody");
+        }
+        Ok(abort_all(&self.destroyer.uploads, uploads).await?)
     }
 
     /// Whether no session owns the upload; of each session that is asked once.

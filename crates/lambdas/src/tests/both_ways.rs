@@ -146,7 +146,8 @@ async fn an_upload_at_a_key_that_is_no_session_s_is_aborted_and_a_session_s_is_n
     stack.upload(1);
     let key = "clusters/demo/ended/0123456789abcdef0123456789abcdef".to_owned();
     stack.world.inner().uploads.push(Upload { key: key.clone(), id: "stray".to_owned() });
-    assert_eq!(sweep(&stack).await, one(Finding::StrayUpload));
+    let swept = stack.event_within(CleanupEvent::Sweep, 120).await.unwrap();
+    assert_eq!(swept.found, Some(one(Finding::StrayUpload)));
     let left = stack.world.left();
     assert!(!left.contains(&key) && left.iter().any(|key| key.ends_with("a.tar.zst")), "{left:?}");
 }
