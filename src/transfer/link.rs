@@ -290,8 +290,14 @@ async fn read(
         loop {
             let frame = match codec.decode(&mut buffer) {
                 Ok(Some(BoxFrame::Ack(offset))) => {
-                    acked.send_replace(offset);
-                    continue;
+                    let before = *acked.borrow();
+                    if before <= offset {
+                        acked.send_replace(offset);
+                        continue;
+                    }
+                    // The sender looks at the newest alone: one that it never saw is not taken back in silence.
+                    let why = format!("it acknowledged byte {before}, and then byte {offset}");
+                    Err(TransferError::Protocol(why))
                 }
                 Ok(Some(frame)) => Ok(frame),
                 Ok(None) => break,

@@ -75,7 +75,7 @@ async fn an_acknowledgement_that_goes_back_ends_the_session() {
         _ => says,
     });
     let error = meet("it takes an acknowledgement back", wavering).await;
-    assert_named("back", &error, Reason::ProtocolBroken, "it acknowledged byte 1");
+    assert_named("back", &error, Reason::ProtocolBroken, "and then byte 1");
 }
 
 #[tokio::test(flavor = "multi_thread")]
